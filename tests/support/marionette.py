@@ -36,9 +36,13 @@ def firefox_program() -> str | None:
 
 
 class Marionette:
-    """A Firefox with a throw-away profile in `folder`; leaving its block ends all its processes."""
+    """A Firefox with a throw-away profile in `folder`; leaving its block ends all its processes.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        accepts_certificates: any, without a page that asks.
+    """
+
+    def __init__(self, folder: Path, *, accepts_certificates: bool = False) -> None:
         program = firefox_program()
         assert program is not None, "Firefox is missing: make test-deps"
         port = free_port()
@@ -59,7 +63,7 @@ class Marionette:
         try:
             self._socket = self._connected(port)
             self._received()
-            self._ask("WebDriver:NewSession", capabilities={})
+            self._ask("WebDriver:NewSession", acceptInsecureCerts=accepts_certificates)
         except BaseException:
             self.close()
             raise

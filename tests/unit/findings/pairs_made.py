@@ -26,6 +26,12 @@ from wsinspect.findings.sandwich import Clocks, PairFacts, Through, Trace, clock
 NO_UPGRADE = request(without=("Upgrade",), Connection="close")
 HTTP10 = request(version="HTTP/1.0")
 POST = request().replace(b"GET ", b"POST ", 1)
+#: What Apache's mod_proxy_http2 makes of an extended CONNECT.
+GET2 = (
+    b":method: GET\r\n:scheme: https\r\n:authority: example.org\r\n:path: /chat\r\n"
+    b"origin: https://example.org\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: jadFpO5PBHpaGE1ZROF1RA==\r\n\r\n"
+)
 
 
 def behind(facts: ConnectionFacts, head: bytes | None = None, **more: Any) -> ConnectionFacts:
@@ -97,6 +103,15 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         [
             at_origin("400 Bad Request", request(), sent=CONNECT),
             at_origin("400 Bad Request", request(without=("Sec-WebSocket-Key",))),
+            GOOD,
+        ],
+    ),
+    "WS-H2-102": (
+        [at_origin("502 Bad Gateway", GET2, sent=CONNECT), at_origin("200 OK", GET2, sent=CONNECT)],
+        [
+            at_origin("502 Bad Gateway", CONNECT, sent=CONNECT),
+            at_origin("502 Bad Gateway", request(), sent=CONNECT),
+            at_origin("502 Bad Gateway", GET2),
             GOOD,
         ],
     ),

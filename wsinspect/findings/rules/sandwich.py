@@ -315,6 +315,45 @@ def translates_without_key(pair: PairFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-H2-102",
+    "error",
+    "hop",
+    "The hop makes an ordinary request of a WebSocket over HTTP/2",
+    meaning="The request went into the hop as extended CONNECT (RFC 8441) and came out over HTTP/2 as one"
+    " that asks for no WebSocket. The hop allows clients what it cannot send on.",
+    js=JS_FAILED,
+    topic="h2-behind",
+    rows="H6 H7",
+    group="attempt",
+    scope="pair",
+)
+def forgets_connect(pair: PairFacts) -> Iterator[Found]:
+    if has_failed(pair.edge) and _is_connect_lost(pair):
+        assert pair.origin is not None
+        assert pair.origin.request_in is not None
+        came = pair.origin.request_in.start_line.decode("latin-1")[:120]
+        yield Found(
+            evidence=(
+                "before the hop: extended CONNECT with :protocol websocket",
+                f"behind it: {came}, with no :protocol",
+                answered_behind(pair),
+                f"joined by {pair.joined_by}",
+            ),
+            hop=hop_of(pair),
+            software=software_of(pair),
+            covers=covered_by(pair, "attempt"),
+        )
+
+
+def _is_connect_lost(pair: PairFacts) -> bool:
+    """Whether an extended CONNECT went into the hop, and another request of HTTP/2 came out."""
+    sent, came = pair.edge.request_out, pair.origin.request_in if pair.origin else None
+    if sent is None or came is None:
+        return False
+    return sent.is_extended_connect and came.is_http2 and not came.is_extended_connect
+
+
+@rules(
     "WS-HS-104",
     "error",
     "hop",
@@ -635,7 +674,7 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
     sent, came = pair.edge.request_out, origin.request_in if origin else None
     if origin is None or sent is None or came is None or not has_failed(pair.edge) or not has_failed(origin):
         return
-    if any(one.weight >= LIKELY for one in pair.suspects):
+    if any(one.weight >= LIKELY for one in pair.suspects) or _is_connect_lost(pair):
         return
     sent, came = comparable_requests(sent, came)
     could = [one for one in pair.suspects if one.weight == POSSIBLE and one.kind != "upgrade"]
