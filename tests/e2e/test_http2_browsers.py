@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -96,7 +97,7 @@ def test_firefox_before_a_tap_as_if_it_were_the_server(pages, certificates, tmp_
             for mode, run in runs.items():
                 mark = f"firefox-reverse-{mode}"
                 firefox.open(f"https://localhost:{run.port('main')}/?mark={mark}")
-                told = wait_for(lambda mark=mark: pages.find(mark))
+                told = wait_for(partial(pages.find, mark))
                 assert {name: told[name] for name in FINE} == FINE
         # Firefox ends its side of a stream with its connection.
         for run in runs.values():
