@@ -179,7 +179,7 @@ def recorded(run: Run, name: str, path: str) -> tuple[tuple[Any, ...], list[str]
     with Capture.open(run.engine.capture) as capture:
         # A refusal is said before its connection has ended.
         over = "SELECT 1 FROM connection WHERE id = ? AND closed_ns IS NOT NULL"
-        wait_for(lambda: capture.query(over, (number,)))
+        wait_for(lambda: capture.query(over, (number,)) or None)
         ((tap, *facts),) = capture.query(
             "SELECT tap, http_version, server_http_version, status, js_code, js_was_clean FROM connection"
             " WHERE id = ?",

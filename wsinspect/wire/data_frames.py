@@ -48,7 +48,7 @@ class Run:
 
     @property
     def pieces(self) -> list[bytes]:
-        """The payloads."""
+        """The payload of each frame, made again at each call."""
         raw = self.raw
         found: list[bytes] = []
         for start, length, count in self._rows:
