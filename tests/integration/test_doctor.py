@@ -268,6 +268,14 @@ FAULTS = [
         "failing",
     ),
     (
+        "connection of Firefox",
+        unless(lambda head: head.get("connection") == b"keep-alive, Upgrade", "400 Bad Request"),
+        "/",
+        Extras(),
+        "WS-HS-065",
+        "degraded",
+    ),
+    (
         "upgrade lost",
         always(http("426 Upgrade Required", b"Upgrade Required")),
         "/",

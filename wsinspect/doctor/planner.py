@@ -214,6 +214,7 @@ class Planner:
         if given:
             yield self._without(given)
         yield from self._unqueried()
+        yield self._as_firefox()
         yield self._without(("Sec-WebSocket-Extensions",))
         if self._extras.subprotocols:
             yield self._without(("Sec-WebSocket-Protocol",))
@@ -319,12 +320,16 @@ class Planner:
         if main.status in _ABOUT_HOST and main.failed_where != "client":
             yield from self._hosts()
         if main.status in (400, 426):
-            both = with_field(self._fields(), "Connection", "keep-alive, Upgrade")
-            yield self._question(
-                "connection", "with 'Connection: keep-alive, Upgrade', as Firefox sends it", fields=both
-            )
+            yield self._as_firefox()
         if "/socket.io/" in f"{path}/" or "/engine.io/" in f"{path}/":
             yield self._polling()
+
+    def _as_firefox(self) -> Question:
+        """Is Connection read as the list that it is?"""
+        both = with_field(self._fields(), "Connection", "keep-alive, Upgrade")
+        return self._question(
+            "connection", "with 'Connection: keep-alive, Upgrade', as Firefox sends it", fields=both
+        )
 
     def _subprotocols(self, main: ConnectionFacts) -> list[str]:
         """Those that the answer names, and those that are usual at such a path."""

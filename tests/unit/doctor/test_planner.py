@@ -104,6 +104,7 @@ def test_a_server_that_accepts_is_asked_whether_it_looks() -> None:
         "handshake",
         "origin:foreign",
         "without:origin",
+        "connection",
         "without:sec-websocket-extensions",
         "get",
     ]
@@ -135,7 +136,7 @@ def test_each_subprotocol_is_offered_alone_and_none() -> None:
         return answered(question, 101, fields={"Sec-WebSocket-Protocol": offered} if offered else {})
 
     kinds = asked(choosing, extras=Extras(subprotocols=("a", "b")))
-    assert kinds[3:-1] == [
+    assert kinds[4:-1] == [
         "without:sec-websocket-extensions",
         "without:sec-websocket-protocol",
         "subprotocol:a",

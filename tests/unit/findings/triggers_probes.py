@@ -41,6 +41,9 @@ def strict(error: str | None, main: ConnectionFacts = OK) -> ProbeFacts:
     return asked(replace(main, events=() if error is None else (("strict", {"error": error}),)))
 
 
+FIREFOX = probe("connection", refused("400 Bad Request"))
+LATER = probe("without:sec-websocket-extensions", OK)
+
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-HS-050": (
         [
@@ -105,7 +108,21 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-HS-057": (
         [asked(refused("400 Bad Request"), probe("connection", OK))],
-        [asked(refused("400 Bad Request"), probe("connection", refused("400 Bad Request")))],
+        [
+            asked(refused("400 Bad Request"), probe("connection", refused("400 Bad Request"))),
+            asked(OK, probe("connection", OK)),
+        ],
+    ),
+    "WS-HS-065": (
+        [asked(OK, FIREFOX, LATER), asked(OK, probe("connection", refused("404 Not Found")), LATER)],
+        [
+            asked(OK, probe("connection", OK), LATER),
+            asked(OK, FIREFOX),  # nothing later shows that it is not all that is refused
+            asked(OK, FIREFOX, probe("without:sec-websocket-extensions", refused("400 Bad Request"))),
+            asked(OK, probe("connection", refused("429 Too Many Requests")), LATER),
+            asked(OK, probe("connection", failed("no answer", where="client")), LATER),
+            asked(refused("400 Bad Request"), FIREFOX, LATER),
+        ],
     ),
     "WS-HS-058": (
         [addresses(None, "connection refused"), addresses("timed out", None, hosts="127.0.0.")],

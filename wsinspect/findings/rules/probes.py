@@ -283,8 +283,45 @@ def is_intermittent(facts: ProbeFacts) -> Iterator[Found]:
 )
 def connection_decides(facts: ProbeFacts) -> Iterator[Found]:
     works = facts.accepted("connection")
-    if works is not None:
+    if works is not None and not facts.main.is_accepted:
         yield _found(facts, works, facts.main.facts.request_line("Connection"))
+
+
+#: Of a limit that the doctor's own questions reached, or of a server that is down for a moment.
+_PASSING: Final = (408, 425, 429, 502, 503, 504)
+
+
+@rules(
+    "WS-HS-065",
+    "warning",
+    "server",
+    "Firefox is refused: 'Connection: Upgrade' is accepted, and its 'keep-alive, Upgrade' is not",
+    meaning="Connection is a list whose order and members do not matter (RFC 9110, 7.6.1). The server, or a"
+    " hop before it, compares it as a whole: Chrome and Safari get through, and Firefox does not.",
+    js="In Chrome and Safari nothing. In Firefox: Firefox can't establish a connection to the server, then"
+    " close with code 1006.",
+    topic="connection-list",
+    rows="H19",
+    scope="probes",
+)
+def firefox_is_refused(facts: ProbeFacts) -> Iterator[Found]:
+    asked, later = facts.first("connection"), facts.first("without:sec-websocket-extensions")
+    if asked is None or asked.is_accepted or not facts.main.is_accepted:
+        return
+    if asked.facts.status in (None, *_PASSING) or later is None or not later.is_accepted:
+        return
+    yield Found(
+        evidence=(
+            f"{asked.line} (probe {asked.facts.id})",
+            *body_line(asked.facts),
+            f"{facts.main.facts.request_line('Connection')}: 101",
+            *author_line(asked.facts),
+            *marks_lines(answer_marks(asked.facts)),
+        ),
+        hop=answer_hop(asked.facts),
+        software=named(answer_marks(asked.facts)),
+        connection=facts.main.facts.id,
+    )
 
 
 @rules(
