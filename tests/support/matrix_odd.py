@@ -12,6 +12,7 @@ import functools
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ from wsinspect.handshake.negotiation import accept_key
 Serve = Callable[["Socket", bytes], Awaitable[None]]
 #: How long a side that misbehaves is waited for.
 _PATIENCE: Final = 1.3
+#: How long a client waits for the answer to its handshake.
+_WAITS: Final = {"gives-up": 0.5, "soon": 2.0}
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Odd:
             "Host": f"{LOOPBACK}:{port}",
             "Upgrade": "websocket",
             "Connection": "Upgrade",
-            "Sec-WebSocket-Key": base64.b64encode(self.name.encode().ljust(16)[:16]).decode(),
+            "Sec-WebSocket-Key": base64.b64encode(sha256(self.name.encode()).digest()[:16]).decode(),
             "Sec-WebSocket-Version": "13",
             "User-Agent": f"odd/{self.name}",
             **self.fields,
@@ -77,6 +80,8 @@ class Socket:
         self._key = key
 
     async def say(self, data: bytes) -> None:
+        if self._writer.transport.is_closing():
+            return  # asyncio would warn
         with contextlib.suppress(ConnectionError):
             self._writer.write(data)
             await self._writer.drain()
@@ -210,6 +215,24 @@ async def _unfinished(socket: Socket, head: bytes) -> None:
     await asyncio.sleep(0.3)
 
 
+async def _unfinished_for_long(socket: Socket, head: bytes) -> None:
+    await socket.say(switching(head)[:-2])
+    await socket.gone()
+
+
+def _greets(*pieces: bytes, after: float = 0.0) -> Serve:
+    """Bytes that are no answer, and then nothing until the client leaves."""
+
+    async def serve(socket: Socket, head: bytes) -> None:
+        await asyncio.sleep(after)
+        for one in pieces:
+            await socket.say(one)
+            await asyncio.sleep(0.02 if len(pieces) > 1 else 0)
+        await socket.gone()
+
+    return serve
+
+
 async def _dead(socket: Socket, head: bytes) -> None:
     await socket.say(switching(head))
 
@@ -242,11 +265,20 @@ def _refused(status: int, _: bytes) -> bytes:
 
 
 _OK: Final = (1000).to_bytes(2)
+SSH: Final = b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"
+MYSQL: Final = b"\x4a\x00\x00\x00\x0a8.0.36\x00\x08\x00\x00\x00abcdefgh\x00\xff\xf7"
 SERVERS: Mapping[str, Serve] = {
     "echo": _echo,
-    "ssh": _answers(lambda _: b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
-    "redis": _answers(lambda _: b"-ERR unknown command 'GET'\r\n"),
+    "ssh": _answers(lambda _: SSH),
+    "ssh-in-pieces": _greets(*(bytes([one]) for one in SSH)),
+    "redis": _greets(b"-ERR unknown command 'GET'\r\n"),
+    "smtp": _greets(b"220 mx1.example.org ESMTP Postfix\r\n"),
+    "late-ftp": _greets(b"220 (vsFTPd 3.0.3)\r\n", after=0.7),
+    "mysql": _greets(MYSQL),
+    "blank-lines": _greets(b"hello\r\n\r\nhow are you\r\n\r\n"),
+    "tls-alert": _answers(lambda _: b"\x15\x03\x01\x00\x02\x02\x46"),
     "unfinished": _unfinished,
+    "open-head": _unfinished_for_long,
     "chunked-101": _opens("Transfer-Encoding: chunked"),
     "length-101": _opens("Content-Length: 5"),
     "http10-101": _opens(version="1.0"),
@@ -346,7 +378,7 @@ async def _visit(port: int, odd: Odd, wait: float) -> None:
     socket = Socket(reader, writer, KEY)
     await socket.say(odd.request(port))
     try:
-        async with asyncio.timeout(0.5 if odd.client == "gives-up" else 6):
+        async with asyncio.timeout(_WAITS.get(odd.client, 6)):
             head = await socket.head()
     except TimeoutError:
         socket.cut()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +27,18 @@ def run_folder(run: str) -> Path:
     folder = Path(tempfile.gettempdir()) / f"wsinspect-tests-{run}"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Processes that count, until the body is over."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in loops:
+            one.kill()
+            one.wait()
 
 
 def note_starter(pid: int) -> None:

@@ -56,6 +56,12 @@ _KEPT: Final = (
         "it goes through later, or when other connections have ended; its log or status page says more",
     ),
 )
+
+
+#: What a server sent that is no HTTP response, or never became a whole one: that is why nobody got an answer.
+_NO_RESPONSE: Final = ("WS-HS-041", "WS-HS-042", "WS-TLS-018")
+
+
 #: Findings about several connections of one tap.
 _OF_MANY: Final = frozenset(("WS-DROP-004", "WS-DROP-008"))
 
@@ -179,9 +185,15 @@ class _Sorting:
         """What hops and servers did with an attempt after its client had left is no failure of theirs."""
         behind = {link.origin for link in self._links.values()}
         for link in self._links.values():
-            if link.edge in behind or not link.is_abandoned or not self._mine(link.edge, ("WS-HS-036",)):
+            gave_up = self._mine(link.edge, ("WS-HS-036",))
+            if link.edge in behind or not link.is_abandoned or not gave_up:
                 continue
-            for number in (link.edge, *self._chain_from(link.origin)):
+            chain = list(self._chain_from(link.origin))
+            causes = [one for number in chain for one in self._mine(number, _NO_RESPONSE)]
+            if causes:
+                self._drop(gave_up, for_=causes[-1:])
+                continue
+            for number in (link.edge, *chain):
                 if number in self._links:
                     self._drop(self._of_hop(self._links[number], "attempt"))
                 if number != link.edge:
@@ -230,15 +242,17 @@ class _Sorting:
         after = self._at_origin(link.origin, ids)
         if link.has_left:
             self._drop(after)
-        elif before and after:
-            is_same = after[0].id == before[0].id and after[0].id not in _PLACE
+        elif after:
+            # A tap may have nothing to say of an answer to somebody who had left: the one behind it has.
+            is_same = bool(before) and after[0].id == before[0].id and after[0].id not in _PLACE
             is_clients = after[0].id in _FROM_CLIENT or (is_same and after[0].fault_of == "client")
             if link.kept == "answer":
                 is_clients = False
                 line = "the hop did not pass this answer on: its client left without one"
                 self._change(after[0], after[0].fault_of, after[0].hop, line)
-            dropped, kept = (after, before) if is_clients else (before, after)
-            self._drop(dropped, for_=kept)
+            if before:
+                dropped, kept = (after, before) if is_clients else (before, after)
+                self._drop(dropped, for_=kept)
             self._is_behind(link, "attempt", not is_clients)
 
     def _end(self, link: Link) -> None:

@@ -101,6 +101,34 @@ def test_bytes_that_are_not_http_are_shown_and_named(name, data):
     assert shown in found.evidence[0]
 
 
+@pytest.mark.parametrize(
+    ("greeting", "name"),
+    [
+        (b"220 mx1.example.org ESMTP Postfix\r\n", "a mail server's greeting (SMTP)"),
+        (b"220 mail.example.org FTP server ready\r\n", "an FTP server's greeting"),
+        (b"220 (vsFTPd 3.0.3)\r\n", "an FTP server's greeting"),
+        (b"220 ready\r\n", "a mail or FTP server's greeting"),
+        (b"ERROR\r\n", "a memcached server's error"),
+        (b"\xff\xfd\x18", "a Telnet server's negotiation"),
+    ],
+)
+def test_a_greeting_is_named_by_its_own_words(greeting, name):
+    assert protocol_of(greeting) == name
+
+
+@pytest.mark.parametrize(("waited", "severity"), [(0.3, "warning"), (5.0, "error")])
+def test_half_a_header_block_is_less_sure_where_the_client_did_not_wait(waited, severity):
+    """The rest may have been on its way to a page that was left."""
+    left = {
+        "ends": (EndFact("client", "fin", START + int(waited * 10**9)),),
+        "times": {"request_out_ns": START},
+    }
+    found = first(early(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n", **left))
+    assert (found.id, found.severity) == ("WS-HS-042", severity)
+    assert bool(found.causes) == (severity == "warning")
+    assert first(early(NOT_HTTP["ssh"], **left)).severity == "error"
+
+
 def test_a_header_block_that_never_ended_is_not_a_101_that_lacks_fields():
     found = diagnose_connection(
         early(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n", status=101)

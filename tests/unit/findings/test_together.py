@@ -189,6 +189,44 @@ def test_a_server_that_closed_is_not_also_a_bad_gateway():
     assert found(edge, dead) == [("WS-HS-035", "server", 2)]
 
 
+LATE = {
+    "ends": (EndFact("client", "fin", START + SECOND // 2),),
+    "times": {"request_out_ns": START, "response_in_ns": START + SECOND},
+    "closed_ns": START + SECOND,
+}
+LEFT = {"ends": LATE["ends"], "times": {"request_out_ns": START}, "closed_ns": START + SECOND}
+
+
+@pytest.mark.parametrize(
+    ("first", "rule", "party"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "WS-HS-041", "hop"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "WS-TLS-018", "hop"),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n", "WS-HS-042", "server"),
+    ],
+)
+def test_a_client_that_gives_up_at_what_is_no_response_is_told_of_that(first, rule, party):
+    """nginx keeps a banner back, Caddy answers 200 to a client that has left, Envoy closes at once."""
+    origin = tap(3, "origin", failed("ended", "response", raw_response_in=first))
+    silent = tap(2, "middle", failed("client ended the connection", "client", waited=1.0))
+    late = tap(1, "edge", refused("200 OK", Server="Caddy", facts=LATE))
+    assert found(late, silent, origin) == [(rule, party, 3)]
+    left = tap(1, "edge", failed("client ended the connection", "client", waited=0.5))
+    assert found(left, silent, origin) == [(rule, party, 3)]
+    mute = tap(2, "middle", failed("left", "client", raw_response_in=b"HTTP/1.1 200 OK\r\n\r\n", **LEFT))
+    assert found(left, mute, origin) == [(rule, party, 3)]
+    assert found(tap(1, "edge", refused("200 OK")), mute, origin) == [(rule, party, 3)]
+
+
+def test_a_client_that_gives_up_at_silence_is_told_of_that():
+    """The same chain whose server says nothing."""
+    late = tap(1, "edge", refused("200 OK", Server="Caddy", facts=LATE))
+    silent = [
+        tap(n, name, failed("ended", "client", waited=1.0)) for n, name in ((2, "middle"), (3, "origin"))
+    ]
+    assert found(late, *silent) == [("WS-HS-036", "client", 1)]
+
+
 @pytest.mark.parametrize("guilty", [1, 2])
 def test_an_extension_that_a_hop_took_out_of_the_101_is_its_doing_at_every_tap(guilty):
     """What the client then takes for a broken frame is the consequence."""

@@ -350,13 +350,35 @@ def unfinished_head(facts: ConnectionFacts) -> Iterator[Found]:
         return
     head = RawHead.parse(first)
     last = head.fields[-1].raw if head.fields else head.start_raw
+    waited = _waited_ns(facts)
+    # Nobody knows whether the rest was still to come where the client did not wait for it.
+    is_short = client_left(facts) and waited is not None and waited < _SHORT_WAIT_NS
     yield Found(
         evidence=(
             f"the server sent: {head.start_line.decode('latin-1')[:160]}",
             f"{len(first)} bytes, ending with {shown_bytes(last[-40:])}, without an empty line",
             f"then {_failure(facts)}",
+            f"the client had waited {seconds(waited or 0)}" if is_short else "",
+        ),
+        severity="warning" if is_short else None,
+        confidence="low" if is_short else None,
+        causes=two_causes(
+            (
+                "the server never ends its response headers",
+                "a client that waits longer does not get the rest, either",
+            ),
+            ("the client left before the rest came", "how long it waited differs from attempt to attempt"),
         )
+        if is_short
+        else (),
     )
+
+
+def _waited_ns(facts: ConnectionFacts) -> int | None:
+    """How long the client had waited when it left: from the request sent on to the client's end."""
+    sent = facts.times.get("request_out_ns")
+    left = next((end.time_ns for end in facts.ends if end.side == "client"), facts.closed_ns)
+    return None if sent is None or left is None else max(0, left - sent)
 
 
 @rules(
@@ -375,11 +397,9 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     is_late = left_before_answer(facts)
     if not is_late and (facts.state != "failed" or not client_left(facts) or facts.raw_response_in):
         return
-    sent = facts.times.get("request_out_ns")
-    left = next((end.time_ns for end in facts.ends if end.side == "client"), facts.closed_ns)
-    if sent is None or left is None:
+    waited = _waited_ns(facts)
+    if waited is None:
         return
-    waited = max(0, left - sent)
     is_short = waited < _SHORT_WAIT_NS
     page = (
         "the page closed the socket, or the user left it, while it was connecting",
@@ -398,7 +418,9 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         ),
         severity="warning" if is_short else None,
         fault_of="client" if is_short else "server",
-        confidence="medium" if not is_late or facts.is_order_known(left, _answered(facts)) else "low",
+        confidence="medium"
+        if not is_late or facts.is_order_known(facts.ends[0].time_ns, _answered(facts))
+        else "low",
         title=f"The client gave up after {seconds(waited)} without an answer",
         causes=two_causes(*((page, server) if is_short else (server, page))),
     )

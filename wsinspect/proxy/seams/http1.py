@@ -10,6 +10,8 @@ FIN during the handshake for a lost interest. Here instead:
 - a proxy request for `ws://` or `wss://` is one for `http://` or `https://`;
 - after a 101 nothing is stripped and nothing is framed;
 - for an opening handshake, a FIN or RST before the response is passed on instead of being answered;
+- bytes that cannot begin an HTTP response (an SSH banner, a TLS alert) are an opening handshake's answer as
+  they come: a client that would give up at them is not left waiting for the server's end;
 - an opening handshake that came over HTTP/2 leaves as one of HTTP/1.1, and the other way round, where that is
   asked for (`handshake.bridging`).
 
@@ -93,10 +95,15 @@ _WEBSOCKET_URL = re.compile(rb"[A-Za-z]+ (ws)s?://", re.IGNORECASE)
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d +(\d{3})")
 _HEAD_ATTRIBUTE = "wsinspect_wire_head"
+_HTTP = b"HTTP/"
+#: Line breaks before a status line are looked through as far as this.
+_LEADING_BYTES = 64
 #: A larger header block is refused (Chromium, nginx and Node refuse far smaller ones).
 MAX_HEAD_BYTES = 1 << 20
 #: What came after a handshake before its answer is sent on in pieces no larger than a read.
 _PIECE_BYTES = 1 << 16
+#: How much is recorded of an answer that is not HTTP: enough to name what speaks.
+_FOREIGN_BYTES = 1 << 10
 _TOO_LARGE = "is larger than 1 MiB"
 
 
@@ -110,7 +117,8 @@ class WireHead:
         start: the start line as mitmproxy would write it, for the same purpose.
         forwarded: called with the bytes that left instead, once they are written.
         informational: called with each 1xx head that came before this response's final one.
-        unreadable: called with what came instead of a response head.
+        unreadable: called with what came instead of a response head; again where more of it came, with all.
+        keep_rest: has what came of a response head reported, where no more is waited for.
         error: what to tell the client when there will be no response of the server's.
         answered: called with the response that we gave in the server's place.
         is_forwarded: the request has been written to the server.
@@ -133,6 +141,7 @@ class WireHead:
     informational: Callable[[bytes], None] | None = None
     answered: Callable[[bytes], None] | None = None
     unreadable: Callable[[bytes], None] | None = None
+    keep_rest: Callable[[], None] | None = None
     error: str = ""
     watched: bool = False
     is_forwarded: bool = False
@@ -184,6 +193,12 @@ def _peek_head(buffer: ReceiveBuffer) -> bytes | None:
     """
     found = _HEAD_END.search(buffer._data, buffer._multiple_lines_search, MAX_HEAD_BYTES)
     return bytes(buffer._data[: found.end()]) if found else None
+
+
+def _is_foreign(buffer: ReceiveBuffer) -> bool:
+    """Whether what has come of an answer cannot be the beginning of an HTTP/1 response."""
+    first = bytes(buffer._data[:_LEADING_BYTES]).lstrip(b"\r\n")[: len(_HTTP)]
+    return not _HTTP.startswith(first.upper())
 
 
 def head_bytes(message: http.Message, assembled: bytes) -> bytes:
@@ -254,6 +269,8 @@ class RelayHttp1Server(_Relaying, Http1Server):
             return
         wire = Wire.of(self.context)
         how = self._how_ended(wire)
+        if head.keep_rest:
+            head.keep_rest()
         if head.ended:
             head.ended(how)
         if how == "rst":
@@ -347,6 +364,8 @@ class RelayHttp1Client(_Relaying, Http1Client):
         #: Sec-WebSocket-Key of a handshake that came over HTTP/2.
         self._key: bytes | None = None
         self._trailers: tuple[tuple[bytes, bytes], ...] = ()
+        #: The beginning of an answer that is not HTTP.
+        self._foreign = b""
 
     @property
     def _is_chunked(self) -> bool:
@@ -391,6 +410,10 @@ class RelayHttp1Client(_Relaying, Http1Client):
             yield from self._pass_informational(head)
             if not self.buf:
                 return
+            if head is not None and head.watched and _is_foreign(self.buf):
+                self.state = self.read_foreign
+                yield from self.read_foreign(event)
+                return
             raw = _peek_head(self.buf)
             if raw is None and self.request and len(self.buf) > MAX_HEAD_BYTES:
                 yield from self._refuse_head(head)
@@ -416,6 +439,27 @@ class RelayHttp1Client(_Relaying, Http1Client):
             yield from self._pass_early_end(head)
         else:
             yield from super().read_headers(event)
+
+    def read_foreign(self, event: events.ConnectionEvent) -> Commands:
+        """An answer that is not HTTP: passed on as it comes, unless to HTTP/2; its beginning is recorded."""
+        head = wire_head(self.request) if self.request else None
+        assert head is not None
+        if not isinstance(event, events.DataReceived):
+            yield from self._pass_early_end(head)
+            return
+        data = bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b"")
+        if data and self.context.client.alpn != b"h2":
+            yield commands.SendData(self.context.client, data)
+        room = _FOREIGN_BYTES - len(self._foreign)
+        if data and room > 0 and head.unreadable:
+            self._foreign += data[:room]
+            head.unreadable(self._foreign)
+
+    def _keep_rest(self) -> None:
+        """The client has left: what came of a head is all that will be seen of it."""
+        head = wire_head(self.request) if self.request else None
+        if head is not None and head.unreadable and self.state == self.read_headers and self.buf:
+            head.unreadable(bytes(self.buf._data[:MAX_HEAD_BYTES]))
 
     def _send_upgrade(self, event: RequestHeaders, head: WireHead) -> Commands:
         """An extended CONNECT, as HTTP/1.1 asks for a WebSocket."""
@@ -455,6 +499,7 @@ class RelayHttp1Client(_Relaying, Http1Client):
             return
         head.is_forwarded = True
         if head.watched:
+            head.keep_rest = self._keep_rest
             # A server may send its 101, its last frame and both its ends before the relay is in place.
             for tls in tls_of(self.context, self.conn):
                 report_every_end(tls)
