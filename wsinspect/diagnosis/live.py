@@ -233,7 +233,8 @@ class LiveFindings:
 
     def _judge_capture(self, is_over: bool) -> None:
         facts = self._reader.capture(_NEWEST)
-        found = once(diagnose_capture(facts), self._pairs.partner)
+        ended = {one.id for one in facts.connections if one.ended_by == "server"}
+        found = once(diagnose_capture(facts), self._pairs.partner, ended)
         oldest = min((one.id for one in facts.connections), default=0)
         self._standing.judge_capture(found, oldest, is_over=is_over)
 

@@ -6,7 +6,7 @@ finding explains is left out at every tap before it, and no finding that is kept
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
@@ -355,6 +355,11 @@ class _Sorting:
                 if is_same and len(behind & _members(other)) * 2 > len(_members(one)):
                     self._drop([one], for_=[other])
                     break
+            else:
+                if len(behind) * 2 > len(_members(one)) and one.fault_of == "hop":
+                    self._change(
+                        one, "server", None, "the hop only passed on these ends: they came from behind it"
+                    )
 
     def _place(self, link: Link) -> None:
         """Whose side a failure is on, now that it is known where it happened."""
@@ -413,8 +418,14 @@ def _is_named(hop: str | None) -> bool:
     return hop is not None and hop in NAMES.values()
 
 
-def once(findings: Sequence[Finding], partner: Mapping[int, int]) -> list[Finding]:
-    """Findings about many connections, those that both taps have said once."""
-    # Those that say who ended the connections are about such as the server's side of their tap ended.
-    links = [Link(edge, origin, "", is_ended_behind=True) for edge, origin in partner.items()]
+def once(
+    findings: Sequence[Finding], partner: Mapping[int, int], ended: Collection[int] = ()
+) -> list[Finding]:
+    """Findings about many connections, those that both taps have said once.
+
+    Args:
+        partner: the connection behind the hop by the one before it.
+        ended: connections that the server's side of their tap ended.
+    """
+    links = [Link(edge, origin, "", is_ended_behind=origin in ended) for edge, origin in partner.items()]
     return together((), findings, links)

@@ -78,6 +78,7 @@ class Attempt:
         self._is_body_written = False
         self._is_over = False
         self._has_answer = False
+        self._unreadable = b""
         self._ends: set[tuple[str, str]] = set()
         self.is_answered_by_fault = False
         self.on_open: Callable[[], None] = lambda: None
@@ -158,9 +159,11 @@ class Attempt:
             head.ended = lambda how, detail=None: self.ended("client", how, detail)
 
     def unreadable(self, raw: bytes) -> None:
-        """Something came that is not a response head."""
-        self._has_answer = True
-        self.head(RESPONSE_IN, raw)
+        """Something came that is not a response head; again where more of it came."""
+        if raw != self._unreadable:
+            self._has_answer = True
+            self._unreadable = raw
+            self.head(RESPONSE_IN, raw)
 
     def answered(self, raw: bytes) -> None:
         """A response of ours was sent."""

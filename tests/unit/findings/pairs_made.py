@@ -86,6 +86,12 @@ TLS = {"version": "TLSv1.3"}
 REFUSED = refused("426 Upgrade Required", Server="nginx/1.22.1")
 GOOD = pair(ended(), behind(ended()), c2s=Through(sent=5, arrived=5), s2c=Through(sent=5, arrived=5))
 HELD = compare(traces(0, 0.2, 0.4, 0.6, 0.8), traces(1, 1.001, 1.002, 1.003, 1.004), 0)
+EARLY = refused("504 Gateway Time-out", facts={"times": {"request_out_ns": 0, "response_in_ns": SECOND}})
+LATE_101: dict[str, Any] = {
+    "status": 101,
+    "raw_response_in": switching(),
+    "times": {"request_out_ns": 0, "response_in_ns": 2 * SECOND},
+}
 STEADY = compare(traces(0, 0.2, 0.4, 0.6, 0.8), traces(0.4, 0.6, 0.8, 1.0, 1.2), 0)
 
 PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
@@ -301,8 +307,22 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         ],
     ),
     "WS-HS-108": (
-        [pair(refused("504 Gateway Time-out"), behind(failed("the client gave up", "client")))],
-        [pair(refused("504 Gateway Time-out"), behind(refused("504 Gateway Time-out"))), GOOD],
+        [
+            pair(refused("504 Gateway Time-out"), behind(failed("the client gave up", "client"))),
+            pair(EARLY, replace(behind(failed("closed", "server")), **LATE_101)),
+        ],
+        [
+            pair(refused("504 Gateway Time-out"), behind(refused("504 Gateway Time-out"))),
+            # Half a header block is no answer, however late.
+            pair(
+                EARLY,
+                replace(
+                    behind(failed("closed", "server")),
+                    **{**LATE_101, "raw_response_in": LATE_101["raw_response_in"][:-2]},
+                ),
+            ),
+            GOOD,
+        ],
     ),
     "WS-HS-109": (
         [pair(failed("cannot connect to 127.0.0.1:9: connection refused", "connect"), None)],

@@ -328,12 +328,17 @@ def test_several_ends_at_once_are_said_at_the_tap_nearest_to_who_did_it(first):
     at_edge = [dropped(n, 0.5 * i, 9 - 0.5 * i + i / 1000, tap="edge") for i, n in enumerate(edges)]
     at_origin = [dropped(n, 0.5 * i, 9 - 0.5 * i - i / 1000, tap="origin") for i, n in enumerate(origins)]
     partner = {n: n + 1 for n in edges}
-    both = once(diagnose_capture(capture(*at_edge, *at_origin)), partner)
+    both = once(diagnose_capture(capture(*at_edge, *at_origin)), partner, origins)
     assert [(one.id, one.fault_of) for one in both] == [("WS-DROP-004", "server")]
     assert both[0].connection in origins
+    # Behind the hop they ended one after the other, or too few of them, for a cluster.
+    (passed_on,) = once(diagnose_capture(capture(*at_edge)), partner, origins[:2])
+    assert (passed_on.id, passed_on.fault_of, passed_on.hop) == ("WS-DROP-004", "server", None)
+    (most_alone,) = once(diagnose_capture(capture(*at_edge)), partner, origins[:1])
+    assert most_alone.fault_of == "hop"
     # The hop: behind it nothing ended by the server.
     (alone,) = once(diagnose_capture(capture(*at_edge)), partner)
     assert (alone.id, alone.fault_of) == ("WS-DROP-004", "hop")
     # Other connections at the other tap: two events.
-    elsewhere = once(diagnose_capture(capture(*at_edge, *at_origin)), {})
+    elsewhere = once(diagnose_capture(capture(*at_edge, *at_origin)), {}, origins)
     assert [one.id for one in elsewhere] == ["WS-DROP-004"] * 2

@@ -560,8 +560,9 @@ def gave_up(pair: PairFacts) -> Iterator[Found]:
     if left_before_answer(pair.edge):
         return  # WS-HS-036
     is_silent = has_left(origin) or (not origin.is_over and origin.raw_response_in is None)
-    # What came too late was an answer; bytes that are none have a finding of their own.
-    is_late = pair.is_answered_early and origin.status is not None
+    # What came too late was an answer; bytes that are none, or half a one, have findings of their own.
+    is_whole = origin.response_in is not None and origin.response_in.is_complete
+    is_late = pair.is_answered_early and origin.status is not None and is_whole
     if (is_silent and origin.failed_where not in NO_WAY) or is_late:
         behind = f"{status_line(origin)}, too late" if origin.raw_response_in else "no byte of an answer"
         yield Found(
