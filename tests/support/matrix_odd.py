@@ -57,12 +57,19 @@ class Odd:
         where = f"/hop/{self.route}" if self.route else "/app"
         return f"{where}/{self.name.replace(' ', '-')}/{self.server}{self.tail}"
 
+    @property
+    def key(self) -> str:
+        """The client's nonce; plain statuses are asked for as with curl, which has always the same one."""
+        return base64.b64encode(
+            sha256(b"" if self.name.isdigit() else self.name.encode()).digest()[:16]
+        ).decode()
+
     def request(self, port: int) -> bytes:
         fields: dict[str, str | None] = {
             "Host": f"{LOOPBACK}:{port}",
             "Upgrade": "websocket",
             "Connection": "Upgrade",
-            "Sec-WebSocket-Key": base64.b64encode(sha256(self.name.encode()).digest()[:16]).decode(),
+            "Sec-WebSocket-Key": self.key,
             "Sec-WebSocket-Version": "13",
             "User-Agent": f"odd/{self.name}",
             **self.fields,

@@ -19,10 +19,12 @@ from wsinspect.capture.queries.hops import PassedFrame
 from wsinspect.capture.records import Query
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.diagnosis.joining import (
+    MAX_CANDIDATES,
     Attempt,
     Content,
     Joined,
     content_of,
+    is_path,
     join,
     make_attempt,
     rough_difference,
@@ -334,8 +336,28 @@ def order_of(all_attempts: Iterable[Attempt], names: set[str]) -> list[tuple[str
     order: set[tuple[str | None, str | None]] = set()
     for group in by_key.values():
         group.sort(key=lambda one: (one.attempt_ns, one.id))
-        order |= {(a.tap, b.tap) for a, b in pairwise(group) if a.tap != b.tap and is_during(a, b)}
+        if len({one.tap for one in group}) == len(group):
+            order |= {(a.tap, b.tap) for a, b in pairwise(group) if is_during(a, b)}
+        else:
+            order |= set(_order_of_reused(group))
     return with_named(order, names)
+
+
+def _order_of_reused(group: Sequence[Attempt]) -> Iterator[tuple[str | None, str | None]]:
+    """Of attempts with one key, of which a tap saw several: who tries with curl has always the same one.
+
+    No tap is behind one that saw its first attempt later, since a request comes from the client on; of
+    the taps before it an attempt came from the last one that had it then.
+    """
+    rank = {tap: number for number, tap in enumerate(dict.fromkeys(one.tap for one in group))}
+    for number, one in enumerate(group):
+        before = [
+            other
+            for other in group[max(0, number - MAX_CANDIDATES) : number]
+            if rank[other.tap] < rank[one.tap] and is_during(other, one) and is_path(other.path, one.path)
+        ]
+        if before:
+            yield max(before, key=lambda other: rank[other.tap]).tap, one.tap
 
 
 def with_named(

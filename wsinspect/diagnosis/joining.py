@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from wsinspect.capture.queries.hops import AttemptRow
@@ -100,7 +100,7 @@ def join(
     Args:
         difference_ns: the origin's clock minus the edge's.
     """
-    found, free = _by_key(edge, origin)
+    found, free = _by_key(edge, origin, difference_ns)
     rest = [one for one in edge if one.id not in found]
     if rest and free:
         _by_content(rest, free, found, difference_ns, content)
@@ -108,20 +108,60 @@ def join(
 
 
 def _by_key(
-    edge: Sequence[Attempt], origin: Sequence[Attempt]
+    edge: Sequence[Attempt], origin: Sequence[Attempt], difference_ns: int
 ) -> tuple[dict[int, Joined], dict[int, Attempt]]:
     keys: dict[bytes, list[Attempt]] = defaultdict(list)
-    for one in reversed(origin):
+    for one in origin:
         if one.key:
             keys[one.key].append(one)
+    users: dict[bytes, list[Attempt]] = defaultdict(list)
+    for one in edge:
+        if one.key in keys:
+            users[one.key].append(one)
     free = {one.id: one for one in origin}
     found: dict[int, Joined] = {}
-    for one in edge:
-        if one.key and keys.get(one.key):
-            match = keys[one.key].pop()
-            del free[match.id]
-            found[one.id] = Joined(one, match, "key")
+    for key, mine in users.items():
+        starts = [one.attempt_ns - difference_ns for one in keys[key]]
+        for number, one in enumerate(mine):
+            match: Attempt | None = keys[key][0]
+            if len(mine) > 1:
+                first = bisect_left(starts, one.attempt_ns - _SLACK_NS)
+                near = keys[key][first : first + MAX_CANDIDATES]
+                before = [
+                    each for each in mine[max(0, number - MAX_CANDIDATES) : number] if each.id not in found
+                ]
+                rivals = (*before, *mine[number + 1 : number + MAX_CANDIDATES])
+                match = of_key(one, rivals, [each for each in near if each.id in free], difference_ns)
+            if match is not None:
+                del free[match.id]
+                found[one.id] = Joined(one, match, "key")
     return found, free
+
+
+def of_key(
+    edge: Attempt, rivals: Sequence[Attempt], origins: Iterable[Attempt], difference_ns: int
+) -> Attempt | None:
+    """What an attempt became behind the hop, of those with its key, which others had, too.
+
+    A client has to make a new key for each attempt (RFC 6455 section 4.1); who tries with curl does not.
+
+    Args:
+        rivals: the other attempts before the hop that have it, as far as they are not joined.
+        origins: those behind the hop, in the order of time.
+    """
+    for one in origins:
+        if not _is_begun_during(edge, one, difference_ns):
+            continue
+        if is_path(edge.path, one.path) or not any(
+            is_path(other.path, one.path) and _is_begun_during(other, one, difference_ns) for other in rivals
+        ):
+            return one
+    return None
+
+
+def _is_begun_during(edge: Attempt, origin: Attempt, difference_ns: int) -> bool:
+    begun_ns = origin.attempt_ns - difference_ns
+    return edge.attempt_ns - _SLACK_NS <= begun_ns and (edge.closed_ns is None or begun_ns <= edge.closed_ns)
 
 
 def _by_content(
@@ -141,7 +181,7 @@ def _by_content(
             for one in edge
             if one.id not in found
             for other in near[one.id]
-            if other.id in free and _is_path(one.path, other.path) is is_path_known
+            if other.id in free and is_path(one.path, other.path) is is_path_known
         ]
         _settle(pairs, free, found, difference_ns, content, is_path_known)
     _by_fields([one for one in edge if one.id not in found and one.key is None], free, found, near, content)
@@ -220,7 +260,7 @@ def _during(
     return list(by_time[first : min(last, first + MAX_CANDIDATES)])
 
 
-def _is_path(edge: str, origin: str) -> bool:
+def is_path(edge: str, origin: str) -> bool:
     """The same path, or one the end of the other, as where a hop takes a prefix away."""
     one, other = edge.rstrip("/"), origin.rstrip("/")
     return one.endswith(other) or other.endswith(one) or _bare(one) == _bare(other)
@@ -236,8 +276,12 @@ def rough_difference(edge: Sequence[Attempt], origin: Sequence[Attempt], content
     From attempts with the same key; where there are none from the ones that are most alike, else from the
     first ones.
     """
-    keys = {one.key: one.attempt_ns for one in edge if one.key}
-    differences = [one.attempt_ns - keys[one.key] for one in origin if one.key in keys]
+    # A key that comes twice says nothing: which attempt is which depends on the clocks.
+    used = [Counter(one.key for one in side) for side in (edge, origin)]
+    keys = {one.key: one.attempt_ns for one in edge if one.key and used[0][one.key] == 1}
+    differences = [
+        one.attempt_ns - keys[one.key] for one in origin if one.key in keys and used[1][one.key] == 1
+    ]
     if differences or not edge or not origin:
         return min(differences, default=0)
     pairs = [(one, other) for one in edge[:MAX_CANDIDATES] for other in origin[:MAX_CANDIDATES]]

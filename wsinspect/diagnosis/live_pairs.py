@@ -17,7 +17,7 @@ from wsinspect.capture.queries import hops as rows
 from wsinspect.capture.queries.hops import OVER, PENDING, REFUSED
 from wsinspect.capture.records import Query
 from wsinspect.diagnosis.hops import MAX_TRACES, Hop, order_of, tap_names, with_named
-from wsinspect.diagnosis.joining import Attempt, Joined, join, make_attempt
+from wsinspect.diagnosis.joining import Attempt, Joined, join, make_attempt, of_key
 
 #: How long one tap waits for the other.
 HOLD_SECONDS: Final = 1.0
@@ -151,11 +151,11 @@ class LivePairs:
         others = self._by_key.setdefault(one.key, [])
         others.append(one)
         # Each attempt should have a new key (RFC 6455 section 4.1); of a client that reuses one, the newest
-        # counts.
-        del others[:-_OF_ONE_KEY]
-        if len(others) > 1:
+        # count, and the first ones have shown the order of the taps.
+        if 1 < len(others) <= _OF_ONE_KEY:
             self._keyed.update(order_of(others, set()))
             self._order = with_named(self._keyed, self._names)
+        del others[:-_OF_ONE_KEY]
 
     def _behind(self, number: int) -> int | None:
         """What this attempt at the edge became behind the hop, as far as that is known."""
@@ -165,12 +165,24 @@ class LivePairs:
         one = self._attempts.get(number)
         if one is None or one.key is None or not self._is_before_a_hop(one):
             return None
-        others = (other for other in self._by_key.get(one.key, ()) if self._is_free(one, other))
-        match = next(others, None)
+        others = self._by_key.get(one.key, ())
+        free = [other for other in others if self._is_free(one, other)]
+        rivals = [
+            other
+            for other in others
+            if other.tap == one.tap and other is not one and other.id not in self._joined
+        ]
+        match = self._of_key(one, rivals, free) if free and rivals else next(iter(free), None)
         if match is None:
             return None
         self._join(Joined(one, match, "key"))
         return match.id
+
+    def _of_key(self, one: Attempt, rivals: list[Attempt], free: list[Attempt]) -> Attempt | None:
+        """The attempt behind the hop where the client has used the key for others, too."""
+        closed = rows.closed_times(self._query, [other.id for other in (one, *rivals)])
+        mine, *others = (other._replace(closed_ns=closed.get(other.id)) for other in (one, *rivals))
+        return of_key(mine, others, free, 0)
 
     def _before(self, number: int) -> int | None:
         """The attempt at the edge that this one behind the hop came from."""

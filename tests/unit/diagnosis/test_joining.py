@@ -1,6 +1,9 @@
 """Attempts before and behind a hop: by key, by path and time, by content."""
 
+import pytest
+
 from wsinspect.capture.queries.hops import AttemptRow
+from wsinspect.diagnosis.hops import order_of
 from wsinspect.diagnosis.joining import Attempt, Content, content_of, join, make_attempt, rough_difference
 from wsinspect.handshake.heads import RawHead
 
@@ -56,6 +59,76 @@ def test_a_key_that_comes_twice_is_joined_in_order():
         nothing,
     )
     assert result(found) == [(1, 3, "key"), (2, 4, "key")]
+
+
+def test_a_key_that_comes_twice_is_not_joined_with_what_began_at_another_time():
+    """curl has always the same key; the hop answered the first attempt by itself."""
+    found = join(
+        [edge(1, 0, key=b"a", lasts=0.1), edge(2, 1, key=b"a"), edge(3, 9, key=b"a")],
+        [origin(4, 1.1, key=b"a")],
+        0,
+        nothing,
+    )
+    assert result(found) == [(1, None, None), (2, 4, "key"), (3, None, None)]
+
+
+@pytest.mark.parametrize("order", [(0, 0.1), (0.1, 0)])
+def test_of_attempts_at_once_with_one_key_the_path_decides(order):
+    found = join(
+        [edge(1, 0, key=b"a", path="/one"), edge(2, 0.01, key=b"a", path="/two")],
+        [
+            origin(3, 1 + order[0], key=b"a", path="/app/two"),
+            origin(4, 1 + order[1], key=b"a", path="/app/one"),
+        ],
+        0,
+        nothing,
+    )
+    assert result(found) == [(1, 4, "key"), (2, 3, "key")]
+
+
+def test_thousands_of_attempts_with_one_key_are_joined_in_order():
+    count = 20_000
+    edges = [edge(n, n, key=b"a", lasts=0.5) for n in range(count)]
+    origins = [origin(count + n, n + 0.1, key=b"a") for n in range(count)]
+    found = join(edges, origins, 0, nothing)
+    assert all(one.origin is not None and one.origin.id == one.edge.id + count for one in found)
+
+
+def test_clocks_are_not_compared_by_a_key_that_comes_twice():
+    edges = [edge(1, 0, key=b"a"), edge(2, 100, key=b"a"), edge(3, 50, key=b"b")]
+    origins = [origin(4, 7, key=b"a"), origin(5, 107, key=b"a"), origin(6, 57, key=b"b")]
+    assert rough_difference(edges, origins, nothing) == 7 * SECOND
+
+
+def hop_order(*attempts):
+    return sorted(order_of(attempts, set()))
+
+
+CHAIN = [("edge", "middle"), ("middle", "origin")]
+
+
+@pytest.mark.parametrize(
+    "taps",
+    [
+        ("edge", "middle", "origin", "edge", "middle", "origin"),
+        ("edge", "edge", "middle", "middle", "origin", "origin"),
+        ("edge", "middle", "edge", "origin", "middle", "origin"),
+        ("edge", "middle", "origin", "edge"),
+        ("edge", "edge", "middle", "origin"),
+    ],
+)
+def test_the_order_of_the_taps_is_that_of_a_chain_whoever_uses_a_key_twice_at_once(taps):
+    assert hop_order(*(attempt(n, tap, n / 100, key=b"a") for n, tap in enumerate(taps))) == CHAIN
+
+
+def test_two_hops_behind_one_tap_are_no_chain_where_the_paths_differ():
+    found = hop_order(
+        attempt(1, "edge", 0, key=b"a", path="/one"),
+        attempt(2, "one", 0.1, key=b"a", path="/one"),
+        attempt(3, "edge", 0.2, key=b"a", path="/two"),
+        attempt(4, "two", 0.3, key=b"a", path="/two"),
+    )
+    assert found == [("edge", "one"), ("edge", "two")]
 
 
 def test_the_only_one_at_that_path_and_time_needs_no_content():

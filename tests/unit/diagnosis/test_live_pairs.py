@@ -239,3 +239,20 @@ def test_a_mistake_in_a_comparison_does_not_end_the_recorder(hop, monkeypatch, c
     assert look(live, 1, 2, is_over=True) == []
     assert "TypeError: ours" in capsys.readouterr().err
     assert not live.is_waiting
+
+
+def test_attempts_at_once_with_one_key_are_joined_each_with_its_own(hop):
+    """As with curl: the hop answers the second one by itself while the first one waits."""
+    hop.attempt(1, "edge", 1)
+    hop.attempt(2, "origin", 1, upgrade=False)
+    hop.attempt(3, "edge", 1)
+    hop.refuse(3)
+    hop.refuse(2)
+    hop.refuse(1)
+    live = LiveFindings(hop.index())
+    look(live, 1, 2, 3)
+    look(live, is_over=True)
+    said = set(hop.rows())
+    assert ("WS-HS-101", 1) in said
+    assert ("WS-HS-103", 3) in said
+    assert {number for _, number in said} <= {1, 3}

@@ -1,6 +1,7 @@
 """What findings say of an answer: its own words first, what was sent, and how accepted attempts differ."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_a_greeting_is_named_by_its_own_words(greeting, name):
 @pytest.mark.parametrize(("waited", "severity"), [(0.3, "warning"), (5.0, "error")])
 def test_half_a_header_block_is_less_sure_where_the_client_did_not_wait(waited, severity):
     """The rest may have been on its way to a page that was left."""
-    left = {
+    left: dict[str, Any] = {
         "ends": (EndFact("client", "fin", START + int(waited * 10**9)),),
         "times": {"request_out_ns": START},
     }

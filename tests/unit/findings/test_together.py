@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -189,12 +190,12 @@ def test_a_server_that_closed_is_not_also_a_bad_gateway():
     assert found(edge, dead) == [("WS-HS-035", "server", 2)]
 
 
-LATE = {
+LATE: dict[str, Any] = {
     "ends": (EndFact("client", "fin", START + SECOND // 2),),
     "times": {"request_out_ns": START, "response_in_ns": START + SECOND},
     "closed_ns": START + SECOND,
 }
-LEFT = {"ends": LATE["ends"], "times": {"request_out_ns": START}, "closed_ns": START + SECOND}
+LEFT: dict[str, Any] = {"ends": LATE["ends"], "times": {"request_out_ns": START}, "closed_ns": START + SECOND}
 
 
 @pytest.mark.parametrize(
