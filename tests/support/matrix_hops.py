@@ -7,7 +7,7 @@ language; a hop that cannot do it has no such route, and then the cell does not 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ class Behind:
     authority: Path
 
 
-Start = Callable[[Path, Behind], Hop]
+#: Starts a hop with these routes, each in its own configuration language.
+Make = Callable[[Path, Behind, Any], Hop]
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,26 @@ class Kind:
 
     Attributes:
         name: as findings have it.
-        start: with all routes.
-        plain: with none, as the other hop of a chain.
-        routes: those it has.
+        make: starts one with some of its routes.
+        texts: its routes.
         retire: the signal by which an operator stops it softly: open sockets get a second, or none at all.
             None where they may take as long as they like.
     """
 
     name: str
-    start: Start
-    plain: Start
-    routes: frozenset[str]
+    make: Make
+    texts: Mapping[str, Any]
     retire: signal.Signals | None = None
+
+    @property
+    def routes(self) -> frozenset[str]:
+        """Those that it has."""
+        return frozenset(self.texts)
+
+    def start(self, folder: Path, behind: Behind, names: Collection[str] | None = None) -> Hop:
+        """One with these routes, or all of them."""
+        kept = {name: text for name, text in self.texts.items() if names is None or name in names}
+        return self.make(folder, behind, kept)
 
 
 _NGINX: Mapping[str, str] = {
@@ -103,7 +112,7 @@ def _filled(text: str, behind: Behind) -> str:
     return text
 
 
-def _nginx(folder: Path, behind: Behind, routes: Mapping[str, str] = _NGINX) -> Hop:
+def _nginx(folder: Path, behind: Behind, routes: Mapping[str, str]) -> Hop:
     good = "proxy_pass http://{origin}; {good}"
     # One proxy_set_header of a name is enough: nginx would send both.
     blocks = []
@@ -159,7 +168,7 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _haproxy(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]] = _HAPROXY) -> Hop:
+def _haproxy(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]]) -> Hop:
     own = {name: text for name, (_, text) in routes.items() if text}
     front = [text for text, _ in routes.values() if text]
     front += [f"use_backend {name} if {{ path_beg /hop/{name}/ }}" for name in own]
@@ -214,7 +223,7 @@ _APACHE: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _apache(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]] = _APACHE) -> Hop:
+def _apache(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]]) -> Hop:
     # The first ProxyPass that fits counts.
     lines = [f"ProxyPass /hop/{name}/ {target}" for name, (target, _) in routes.items()]
     lines.append("ProxyPass / http://{origin}/ upgrade=websocket")
@@ -225,6 +234,8 @@ def _apache(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]] 
             else (f"<Location /hop/{name}/>\n", "\n</Location>")
         )
         lines.append(f"{where[0]}{more}{where[1]}" if more else "")
+    # All clients come at once, each occupies a thread, and httpd starts one more process a second.
+    lines.append("StartServers 4")
     tls = "SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile {authority}"
     return apache(folder, _filled("\n".join(["ProxyPreserveHost On", tls, *lines]), behind))
 
@@ -260,7 +271,7 @@ _CADDY: Mapping[str, str] = {
 }
 
 
-def _caddy(folder: Path, behind: Behind, routes: Mapping[str, str] = _CADDY) -> Hop:
+def _caddy(folder: Path, behind: Behind, routes: Mapping[str, str]) -> Hop:
     blocks = [f"handle /hop/{name}/* {{\n{_filled(text, behind)}\n}}" for name, text in routes.items()]
     return caddy(folder, "\n".join([*blocks, f"handle {{\nreverse_proxy {LOOPBACK}:{behind.origin}\n}}"]))
 
@@ -308,7 +319,7 @@ _ENVOY: Mapping[str, dict[str, Any]] = {
 }
 
 
-def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]] = _ENVOY) -> Hop:
+def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]]) -> Hop:
     own = [{"match": {"prefix": f"/hop/{name}/"}, **one} for name, one in routes.items()]
     clusters = {name: getattr(behind, name) for name in ("origin", "dead", "gone", "tls")}
     return envoy(
@@ -325,11 +336,9 @@ def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]] = 
 #: hard-stop-after counts from a soft stop, `retire`, and Caddy's stream_timeout is newer than Debian's 2.6);
 #: 401, 426 and pages of its own are not in every configuration language.
 KINDS = {
-    "nginx": Kind("nginx", _nginx, lambda f, b: _nginx(f, b, {}), frozenset(_NGINX), signal.SIGQUIT),
-    "haproxy": Kind(
-        "HAProxy", _haproxy, lambda f, b: _haproxy(f, b, {}), frozenset(_HAPROXY), signal.SIGUSR1
-    ),
-    "apache": Kind("Apache httpd", _apache, lambda f, b: _apache(f, b, {}), frozenset(_APACHE)),
-    "caddy": Kind("Caddy", _caddy, lambda f, b: _caddy(f, b, {}), frozenset(_CADDY), signal.SIGTERM),
-    "envoy": Kind("Envoy", _envoy, lambda f, b: _envoy(f, b, {}), frozenset(_ENVOY), signal.SIGTERM),
+    "nginx": Kind("nginx", _nginx, _NGINX, signal.SIGQUIT),
+    "haproxy": Kind("HAProxy", _haproxy, _HAPROXY, signal.SIGUSR1),
+    "apache": Kind("Apache httpd", _apache, _APACHE),
+    "caddy": Kind("Caddy", _caddy, _CADDY, signal.SIGTERM),
+    "envoy": Kind("Envoy", _envoy, _ENVOY, signal.SIGTERM),
 }

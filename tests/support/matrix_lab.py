@@ -10,7 +10,7 @@ import contextlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -27,6 +27,7 @@ from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, Hop
 from tests.support.matrix_hops import KINDS, Behind
+from tests.support.recorder_rig import wait_for
 from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.small_servers import free_ports
 from wsinspect.capture.reader import Capture
@@ -246,7 +247,13 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def chain(
-    hops: Sequence[str], guilty: int, folder: Path, app: int, tls: int, authority: Path
+    hops: Sequence[str],
+    guilty: int,
+    folder: Path,
+    app: int,
+    tls: int,
+    authority: Path,
+    routes: Collection[str] | None = None,
 ) -> AsyncIterator[Running]:
     """One hop or two before an application, with taps named edge, middle and origin; all stopped at the end.
 
@@ -256,6 +263,7 @@ async def chain(
         app: the port of the application.
         tls: the one that speaks TLS.
         authority: a CA that did not sign its certificate.
+        routes: those that the guilty one needs; None for all.
     """
     names = ["edge", *(["middle"] if len(hops) == 2 else []), "origin"]
     dead, gone, *ports = free_ports(2 + len(names[1:]))
@@ -263,8 +271,8 @@ async def chain(
         started = []
         for index, name in enumerate(hops):
             behind = Behind(ports[index], dead, gone, tls, authority)
-            make = KINDS[name].start if index == guilty else KINDS[name].plain
-            hop = await asyncio.to_thread(make, folder / f"hop-{index}", behind)
+            wanted = routes if index == guilty else ()
+            hop = await asyncio.to_thread(KINDS[name].start, folder / f"hop-{index}", behind, wanted)
             running.callback(hop.stop)
             started.append(hop)
         targets = [*(hop.port for hop in started), app]
@@ -310,7 +318,25 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
             else:
                 hop.kill()
             await asyncio.gather(*last)
+            # The client has seen its end; the hop ends the other side of it a moment later, now and then.
+            await asyncio.to_thread(hop.process.wait, 10)
+            paths = [one.path for one in causes if one.does in _ENDS_HOP]
+            await asyncio.to_thread(_wait_for_ends, running.engine.capture, paths)
     return running.engine
+
+
+def _wait_for_ends(path: Path, paths: Sequence[str]) -> None:
+    """Until all that was asked for at these paths has ended at every tap."""
+    marks = ", ".join("?" * len(paths))
+    with Capture.open(path) as capture:
+        wait_for(
+            lambda: (
+                not capture.query(
+                    f"SELECT id FROM connection WHERE closed_ns IS NULL AND path IN ({marks})", tuple(paths)
+                )
+            ),
+            "the ends at every tap",
+        )
 
 
 def play(

@@ -210,7 +210,7 @@ def _opens(*more: str, version: str = "1.1", leave: Sequence[str] = (), first: b
 
     async def serve(socket: Socket, head: bytes) -> None:
         await socket.say(first + switching(head, *more, version=version, leave=leave))
-        body = await socket.until_close()
+        body = await socket.until_close(4)
         if body is not None:
             await socket.send(CLOSE, body)
 
@@ -419,7 +419,8 @@ async def server() -> AsyncIterator[int]:
 
 async def _play(hops: Sequence[str], guilty: int, odds: Sequence[Odd], folder: Path) -> Engine:
     certificates = make_certificates(folder / "certificates")
-    async with server() as app, chain(hops, guilty, folder, app, app, certificates.ca) as running:
+    routes = {one.route for one in odds}
+    async with server() as app, chain(hops, guilty, folder, app, app, certificates.ca, routes) as running:
         port = running.engine.port("edge")
         await asyncio.gather(*(_visit(port, one, 0.02 * number) for number, one in enumerate(odds)))
     return running.engine
