@@ -311,12 +311,17 @@ def _claimed(
 ) -> Iterator[Suspect]:
     status = origin.status
     says = bool(_SAYS_ORIGIN.search(origin.content[:4096]))
-    if status not in (403, 404, 421) and not (status == 400 and says):
+    is_of_no_site = one.name == "host" and has_no_site(origin)
+    if status not in (403, 404, 421) and not (status == 400 and says) and not is_of_no_site:
         return
     arrived = accepted_of(came)
     here = [other for other in accepted if other.path == arrived.path]
     if any(other.host == arrived.host and other.origin == arrived.origin for other in here):
         return  # exactly that was accepted another time
+    if is_of_no_site:
+        if not any(other.host == arrived.host for other in accepted):
+            yield Suspect("identity", LIKELY, one.lines, NO_SITE)
+        return
     was_same, is_same = is_same_origin(sent), is_same_origin(came)
     if sent.get("origin") is not None and not was_same and one.name == "host" and status != 421:
         return  # a same-origin check would have failed without the hop, too
@@ -358,9 +363,10 @@ def _is_right(name: bytes, head: RawHead) -> bool:
     """Whether a field of the handshake arrived as it has to be, but for its name's letter case."""
     if name in (b"upgrade", b"connection"):
         return _asks_upgrade(head)
+    values = head.get_all(name)
     if name == b"sec-websocket-key":
-        return [is_valid_key(key) for key in head.get_all(name)] == [True]
-    return name != b"sec-websocket-version" or head.get_all(name) == [b"13"]
+        return [is_valid_key(key) for key in values] == [True]
+    return all(values) and (name != b"sec-websocket-version" or values == [b"13"])
 
 
 def _values(head: RawHead) -> dict[str, tuple[bytes, ...]]:
@@ -406,6 +412,22 @@ def is_mute(refused: ConnectionFacts) -> bool:
     return (refused.status == 403 and _ONLY_FORBIDDEN.fullmatch(said) is not None) or (
         refused.status == 404 and said in (b"", b"Page not found")
     )
+
+
+NO_SITE: Final = "an empty 200 is what Caddy answers to a Host that none of its sites has"
+
+
+def has_no_site(facts: ConnectionFacts) -> bool:
+    """Whether an answer is that of a Caddy without a site for the request's Host.
+
+    No handler matches, so it sends its default: 200, no body, and no type of one (caddyhttp/server.go).
+    """
+    head = facts.response_in
+    if facts.status != 200 or head is None or facts.body or Lack.BODY in facts.unrecorded:
+        return False
+    names = {one.key for one in head.fields}
+    own = {b"server", b"date", b"content-length", b"alt-svc", b"connection"}
+    return (head.get("server") or b"").lower() == b"caddy" and names <= own
 
 
 def is_same_origin(head: RawHead) -> bool:

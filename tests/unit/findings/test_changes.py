@@ -7,8 +7,16 @@ import pytest
 
 from tests.unit.findings.facts_made import failed, refused, request, response
 from tests.unit.findings.pairs_made import at_origin, behind, pair
-from wsinspect.findings.changes import LIKELY, POSSIBLE, PROVEN, Accepted, field_changes, suspects
-from wsinspect.findings.registry import diagnose_pair
+from wsinspect.findings.changes import (
+    LIKELY,
+    POSSIBLE,
+    PROVEN,
+    Accepted,
+    accepted_of,
+    field_changes,
+    suspects,
+)
+from wsinspect.findings.registry import diagnose_connection, diagnose_pair
 from wsinspect.handshake.heads import RawHead
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -103,6 +111,41 @@ def test_names_in_other_letters_are_said_low_where_the_server_misses_what_is_the
     assert (one.id, one.fault_of, one.confidence) == ("WS-HS-104", "server", "low")
     assert diagnose_pair(at_origin("400 Bad Request", lower, body=b"bad token")) == []
     assert diagnose_pair(at_origin("400 Bad Request", request(), body=b"missing Sec-WebSocket-Key")) == []
+
+
+CADDY = {"Server": "Caddy", "Content_Length": "0"}
+
+
+def test_a_hop_that_changes_host_is_why_a_caddy_behind_it_has_no_site_for_it():
+    """With no site for a Host Caddy answers an empty 200, whatever Origin says."""
+    changed = request(Host="app.internal")
+
+    def found(*, came=changed, body=b"", accepted=(), **fields):
+        edge = refused("200 OK", body, **fields)
+        edge = replace(edge, raw_request_in=request(), raw_request_out=request())
+        return [one.id for one in diagnose_pair(pair(edge, behind(edge, came), accepted=accepted))]
+
+    assert found(**CADDY) == ["WS-HS-105"]
+    assert found(came=request(), **CADDY) == []
+    assert found(Server="nginx", Content_Length="0") == ["WS-HS-111"]
+    assert found(body=b"<p>hello", **{**CADDY, "Content_Length": "8"}) == ["WS-HS-111"]
+    assert found(X_Powered_By="Express", **CADDY) == ["WS-HS-111"]
+    taken = accepted_of(RawHead.parse(request(path="/other", Host="app.internal")))
+    assert found(accepted=(taken,), **CADDY) == ["WS-HS-111"]
+
+
+def test_a_caddy_without_a_site_is_the_first_cause_at_one_tap():
+    (one,) = diagnose_connection(refused("200 OK", **CADDY))
+    assert one.title == "Caddy answered 200 with nothing instead of 101"
+    assert one.causes[0].cause == "none of Caddy's sites has the Host of this request"
+    assert "Caddy" not in str(diagnose_connection(refused("200 OK", Server="nginx"))[0].causes[0])
+
+
+def test_an_empty_field_that_the_server_minds_is_not_there_under_another_name():
+    lower = request(Sec_WebSocket_Protocol="").replace(b"Sec-WebSocket-Protocol", b"sec-websocket-protocol")
+    sent = request(Sec_WebSocket_Protocol="")
+    said = at_origin("400 Bad Request", lower, sent=sent, body=b"missing Sec-WebSocket-Protocol header")
+    assert [one.id for one in diagnose_pair(said)] == []
 
 
 def test_nothing_is_suspected_where_nobody_answered():

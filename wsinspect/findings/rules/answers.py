@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
-from wsinspect.findings.changes import is_mute, is_same_origin
+from wsinspect.findings.changes import has_no_site, is_mute, is_same_origin
 from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
     answer_hop,
@@ -111,11 +111,27 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and 200 <= facts.status < 300:
         kind = facts.response_line("Content-Type")
         is_page = _HTML.search(kind) is not None
+        is_of_no_site = has_no_site(facts)
         yield answer(
             facts,
             kind,
-            title=None if is_page else f"The server answered {facts.status} with content instead of 101",
+            facts.request_line("Host") if is_of_no_site else "",
+            title=None
+            if is_page
+            else f"Caddy answered {facts.status} with nothing instead of 101"
+            if is_of_no_site
+            else f"The server answered {facts.status} with content instead of 101",
             causes=(
+                *(
+                    (
+                        (
+                            "none of Caddy's sites has the Host of this request",
+                            "compare Host with the addresses in the Caddyfile; a hop may have changed it",
+                        ),
+                    )
+                    if is_of_no_site
+                    else ()
+                ),
                 (
                     "the path is answered by a static page or another route"
                     if is_page
