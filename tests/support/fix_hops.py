@@ -373,3 +373,125 @@ def haproxy_sticky(folder, text, _):
 
 def caddy_sticky(folder, text, _):
     return caddy(folder, text)
+
+
+def apache_sticky(folder, text, _):
+    """The balancer takes the place of the one without routes."""
+    modules = ["proxy_balancer", "lbmethod_byrequests", "slotmem_shm", "env"]
+    return apache(folder, f'{text}\nProxyPass "/" "balancer://app/"', modules=modules)
+
+
+def nginx_redirect(folder, app, fix):
+    """The fix serves the path before the redirect to https."""
+    assert fix is None or "location /ws on port 80 before return 301" in fix, fix
+    place = "location / { return 301 https://$host$request_uri; }"
+    carry = f"location /ws {{ proxy_pass http://{LOOPBACK}:{app}; {CARRY} }}"
+    return nginx(folder, place if fix is None else carry + place)
+
+
+def _http2_cluster():
+    kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+    typed = {
+        "@type": f"type.googleapis.com/{kind}",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    return {"typed_extension_protocol_options": {kind: typed}}
+
+
+def envoy_cluster(folder, app, faulty):
+    """A cluster that speaks HTTP/2 to a server of HTTP/1.1."""
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "app"}}
+    return envoy(folder, [route], {"app": app}, cluster=_http2_cluster() if faulty else None)
+
+
+def _envoy_filter(name, kind, config):
+    api = "type.googleapis.com/envoy.extensions.filters.http"
+    router = {"@type": f"{api}.router.v3.Router"}
+    return [
+        {"name": name, "typed_config": {"@type": f"{api}.{kind}", **config}},
+        {"name": "envoy.filters.http.router", "typed_config": router},
+    ]
+
+
+def envoy_access(folder, app, fix):
+    """The filter allows what a policy names; the fix is such a policy."""
+    name, allowed = "envoy.filters.http.rbac", {}
+    if fix is not None:
+        assert name in fix, fix
+        assert "a policy has to allow this path and principal" in fix, fix
+        path = {"url_path": {"path": {"prefix": "/ws"}}}
+        allowed = {"sockets": {"permissions": [path], "principals": [{"any": True}]}}
+    filters = _envoy_filter(name, "rbac.v3.RBAC", {"rules": {"action": "ALLOW", "policies": allowed}})
+    manager = {"upgrade_configs": [{"upgrade_type": "websocket"}], "http_filters": filters}
+    return envoy(
+        folder, [{"match": {"prefix": "/"}, "route": {"cluster": "app"}}], {"app": app}, manager=manager
+    )
+
+
+def envoy_sticky(folder, app, fix):
+    """Two endpoints in turns; the fix names a filter that remembers one by a cookie."""
+    name = "envoy.filters.http.stateful_session"
+    manager = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
+    if fix is not None:
+        assert f"{name} with a cookie" in fix, fix
+        kind = "envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState"
+        cookie = {
+            "@type": f"type.googleapis.com/{kind}",
+            "cookie": {"name": "server", "path": "/", "ttl": "120s"},
+        }
+        state = {"name": "envoy.http.stateful_session.cookie", "typed_config": cookie}
+        manager["http_filters"] = _envoy_filter(
+            name, "stateful_session.v3.StatefulSession", {"session_state": state}
+        )
+    places = [
+        {"endpoint": {"address": {"socket_address": {"address": LOOPBACK, "port_value": port}}}}
+        for port in (app, app.other)
+    ]
+    assignment = {"cluster_name": "app", "endpoints": [{"lb_endpoints": places}]}
+    return envoy(
+        folder,
+        [{"match": {"prefix": "/"}, "route": {"cluster": "app"}}],
+        {"app": app},
+        manager=manager,
+        cluster={"load_assignment": assignment},
+    )
+
+
+# -- logs that a fix names: each starts a hop that refuses `/ws`, and reads the reason there
+
+
+def nginx_says(folder, fix):
+    line = re.match(r"error_log \S+ (\w+);", fix or "error_log x crit;")
+    assert line is not None, fix
+    log = folder / "why.log"
+    refusing = "location /ws { satisfy all; allow 192.0.2.1; deny all; }"
+    return nginx(folder, refusing, server=f"error_log {log} {line[1]};"), log.read_text
+
+
+def nginx_says_of_500(folder, fix):
+    assert fix is None or fix.startswith("error.log says why nginx itself answered 500"), fix
+    return nginx(folder, "location /ws { rewrite ^ /ws; }"), (folder / "error.log").read_text
+
+
+def apache_says(folder, fix):
+    level = re.match(r"LogLevel (\w+);", fix or "LogLevel emerg;")
+    assert level is not None, fix
+    rules = f'LogLevel {level[1]}\n<Location "/ws">\nRequire all denied\n</Location>'
+    return apache(folder, rules), (folder / "error.log").read_text
+
+
+def caddy_says(folder, fix):
+    log = folder / "hop.log"
+    return caddy(folder, f"{'log' if fix else ''}\nrespond /ws* 403"), log.read_text
+
+
+def envoy_says(folder, fix):
+    kind = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
+    flags = re.match(r"%RESPONSE_FLAGS%", fix or "")
+    text = f"why: {flags[0] if flags else ''}\n"
+    log = {
+        "name": "stdout",
+        "typed_config": {"@type": kind, "log_format": {"text_format_source": {"inline_string": text}}},
+    }
+    hop = envoy(folder, [], {}, manager={"access_log": [log]})
+    return hop, (folder / "hop.log").read_text

@@ -2,6 +2,7 @@
 
 import gzip
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ def test_names_in_other_letters_are_said_low_where_the_server_misses_what_is_the
     assert diagnose_pair(at_origin("400 Bad Request", request(), body=b"missing Sec-WebSocket-Key")) == []
 
 
-CADDY = {"Server": "Caddy", "Content_Length": "0"}
+CADDY: Any = {"Server": "Caddy", "Content_Length": "0"}
 
 
 def test_a_hop_that_changes_host_is_why_a_caddy_behind_it_has_no_site_for_it():
