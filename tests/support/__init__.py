@@ -40,7 +40,8 @@ Real software
     ready_clients   a client that copes with each ready scenario, and one that does not
     hops            nginx, HAProxy, Apache, Caddy and Envoy
     hop_ends        what a hop does to idle and busy connections
-    matrix_lab, matrix_hops     every hop with every cause; matrix_odd   peers that break rules, in chains
+    matrix_lab, matrix_hops     every hop with every cause of matrix_causes
+    matrix_odd      peers that break rules, in chains: the oddities of matrix_odds
     fix_hops, fix_checks        hops with a fault or its fix, and whether WebSockets work through them
     short_folder    for a browser's temporary files
     devtools, har_browsers      what Chromium and Firefox say of the same connection

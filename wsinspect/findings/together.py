@@ -58,7 +58,7 @@ _KEPT: Final = (
 )
 
 
-#: What a server sent that is no HTTP response, or never became a whole one: that is why nobody got an answer.
+#: What a server sent is not an HTTP response, or never became a whole one: why nobody got an answer.
 _NO_RESPONSE: Final = ("WS-HS-041", "WS-HS-042", "WS-TLS-018")
 
 
