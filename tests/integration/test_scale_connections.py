@@ -105,6 +105,20 @@ def test_short_connections_leave_nothing_behind(warm_up: int, total: int, tmp_pa
         assert ended == [("closed", warm_up + total, 11 * (warm_up + total), 2 * (warm_up + total))]
 
 
+def test_the_cycle_collector_finds_nothing_of_a_client_that_has_gone(tmp_path: Path) -> None:
+    """While it looks, nothing is relayed."""
+    probe = Probe(tmp_path / "probe", collects=False)
+    with swarm_and_engine(tmp_path, environment=probe.environment) as (_, engine):
+        at_rest = descriptors(engine.pid)
+        load(engine, "churn", total=20, connections=2)
+        settled(engine, at_rest)
+        probe.ask(engine.pid)
+        load(engine, "churn", total=100, connections=2)
+        settled(engine, at_rest)
+        assert probe.ask(engine.pid)["circles"] < 100
+        assert engine.stop() == 0
+
+
 def grown(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
     """Classes with notably more objects than before."""
     known = before["objects"]

@@ -27,7 +27,7 @@ _ANSWERING = """
 import asyncio, gc, json, os, signal
 
 def answer(number, frame):
-    gc.collect()
+    circles = gc.collect()
     counts = {}
     for each in gc.get_objects():
         kind = type(each)
@@ -40,7 +40,7 @@ def answer(number, frame):
         tasks = 0
     folder = os.path.dirname(__file__)
     with open(f"{folder}/{os.getpid()}.new", "w") as file:
-        json.dump({"tasks": tasks, "objects": counts}, file)
+        json.dump({"tasks": tasks, "objects": counts, "circles": circles}, file)
     os.rename(f"{folder}/{os.getpid()}.new", f"{folder}/{os.getpid()}.json")
 
 signal.signal(signal.SIGUSR2, answer)
@@ -48,16 +48,23 @@ signal.signal(signal.SIGUSR2, answer)
 
 
 class Probe:
-    """Put `environment` into the engine's, then `ask`."""
+    """Put `environment` into the engine's, then `ask`.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        collects: whether the cycle collector runs by itself, too.
+    """
+
+    def __init__(self, folder: Path, *, collects: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        (folder / "sitecustomize.py").write_text(_ANSWERING)
+        (folder / "sitecustomize.py").write_text(_ANSWERING + ("" if collects else "gc.disable()\n"))
         self.environment = {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
 
     def ask(self, pid: int, patience: float = 30) -> dict[str, Any]:
-        """`{"tasks": 3, "objects": {"mitmproxy.http.HTTPFlow": 1}}`."""
+        """`{"tasks": 3, "objects": {"mitmproxy.http.HTTPFlow": 1}, "circles": 0}`.
+
+        `circles`: how many objects only the cycle collector found to be unused, just now.
+        """
         answer = self._folder / f"{pid}.json"
         answer.unlink(missing_ok=True)
         os.kill(pid, signal.SIGUSR2)

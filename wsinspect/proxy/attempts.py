@@ -81,9 +81,9 @@ class Attempt:
         self._unreadable = b""
         self._ends: set[tuple[str, str]] = set()
         self.is_answered_by_fault = False
-        self.on_open: Callable[[], None] = lambda: None
+        self.on_open: Callable[[], None] = _nothing
         #: Called where the client resets its stream before the answer, and its connection lives on.
-        self.on_left: Callable[[], None] = lambda: None
+        self.on_left: Callable[[], None] = _nothing
 
     # What the relay records (link.Stream)
 
@@ -98,7 +98,8 @@ class Attempt:
 
     def opened(self) -> None:
         self.event(events.Open())
-        self.on_open()
+        on_open, self.on_open = self.on_open, _nothing
+        on_open()
 
     def ended(self, side: str, how: str, detail: str | None = None) -> None:
         """One side ended; reported once, also where both the handshake and the relay see it."""
@@ -123,6 +124,7 @@ class Attempt:
                 self.log.controller.closed(self.number)
             self.event(events.Closed())
             self.log.open.pop(self.number, None)
+            self.link = None
 
     # What the handshake records
 
@@ -175,6 +177,10 @@ class Attempt:
         if head:
             self.head(RESPONSE_IN, head.raw)
             head.forwarded = lambda raw: self.head(RESPONSE_OUT, raw)
+
+
+def _nothing() -> None:
+    return
 
 
 def _tunnels(flow: http.HTTPFlow) -> tuple[Tunnel | None, Tunnel | None]:

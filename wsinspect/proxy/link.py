@@ -153,10 +153,16 @@ class SocketLink:
     def finished(self) -> None:
         self._wants_finish = True
         if not self._is_over and not (self.faults is not None and self.faults.holds_end):
-            self._is_over = True
+            self._end()
             if self.faults is not None:
                 self.faults.stop()
             self.stream.closed()
+
+    def _end(self) -> None:
+        self._is_over = True
+        for side in (self.client, self.server):
+            if side.endpoint:
+                side.endpoint.on_late_reset = None
 
     # What faults ask for (faulting.Target)
 
@@ -215,7 +221,7 @@ class SocketLink:
 
     def _end_abort(self) -> None:
         if not self._is_over:
-            self._is_over = True
+            self._end()
             self.stream.closed()
             self.wire.close_later((self.server.carrier, self.client.carrier))
 

@@ -168,13 +168,16 @@ class Half(asyncio.Protocol):
         elif not self.is_write_paused and was_paused:
             self.stock.resume_writing()
         self.transport.resume_reading()
+        # Nothing is read any more; these refer back to this half, and only the cycle collector would see it.
+        for name in ("peer", "write", "data_received"):
+            del vars(self)[name]
 
 
 class Splice:
     """Both halves of one WebSocket."""
 
     def __init__(self, halves: tuple[Half, Half], stream: Stream, on_end: Callable[[Half], None]) -> None:
-        self.halves = halves
+        self.halves: tuple[Half, ...] = halves
         self.stream = stream
         self._on_end = on_end
         self._is_active = True
@@ -210,5 +213,6 @@ class Splice:
         """Put the protocols back that were there before."""
         if self._is_active:
             self._is_active = False
-            for half in self.halves:
+            halves, self.halves = self.halves, ()
+            for half in halves:
                 half.restore()

@@ -31,6 +31,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 
 from wsinspect.proxy.seams.hooks import answer_in_place
 from wsinspect.proxy.seams.http2_tunnels import Outbox
+from wsinspect.proxy.seams.release import forget_cancelling
 from wsinspect.proxy.seams.tls import send_close_notify, through
 
 #: Half a century: `asyncio.sleep` accepts it, and no WebSocket is ended for being silent.
@@ -88,6 +89,9 @@ class Endpoint:
                 endpoint._salvage()
                 endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
             stock_lost(exc)
+            # They are of a circle of references: endpoint, protocol, and these.
+            for name in ("eof_received", "connection_lost", "data_received"):
+                vars(endpoint.protocol).pop(name, None)
             if exc is not None and is_late and endpoint.on_late_reset:
                 endpoint.on_late_reset()
 
@@ -199,6 +203,7 @@ class Wire:
         handler.__dict__["drain_writers"] = wire._drain_others
         handler.timeout_watchdog.timeout = NEVER_SECONDS
         answer_in_place(handler, ctx.master.addons)
+        forget_cancelling(handler)
         wire.watch(handler.client)
         return wire
 
