@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from mitmproxy import http
@@ -80,6 +81,7 @@ class AttemptFaults:
         facts: for filters.
         session: of its client.
         place: for chance.
+        negotiate: reads what was agreed on, once it is open.
         link: once it is open.
     """
 
@@ -90,5 +92,10 @@ class AttemptFaults:
         self.begun_ns = begun_ns
         self.opened_ns = 0
         self.connection_number = session.connections + 1
-        self.negotiation: Negotiation | None = None
+        self.negotiate: Callable[[], Negotiation] = Negotiation
         self.link: FaultedLink | None = None
+
+    @cached_property
+    def negotiation(self) -> Negotiation:
+        """What client and server agreed on: read only where a rule needs it."""
+        return self.negotiate()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from mitmproxy import http
 
@@ -224,7 +225,7 @@ class FaultController:
         attempt.opened_ns = self.now_ns()
         attempt.session.connections += 1
         attempt.connection_number = attempt.session.connections
-        attempt.negotiation = _negotiation(flow)
+        attempt.negotiate = partial(_negotiation, flow)
         rules = self.board.armed(*_ON_OPEN)
         if rules or self._must_follow(attempt):
             faults = self._begin(attempt, (b"", b""))
@@ -258,10 +259,10 @@ class FaultController:
 
     def _must_follow(self, attempt: AttemptFaults) -> bool:
         """Whether a rule that may be armed later needs to know what was compressed before."""
-        deflate = attempt.negotiation.deflate if attempt.negotiation else None
-        if deflate is None or not any(deflate.takeover(direction) for direction in Direction):
+        if self._window_of is not None and not any(map(_reads_content, self.board.known(*_ON_OPEN))):
             return False
-        return self._window_of is None or any(_reads_content(rule) for rule in self.board.known(*_ON_OPEN))
+        deflate = attempt.negotiation.deflate
+        return deflate is not None and any(deflate.takeover(direction) for direction in Direction)
 
     def _begin(self, attempt: AttemptFaults, windows: tuple[bytes | None, bytes | None]) -> LinkFaults:
         link = attempt.link
@@ -277,7 +278,7 @@ class FaultController:
             connection_number=attempt.connection_number,
             attempt_ns=attempt.begun_ns,
             opened_ns=attempt.opened_ns,
-            deflate=attempt.negotiation.deflate if attempt.negotiation else None,
+            deflate=attempt.negotiation.deflate,
             windows=(c2s, s2c),
         )
         connection_faults = ConnectionFaults(context, link.boundaries, self.board.seed)

@@ -12,6 +12,7 @@ from wsinspect.proxy.seams.check import verify
 from wsinspect.proxy.seams.http1 import install_http1
 from wsinspect.proxy.seams.http2 import install_http2
 from wsinspect.proxy.seams.messages import install_messages
+from wsinspect.proxy.seams.waste import install_waste
 from wsinspect.proxy.seams.websocket import install_websocket_layer
 
 __all__ = ["install"]
@@ -29,3 +30,4 @@ def install() -> None:
     install_bridging()
     install_websocket_layer()
     install_messages()
+    install_waste()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import linecache
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 from wsinspect.errors import LocalError
@@ -195,6 +195,22 @@ def _message_shape() -> bool:
     return check is None or check.__module__ != http.__name__ or _source_has(check, "check_option_type(")
 
 
+def _waste_shape() -> bool:
+    from mitmproxy import hooks, options, optmanager
+    from mitmproxy.net.http import url
+    from mitmproxy.proxy import context, events
+
+    client: Any = SimpleNamespace(transport_protocol="tcp")
+    checked = (hooks.Hook.__new__, events.CommandCompleted.__new__)
+    return (
+        set(vars(context.Context(client, options.Options()))) == {"client", "options", "server", "layers"}
+        and {"value", "_default"} <= set(optmanager._Option.__slots__)
+        and hasattr(optmanager, "unset")
+        and all(one.__name__ == "_new" or _source_has(one, "is_dataclass(cls)") for one in checked)
+        and list(inspect.signature(url.parse_authority).parameters) == ["authority", "check"]
+    )
+
+
 def _tls_shape() -> bool:
     from mitmproxy.proxy import tunnel
     from mitmproxy.proxy.layers import tls
@@ -206,8 +222,11 @@ def _tls_shape() -> bool:
 
 def _proxyserver_shape() -> bool:
     from mitmproxy.addons.proxyserver import Proxyserver
+    from mitmproxy.proxy.server import TimeoutWatchdog
 
-    return _source_has(Proxyserver.register_connection, "self.connections[connection_id] = handler")
+    return _source_has(
+        Proxyserver.register_connection, "self.connections[connection_id] = handler"
+    ) and _source_has(TimeoutWatchdog.__init__, "self.callback = callback")
 
 
 def _layer_shape() -> bool:
@@ -274,6 +293,7 @@ _CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("ConnectionHandler's close_connection, drain_writers and read loop", _handler_shape),
     ("how hooks reach the addons", _hooks_shape),
     ("the type check of messages", _message_shape),
+    ("contexts, options, hooks and hosts", _waste_shape),
     ("TLSLayer.receive_close and TunnelLayer.receive_close", _tls_shape),
     ("Proxyserver.connections", _proxyserver_shape),
     ("Layer's pause, and when NextLayer asks", _layer_shape),

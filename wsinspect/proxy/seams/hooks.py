@@ -106,7 +106,7 @@ class Addons(addonmanager.AddonManager):
 
     async def handle_lifecycle(self, event: hooks.Hook) -> None:
         """mitmproxy's method: a hook of a connection or a flow."""
-        waiting = self.call(event, event.args()[0])
+        waiting = self.call(event, _subject(event))
         if waiting is not None:
             await waiting
 
@@ -137,7 +137,7 @@ class Answering:
                     pending.append(events.HookCompleted(command))
 
     def _is_answered(self, hook: commands.StartHook) -> bool:
-        (data,) = hook.args()
+        data = _subject(hook)
         waiting = self._addons.call(hook, data)
         if waiting is None and not (isinstance(data, flow.Flow) and data.intercepted):
             return True
@@ -155,6 +155,11 @@ class Answering:
                 await data.wait_for_resume()
         if hook.blocking:
             await self._handler.server_event(events.HookCompleted(hook))
+
+
+def _subject(hook: hooks.Hook) -> Any:
+    """What a hook is about: its first field, and all hooks of connections and flows have one."""
+    return getattr(hook, type(hook).__match_args__[0])  # type: ignore[attr-defined]
 
 
 def answer_in_place(handler: ConnectionHandler, addons: addonmanager.AddonManager) -> None:
