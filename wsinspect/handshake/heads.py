@@ -156,7 +156,8 @@ class RawHead:
     def get_all(self, name: bytes | str) -> list[bytes]:
         """The values of all fields of that name, in order; case does not matter."""
         key = _key(name)
-        return [field.value for field in self.fields if field.key == key]
+        # `Field.key`, written out: the recorder asks dozens of times for each opening handshake.
+        return [value for name, value, _ in self.fields if name.strip().lower() == key]
 
     def get(self, name: bytes | str) -> bytes | None:
         """The value of the first field of that name."""

@@ -68,6 +68,7 @@ class ConnectionRows:
         facts: what else a restart needs, JSON.
         streams: both directions, None until the first chunk of it.
         is_closed: nothing more will come for it.
+        is_stored: an earlier recorder, or transaction, left rows of it that are not in memory.
     """
 
     def __init__(self, connection_id: int) -> None:
@@ -87,12 +88,15 @@ class ConnectionRows:
         }
         self.streams: list[StreamRows | None] = [None, None]
         self.is_closed = False
+        self.is_stored = False
         self._is_handshake_changed = False
+        self._negotiated: tuple[bytes | None, bytes | None, Negotiation] | None = None
 
     def restore(
         self, row: Mapping[str, Any], handshake: Mapping[str, Any] | None, facts: Mapping[str, Any]
     ) -> None:
         """Continue from the rows of an earlier transaction."""
+        self.is_stored = True
         self.row.update(row)
         if handshake is not None:
             self.handshake.update(handshake)
@@ -124,10 +128,13 @@ class ConnectionRows:
         """What was agreed, as the server saw it: it and the client use the same frames."""
         request = self.handshake["request_out"] or self.handshake["request_in"]
         response = self.handshake["response_in"] or self.handshake["response_out"]
-        return negotiate(
-            RawHead.parse(request) if request else None,
-            RawHead.parse(response) if response else None,
-        )
+        if self._negotiated is None or self._negotiated[:2] != (request, response):
+            found = negotiate(
+                RawHead.parse(request) if request else None,
+                RawHead.parse(response) if response else None,
+            )
+            self._negotiated = request, response, found
+        return self._negotiated[2]
 
     def deflate(self, negotiation: Negotiation) -> DeflateParams | None:
         """permessage-deflate's parameters for the decoder."""

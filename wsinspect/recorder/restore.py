@@ -67,7 +67,7 @@ def load_stream(
         "snaplen": options.snaplen,
         "inflate_cap": options.inflate_cap,
     }
-    stored = resuming.stored_stream(*key)
+    stored = resuming.stored_stream(*key) if connection.is_stored else None
     state = json.loads(stored[0]) if stored else None
     if state is None or state["decoder"] is None:
         decoder = StreamDecoder(direction, **settings)
