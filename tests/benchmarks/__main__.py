@@ -30,8 +30,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks", description="Measure wsinspect beside its peers."
     )
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the frames")
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (3; with --quick 1)")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the frames, in one round")
     parser.add_argument(
         "--only",
         action="append",
@@ -61,7 +61,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="an earlier page: ratios that are more than 15 %% worse are named (docs/benchmarks.md)",
     )
     parser.add_argument("--check", action="store_true", help="exit 1 when a goal is missed")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.rounds = args.rounds or (1 if args.quick else 3)
+    return args
 
 
 def say(line: str) -> None:

@@ -38,8 +38,8 @@ _WITH = "import sys; from wsinspect.recorder import process as r; sys.exit(r.mai
 SHAPES = {"busy": (4, 250_000, 1), "short": (20_000, 4, 1), "pairs": (5_000, 40, 2)}
 
 
-def measure(folder: Path, frames: int) -> dict[str, float]:
-    """Both, for `frames` frames."""
+def measure(folder: Path, frames: int, large: int) -> dict[str, float]:
+    """The rules with `frames` frames in each journal, and `diagnose` of a capture with `large` ones."""
     result: dict[str, float] = {"frames": frames}
     for name, (connections, each, taps) in SHAPES.items():
         count = max(4, connections * frames // 1_000_000) if each < 1000 else connections
@@ -50,7 +50,7 @@ def measure(folder: Path, frames: int) -> dict[str, float]:
         result[f"{name}_per_s"] = count * taps * (each + 2) / with_rules
         result[f"{name}_with"] = with_rules / without
         shutil.rmtree(journal_directory(capture))
-    capture = many_frames(folder / "large.db", frames)
+    capture = many_frames(folder / "large.db", large)
     result["diagnose_s"] = _diagnosed(capture, folder)
     capture.unlink()
     return result

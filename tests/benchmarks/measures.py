@@ -38,13 +38,13 @@ class Sizes:
     screen_frames: int = 1_000_000
     replay_messages: int = 200_000
     replay_bytes: int = 1 << 30
-    finding_frames: int = 1_000_000
+    finding_frames: int = 400_000
     many_seconds: int = 30
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 100_000, 3)
+        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 40_000, 3)
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def _wait_rows(running: Running, rows: int) -> float:
 def _burst(peer: Peer, place: Place, payload: int, frames: int) -> Result:
     with peer.serve(place.folder, place.target) as running:
         count = _bounded(peer, running.port, payload, frames)
+        cpu_before = running.cpu_s()
         load = Load("burst", running.port, payload=payload, frames=count)
         try:
             measured = load.result()
@@ -105,7 +106,12 @@ def _burst(peer: Peer, place: Place, payload: int, frames: int) -> Result:
                 "indexed_ratio": indexed / seconds,
             }
             result |= {"lost": count + 3 - rows, "payload_bytes": running.query(BYTES) or 0}
-        return result
+        return result | _cpu(running, cpu_before, count)
+
+
+def _cpu(running: Running, before: float | None, count: int) -> Result:
+    """CPU microseconds of all the peer's processes for each frame or round trip, recording included."""
+    return {} if before is None else {"cpu_us": ((running.cpu_s() or 0) - before) / count * 1e6}
 
 
 def small(peer: Peer, place: Place, sizes: Sizes) -> Result:
@@ -124,6 +130,7 @@ def bulk(peer: Peer, place: Place, sizes: Sizes) -> Result:
 def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """Round trips of one 64 B frame."""
     with peer.serve(place.folder, place.target) as running:
+        cpu_before = running.cpu_s()
         load = Load("echo", running.port, payload=64, frames=sizes.echoes)
         try:
             measured = load.result()
@@ -134,7 +141,7 @@ def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
             rows = 2 * int(measured["frames"]) + 2
             _wait_rows(running, rows)
             result["lost"] = rows - (running.query(ALL_ROWS) or 0)
-        return result
+        return result | _cpu(running, cpu_before, int(measured["frames"]))
 
 
 def openings(peer: Peer, place: Place, sizes: Sizes) -> Result:
@@ -257,7 +264,7 @@ def findings(peer: Peer, place: Place, sizes: Sizes) -> Result:
         return {}
     from tests.benchmarks import finding_speed
 
-    return finding_speed.measure(place.folder, sizes.finding_frames)
+    return finding_speed.measure(place.folder, sizes.finding_frames, sizes.screen_frames)
 
 
 def replay(peer: Peer, place: Place, sizes: Sizes) -> Result:

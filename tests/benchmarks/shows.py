@@ -29,7 +29,8 @@ FILTERS = (
 )
 #: Lines of a screen.
 SCREEN = 40
-ROUNDS = 3
+#: How often each command runs, unless it has taken so long already.
+ROUNDS, ENOUGH_S = 3, 8.0
 _CONNECTIONS = 20
 _BATCH = 50_000
 _INSERT = (
@@ -115,7 +116,10 @@ def measure(folder: Path, frames: int) -> dict[str, float]:
 
 def _timed(capture: Path, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
     """Seconds until a screen of lines, or all, was there; and until the end."""
-    firsts, wholes = zip(*(_run(capture, environment, *arguments) for _ in range(ROUNDS)), strict=True)
+    runs: list[tuple[float, float]] = []
+    while len(runs) < ROUNDS and sum(whole for _, whole in runs) < ENOUGH_S:
+        runs.append(_run(capture, environment, *arguments))
+    firsts, wholes = zip(*runs, strict=True)
     return statistics.median(firsts), statistics.median(wholes)
 
 

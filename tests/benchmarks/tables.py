@@ -54,6 +54,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("of direct", "of_direct", _times, "more"),
         Column("of mitmdump", "of_mitmdump", _times, "more"),
         Column("indexed/s", "indexed_per_s", _count),
+        Column("CPU us each", "cpu_us", _two),
         Column("lost", "lost", _count),
     ],
     "bulk": [
@@ -64,6 +65,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("burst s", "seconds", _two),
         Column("all in capture s", "indexed_s", _two),
         Column("of burst", "indexed_ratio", _times, "less"),
+        Column("CPU us each", "cpu_us", _count),
         Column("lost", "lost", _count),
     ],
     "echo": [
@@ -72,6 +74,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("of mitmdump", "of_mitmdump", _times, "less"),
         Column("p99 us", "p99_us", _one),
         Column("p99 of direct", "p99_of_direct", _times, "less"),
+        Column("CPU us each", "cpu_us", _one),
         Column("lost", "lost", _count),
     ],
     "open": [
