@@ -1,0 +1,63 @@
+"""What is not made twice: contexts, options, hooks and hosts are what they were."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from mitmproxy import options
+from mitmproxy.net.http import url
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.test import tflow
+
+from wsinspect.proxy.seams.waste import install_waste
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> None:
+    install_waste()
+    install_waste()
+
+
+@dataclass
+class WsinspectWasteHook(commands.StartHook):
+    """A hook with a field."""
+
+    subject: Any
+
+
+def test_a_context_and_its_copy() -> None:
+    context = Context(tflow.tclient_conn(), options.Options())
+    context.layers = ["outer"]  # type: ignore[list-item]
+    copy = context.fork()
+    copy.layers.append("inner")  # type: ignore[arg-type]
+    assert (copy.client, copy.server, copy.options) == (context.client, context.server, context.options)
+    assert copy.server is context.server
+    assert context.layers == ["outer"]
+
+
+def test_an_option_that_could_be_changed_is_a_copy() -> None:
+    settings = options.Options()
+    settings.update(ignore_hosts=["one"], ssl_insecure=True)
+    settings.ignore_hosts.append("two")
+    assert (settings.ignore_hosts, settings.ssl_insecure) == (["one"], True)
+    settings.update(ignore_hosts=["three"], ssl_insecure=False)
+    assert (settings.ignore_hosts, settings.ssl_insecure) == (["three"], False)
+    settings.reset()
+    assert settings.ignore_hosts == []
+
+
+def test_hooks_and_answers_are_made_as_before() -> None:
+    hook = WsinspectWasteHook(subject="it")
+    assert hook.subject == "it"
+    assert events.HookCompleted(hook).command is hook
+
+
+@pytest.mark.parametrize("kind", [str, bytes])
+def test_a_host_is_read_alike_each_time(kind: Any) -> None:
+    good, bad = ("[::1]:80", "a:b:c") if kind is str else (b"[::1]:80", b"a:b:c")
+    for _ in range(2):
+        assert url.parse_authority(good, check=True) == ("::1", 80)
+        with pytest.raises(ValueError):
+            url.parse_authority(bad, check=True)
+        assert url.parse_authority(bad, check=False) == ("a:b:c", None)
