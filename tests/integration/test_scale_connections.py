@@ -113,9 +113,9 @@ def test_the_cycle_collector_finds_nothing_of_a_client_that_has_gone(tmp_path: P
         load(engine, "churn", total=20, connections=2)
         settled(engine, at_rest)
         probe.ask(engine.pid)
-        load(engine, "churn", total=100, connections=2)
+        load(engine, "churn", total=50, connections=2)
         settled(engine, at_rest)
-        assert probe.ask(engine.pid)["circles"] < 100
+        assert probe.ask(engine.pid)["circles"] < 50
         assert engine.stop() == 0
 
 
