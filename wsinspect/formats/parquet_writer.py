@@ -19,6 +19,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +56,7 @@ _MAX_OPEN: Final = 8
 MAX_DAYS: Final = 1000
 #: Connections, messages and findings that are put into columns at once.
 _ROWS_AT_ONCE: Final = 5000
+_ROWS_MEASURED: Final = 50
 _BYTES_AT_ONCE: Final = 8 * 1024 * 1024
 _PAGE: Final = 500
 _DAY_US: Final = 86_400_000_000
@@ -425,14 +428,14 @@ class _Writer:
             bulk: the places of what may be long; none is all.
         """
         waiting: list[tuple[Any, ...]] = []
-        size = 0
-        for row in rows:
-            waiting.append(row)
+        size, left = 0, iter(rows)
+        while some := list(islice(left, _ROWS_MEASURED)):
+            waiting += some
             if bulk:
-                for place in bulk:
-                    size += len(row[place] or "")
+                # Not value by value: there may be millions.
+                size += sum(sum(map(len, filter(None, map(itemgetter(place), some)))) for place in bulk)
             else:
-                size += sum(len(value) for value in row if isinstance(value, bytes | str))
+                size += sum(len(value) for row in some for value in row if isinstance(value, bytes | str))
             if len(waiting) >= _ROWS_AT_ONCE or size >= _BYTES_AT_ONCE:
                 yield self._batch(schema, waiting)
                 waiting, size = [], 0
@@ -543,8 +546,9 @@ class _Writer:
         """The hot path next to frames."""
         has = None if self._choice.messages is None else self._choice.has
         for one in self._each():
+            connection_id = one.id
             for number, side, opcode, time_ns, data, is_cut, length, problem, last in messages(
-                self._capture, one.id
+                self._capture, connection_id
             ):
                 if has is not None and not has("message", number):
                     continue
@@ -557,8 +561,18 @@ class _Writer:
                     data, is_cut = data[:MAX_DATA], True
                 text = _as_text(data, is_cut) if opcode == Opcode.TEXT else None
                 yield (
-                    *(one.id, number, last, time_ns // 1000, time_ns, _SHORT[side], _NAMES[opcode]),
-                    *(length, text, None if text is not None else data, is_cut, problem),
+                    connection_id,
+                    number,
+                    last,
+                    time_ns // 1000,
+                    time_ns,
+                    _SHORT[side],
+                    _NAMES[opcode],
+                    length,
+                    text,
+                    data if text is None else None,
+                    is_cut,
+                    problem,
                 )
 
     def _findings(self, findings: Sequence[Finding]) -> Iterator[tuple[Any, ...]]:

@@ -58,25 +58,25 @@ def messages(capture: Capture, connection_id: int) -> Iterator[Said]:
 
 
 def _said(frame: WireFrame, stored: _Stored) -> Said | None:
-    frame_id, side, bits, time_ns, _, payload, message_id, violation, _ = frame
+    frame_id, side, bits, time_ns, header, payload, message_id, violation, wire_length = frame
     if message_id is None:
         return None
     message = stored.ending(message_id, frame_id)
     if message is not None:
         return stored.said(message, time_ns)
-    if bits >> 8 not in _WHOLE or message_id != frame_id or stored.has(frame_id):
+    kind = bits >> 8
+    if kind not in _WHOLE or message_id != frame_id or stored.has(frame_id):
         return None
-    missing = frame.missing
     if not isinstance(payload, bytes):
         payload = b""
-    length = len(payload) + missing
+    length = wire_length - len(header)
     return Said(
         frame_id,
         _DIRECTIONS[bool(side)],
-        bits >> 8 & 15,
+        kind & 15,
         time_ns,
         payload,
-        missing != 0,
+        length != len(payload),
         length,
         violation,
         frame_id,
