@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, Final, cast
 
 from wsinspect.errors import CaptureError
-from wsinspect.formats.heads import request_head, response_head
+from wsinspect.formats.heads import UrlParts, connect_head, http2_head, request_head, response_head
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
@@ -143,8 +143,16 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
     request, response, error = state["request"], state.get("response"), state.get("error")
     version = _text(request["http_version"])
     path = _text(request["path"]) or "/"
-    answer = None
-    if response:
+    scheme = "wss" if _text(request["scheme"]) in ("https", "wss") else "ws"
+    asked = answer = None
+    if websocket and version.startswith("HTTP/2"):
+        # A flow has no pseudo-header fields, and says GET.
+        target = UrlParts(scheme, _text(request["host"]) or None, int(request["port"]) or None, path)
+        asked = connect_head(target, _pairs(request["headers"]))
+    if response and asked:
+        fields = [{"name": name, "value": value} for name, value in _pairs(response["headers"])]
+        answer = http2_head(fields, int(response["status_code"]))
+    elif response:
         answer = response_head(
             _text(response["http_version"]),
             int(response["status_code"]),
@@ -160,7 +168,7 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
         ended = ("proxy", "fin")
         message = f"mitmproxy closed it with {code} ({websocket['close_reason']}) for what the {side} sent"
     return Imported(
-        scheme="wss" if _text(request["scheme"]) in ("https", "wss") else "ws",
+        scheme=scheme,
         host=_text(request["host"]) or None,
         port=int(request["port"]) or None,
         path=path,
@@ -168,7 +176,7 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
         attempt_ns=to_ns(request["timestamp_start"], "the start of a request"),
         closed_ns=closed_ns,
         status=int(response["status_code"]) if response else None,
-        request=request_head(_text(request["method"]), path, version, _pairs(request["headers"])),
+        request=asked or request_head(_text(request["method"]), path, version, _pairs(request["headers"])),
         response=answer,
         body=((response or {}).get("content") or b"")[:_BODY_BYTES] if not websocket else b"",
         error=message,

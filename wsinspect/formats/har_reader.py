@@ -24,6 +24,7 @@ from typing import IO, Any, Final
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import (
     UrlParts,
+    connect_head,
     fields_of,
     http2_head,
     http_version,
@@ -35,8 +36,6 @@ from wsinspect.formats.jsonstream import Digits, JsonStream
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
-from wsinspect.handshake.bridging import connect_fields
-from wsinspect.net import authority_of
 from wsinspect.vocabulary import Lack
 
 _WANTED: Final = frozenset(
@@ -316,7 +315,7 @@ def _imported(
     asked = http2_head(request.get("headers")) if version == "HTTP/2.0" else None
     is_http2 = asked is not None and http_version(response.get("httpVersion")) == version
     if asked is None and _is_connect(facts, fields, failure):
-        asked, version, is_http2 = _connect_head(target, fields), "HTTP/2.0", True
+        asked, version, is_http2 = connect_head(target, fields), "HTTP/2.0", True
     if status is not None and is_http2:
         answer = http2_head(response.get("headers"), status)
     elif status is not None:
@@ -366,19 +365,6 @@ def _is_connect(facts: dict[str, Any], fields: list[tuple[str, str]], failure: A
     if type(status) is not int or not 100 <= status <= 999:
         return bool(failure)
     return 200 <= status <= 299 and not _body(response.get("content"))
-
-
-def _connect_head(target: UrlParts, fields: list[tuple[str, str]]) -> bytes:
-    own = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in fields]
-    listed = {name.lower(): value for name, value in fields}
-    authority = listed.get("host") or authority_of(target.scheme, target.host or "", target.port or 443)
-    scheme = b"https" if target.scheme == "wss" else b"http"
-    made = connect_fields(scheme, authority.encode(), target.path.encode(), own)
-    head = http2_head(
-        [{"name": name.decode(), "value": value.decode("utf-8", "replace")} for name, value in made]
-    )
-    assert head is not None
-    return head
 
 
 def _is_engine_refusal(url: Any, facts: dict[str, Any]) -> bool:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from wsinspect.net import DEFAULT_PORTS, WS_SCHEMES
+from wsinspect.handshake.bridging import connect_fields
+from wsinspect.net import DEFAULT_PORTS, WS_SCHEMES, authority_of
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]+")
 
@@ -78,6 +79,24 @@ def http2_head(listed: Any, status: int | None = None) -> bytes | None:
         return None
     own = [(name, value) for name, value in found if not name.startswith(":")]
     lines = [f"{_line(name)}: {_line(value)}" for name, value in (*pseudo, *own)]
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "replace")
+
+
+def connect_head(target: UrlParts, fields: Iterable[tuple[str, str]]) -> bytes:
+    """The header block of an extended CONNECT (RFC 8441 section 4) of which a file has only the other fields.
+
+    Args:
+        target: what was asked for.
+        fields: those that are listed; what means something to HTTP/1.1 alone is left out.
+    """
+    own = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in fields]
+    named = next((value.decode("utf-8", "replace") for name, value in own if name.lower() == b"host"), "")
+    authority = named or authority_of(
+        target.scheme, target.host or "", target.port or DEFAULT_PORTS[target.scheme]
+    )
+    scheme = b"https" if target.scheme == "wss" else b"http"
+    made = connect_fields(scheme, authority.encode(), target.path.encode(), own)
+    lines = [f"{_line(name.decode())}: {_line(value.decode('utf-8', 'replace'))}" for name, value in made]
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "replace")
 
 

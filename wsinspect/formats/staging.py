@@ -317,7 +317,8 @@ class Feed:
             return
         for part in (HEAD_RESPONSE_IN, HEAD_RESPONSE_OUT):
             self.head(number, part, at_ns, facts.response)
-        if facts.status == 101 or (facts.status == 200 and _CONNECT.search(facts.request)):
+        is_connect = _CONNECT.search(facts.request) is not None
+        if facts.status == 101 or (is_connect and facts.status is not None and 200 <= facts.status <= 299):
             self.event(number, at_ns, events.Open())
             if facts.error:
                 self.event(number, at_ns, events.ReportedError(error=facts.error))
