@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
@@ -16,6 +17,7 @@ from tests.support.echo_engine import EchoEngine, echo_engine
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.capture.reader import Capture
 from wsinspect.control.client import ControlError
+from wsinspect.control.openapi import document
 
 ORDER = '{"type":"order","amount":1}'
 
@@ -126,6 +128,43 @@ def test_wrong_decisions_are_refused_and_everything_passes_at_once(lab: Lab) -> 
             assert [await client.recv() for _ in range(3)] == [ORDER] * 3
 
     lab.run(talk())
+
+
+def test_what_each_side_waits_for_is_said_of_what_is_held(lab: Lab) -> None:
+    fits = jsonschema_rs.validator_for({**document(), "$ref": "#/components/schemas/HeldList"})
+
+    async def talk() -> list[Any]:
+        async with connect(lab.echo.url("/chat"), ping_interval=None) as client:
+            opened = '0{"pingInterval":25000,"pingTimeout":20000}'
+            await client.send(opened)  # the server echoes it: that is what an Engine.IO server begins with
+            assert await client.recv() == opened
+            await client.send("2")
+            assert await client.recv() == "2"
+            await client.send(ORDER)
+            await client.send("3")
+            await lab.held(lambda one: len(one["waits"]) > 1 and "its ping" in one["waits"][0]["for"])
+            answer = await lab.echo.control("GET", "/v1/held")
+            fits.validate(answer)
+            waits: list[Any] = answer["held"][0]["waits"]
+            await lab.echo.control("POST", "/v1/pass")
+            return waits
+
+    waits = lab.run(talk())
+    first = waits[0]
+    assert (first["side"], first["for"], first["limit_ms"]) == ("server", "the pong to its ping", 20_000)
+    assert 0 < first["left_ms"] <= 20_000 == first["left_ms"] + first["waited_ms"]
+    assert {"client"} == {one["side"] for one in waits if one["for"] == "a ping"}
+
+    async def attempt() -> list[Any]:
+        task = asyncio.ensure_future(connect(lab.echo.url("/held"), open_timeout=30).__aenter__())
+        one = await lab.held(lambda one: one["what"] == "request" and bool(one["waits"]))
+        whole = await lab.echo.control("GET", f"/v1/held/{one['name']}")
+        await lab.decide(one["name"], action="pass")
+        await (await task).close()
+        return list(whole["waits"])
+
+    (asked,) = lab.run(attempt())
+    assert (asked["side"], asked["limit_ms"], asked["default"]) == ("client", 10_000, True)
 
 
 def test_decisions_are_in_the_ledger(lab: Lab) -> None:

@@ -20,7 +20,7 @@ from wsinspect.control.engine import ConnectionGoneError, ControlledEngine
 from wsinspect.control.metrics import metrics_text
 from wsinspect.control.openapi import OPERATIONS, Operation, document
 from wsinspect.faults.errors import FaultError
-from wsinspect.faults.held import Decision
+from wsinspect.faults.held import Decision, Held
 from wsinspect.faults.idle import never_acts
 from wsinspect.faults.kinds import connections, frames
 from wsinspect.faults.rule import Rule
@@ -244,16 +244,29 @@ class Api:
 
     # What breakpoints hold
 
-    def held(self, _body: Body, _query: Query) -> Any:
-        now = self._engine.now_ns()
-        return {"schema": 1, "held": [one.as_json(now) for one in self._engine.held()]}
+    async def held(self, _body: Body, _query: Query) -> Any:
+        return {"schema": 1, "held": await self._held(self._engine.held(), whole=False)}
 
-    def held_one(self, _body: Body, _query: Query, name: str) -> Any:
+    async def held_one(self, _body: Body, _query: Query, name: str) -> Any:
+        found = [one for one in self._engine.held() if one.name == name]
+        if not found:
+            raise RequestError(404, f"nothing held is called {name!r}")
+        (whole,) = await self._held(found, whole=True)
+        return {"schema": 1, **whole}
+
+    async def _held(self, found: list[Held], *, whole: bool) -> list[Any]:
+        """What is held, and what both sides of its connection wait for meanwhile."""
+        known = await reading.patience(
+            self._engine.capture, {one.connection: one.what == "message" for one in found}
+        )
         now = self._engine.now_ns()
-        for one in self._engine.held():
-            if one.name == name:
-                return {"schema": 1, **one.as_json(now, whole=True)}
-        raise RequestError(404, f"nothing held is called {name!r}")
+        answer = []
+        for one in found:
+            heard = {"client": one.client_heard_ns, "server": one.server_heard_ns}
+            waits = [each.as_json(now, heard[each.side]) for each in known.get(one.connection, ())]
+            waits.sort(key=lambda wait: (wait["left_ms"] is None, wait["left_ms"], wait["side"]))
+            answer.append({**one.as_json(now, whole=whole), "waits": waits})
+        return answer
 
     def decide(self, body: Body, _query: Query, name: str) -> Any:
         decision = Decision.parse(body)

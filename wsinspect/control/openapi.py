@@ -28,6 +28,7 @@ class Operation:
         status: of success.
         errors: statuses that it may answer, in addition to those of every operation.
         is_open: whether it needs no token.
+        answer: the schema of a success; any object without one.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Operation:
     status: int = 200
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
+    answer: Json | None = None
 
     @property
     def has_body(self) -> bool:
@@ -116,8 +118,10 @@ OPERATIONS: Final = (
         body=_ref("Inject"),
         errors=(404, 409),
     ),
-    Operation("held", "GET", "/v1/held", "What breakpoints hold, oldest first"),
-    Operation("held_one", "GET", "/v1/held/{name}", "Something held, whole", errors=(404,)),
+    Operation("held", "GET", "/v1/held", "What breakpoints hold, oldest first", answer=_ref("HeldList")),
+    Operation(
+        "held_one", "GET", "/v1/held/{name}", "Something held, whole", errors=(404,), answer=_ref("Held")
+    ),
     Operation(
         "decide",
         "POST",
@@ -160,6 +164,13 @@ def document() -> Json:
                 "Abort": schema.fault_schema(connections.Abort, takes_null=True),
                 "Inject": _inject(),
                 "Decision": held.schema(),
+                "HeldList": {
+                    "type": "object",
+                    "properties": {"schema": {"const": 1}, "held": {"type": "array", "items": _ref("Held")}},
+                    "required": ["schema", "held"],
+                },
+                "Held": _held(),
+                "Wait": _wait(),
             },
         },
         "security": [{"token": []}],
@@ -171,6 +182,48 @@ def _inject() -> Json:
     found["properties"]["direction"] = {"enum": ["c2s", "s2c"]}
     found["required"] = ["direction"]
     return found
+
+
+def _held() -> Json:
+    """Something that a breakpoint holds, and what both sides wait for meanwhile."""
+    maybe = {"type": ["integer", "null"]}
+    properties: Json = {
+        "name": {"type": "string", "description": "what a decision refers to"},
+        "rule": {"type": "string", "description": "the breakpoint"},
+        "connection": _NUMBER,
+        "what": {"enum": ["message", "request", "response"]},
+        "direction": {"enum": ["c2s", "s2c"]},
+        "op": {"type": ["string", "null"]},
+        "length": _NUMBER,
+        "payload": {"type": "object", "description": "`text`, `json` or `base64`; in a list its beginning"},
+        "cut": {"type": "boolean"},
+        "held_ms": {"type": "integer"},
+        "left_ms": {**maybe, "description": "until it passes by itself; null for never"},
+        "silent_ms": {
+            "type": "object",
+            "description": "how long each side has heard nothing",
+            "properties": {"client": maybe, "server": maybe},
+            "required": ["client", "server"],
+        },
+        "behind": {**_NUMBER, "description": "frames that wait behind it"},
+        "waits": {"type": "array", "items": _ref("Wait"), "description": "what ends first in front"},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _wait() -> Json:
+    """What a side of a connection is known to wait for."""
+    maybe = {"type": ["integer", "null"]}
+    properties: Json = {
+        "side": {"enum": ["client", "server"], "description": "hops count for the server"},
+        "for": {"type": "string", "description": "what it waits for"},
+        "waited_ms": {**maybe, "description": "how long it has waited; null where nobody knows"},
+        "limit_ms": {**maybe, "description": "when it gives up; null where nobody knows"},
+        "left_ms": {**maybe, "description": "until then; 0 where it may have given up"},
+        "who": {"type": "string", "description": "whose limit it is"},
+        "default": {"type": "boolean", "description": "what the software does unless configured otherwise"},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _error() -> Json:
@@ -193,7 +246,7 @@ def _operation(operation: Operation) -> Json:
     parameters += [{"name": name, "in": "query", "schema": kind} for name, kind in operation.query.items()]
     content: Json = {"schema": {"type": "string"}}
     if operation.media_type == "application/json":
-        content = {"schema": {"type": "object"}}
+        content = {"schema": operation.answer or {"type": "object"}}
     found: Json = {
         "operationId": operation.id,
         "summary": operation.summary,

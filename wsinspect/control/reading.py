@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from wsinspect.capture import queries
 from wsinspect.capture.reader import Capture
+from wsinspect.errors import WsinspectError
 from wsinspect.journal.format import journal_directory, segment_numbers, segment_path
+
+if TYPE_CHECKING:
+    from wsinspect.findings.patience import Patience
 
 T = TypeVar("T")
 #: How much of each payload an answer contains.
@@ -60,6 +64,26 @@ async def frames(path: Path, connection: int, after: int, limit: int) -> list[di
         ]
 
     return await _read(path, look)
+
+
+async def patience(path: Path, numbers: Mapping[int, bool]) -> dict[int, tuple[Patience, ...]]:
+    """What both sides of some connections are known to wait for; nothing where the capture cannot be read.
+
+    Args:
+        numbers: connections, and whether the opening handshake of each is over.
+    """
+
+    def look(capture: Capture) -> dict[int, tuple[Patience, ...]]:
+        from wsinspect.diagnosis.waiting import (
+            patience_in,
+        )  # decoders and tables that an engine needs for this alone
+
+        return {one: patience_in(capture, one, is_open=is_open) for one, is_open in numbers.items()}
+
+    try:
+        return await _read(path, look) if numbers else {}
+    except WsinspectError:
+        return {}
 
 
 async def totals(path: Path) -> dict[str, Any]:

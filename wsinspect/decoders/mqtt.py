@@ -26,6 +26,10 @@ _REFUSED: Final = {
 _SUBPROTOCOLS: Final = ("mqtt", "mqttv3.1", "mqttv5")
 _LENGTH_BYTES: Final = 4
 _WITH_ID: Final = (4, 5, 6, 7, 9, 11)
+_SERVER_KEEP_ALIVE: Final = 0x13
+_USER_PROPERTY: Final = 0x26
+#: A CONNACK's properties that are numbers, and their bytes; the others have their length in front (2.2.2.2).
+_SIZES: Final = {0x11: 4, 0x21: 2, 0x22: 2, 0x24: 1, 0x25: 1, 0x27: 4, 0x28: 1, 0x29: 1, 0x2A: 1}
 
 
 class Body:
@@ -105,6 +109,44 @@ def packets(data: bytes) -> Iterator[tuple[int, bytes]]:
             name = TYPES.get(first >> 4, "packet")
             raise Malformed(f"{name} of {length} bytes, of which {len(data) - begin} are in this message")
         yield first, data[begin:at]
+
+
+def keep_alive(data: bytes) -> int | None:
+    """The keep alive of a CONNECT, in seconds; 0 for none, None where a message begins with another packet.
+
+    The message may be cut behind it.
+    """
+    if data[:1] != b"\x10":
+        return None
+    try:
+        _, begin = variable_length(data, 1)
+        body = Body(data[begin:])
+        if body.text() not in ("MQTT", "MQIsdp"):
+            return None
+        body.take(2)
+        return body.number()
+    except Malformed:
+        return None
+
+
+def server_keep_alive(data: bytes) -> int | None:
+    """What the CONNACK of an MQTT 5 broker puts in the place of the keep alive (3.2.2.3.14), in seconds."""
+    if data[:1] != b"\x20":
+        return None
+    try:
+        _, begin = variable_length(data, 1)
+        body = Body(data[begin:])
+        body.take(2)
+        properties = Body(body.properties())
+        while not properties.is_done:
+            kind = properties.number(1)
+            if kind == _SERVER_KEEP_ALIVE:
+                return properties.number()
+            for _ in range(2 if kind == _USER_PROPERTY else 1):
+                properties.take(_SIZES[kind]) if kind in _SIZES else properties.binary()
+    except Malformed:
+        return None
+    return None
 
 
 def _fits(payload: Payload) -> bool:

@@ -11,9 +11,17 @@ from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.buffer import Buffer, CompletionState
+from prompt_toolkit.completion import (
+    CompleteEvent,
+    Completer,
+    Completion,
+    PathCompleter,
+    get_common_complete_suffix,
+)
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from wsinspect.filters.completion import complete
@@ -51,6 +59,38 @@ class LineCompleter(Completer):
                     yield Completion(written, start_position=-len(begun), display_meta=words)
 
 
+def completing_keys() -> KeyBindings:
+    """Tab that has completed when the next key comes.
+
+    prompt_toolkit's own completes in a task: an Enter in the same stroke sends the line as it was before.
+    """
+    keys = KeyBindings()
+
+    @keys.add("tab")
+    def _(event: KeyPressEvent) -> None:
+        complete_now(event.current_buffer)
+
+    return keys
+
+
+def complete_now(buffer: Buffer) -> None:
+    """What is common to all completions is typed; of several there is a menu, and Tab goes through it."""
+    if buffer.complete_state is not None:
+        buffer.complete_next()
+        return
+    event = CompleteEvent(completion_requested=True)
+    found = list(buffer.completer.get_completions(buffer.document, event))
+    if len(found) == 1:
+        buffer.apply_completion(found[0])
+        return
+    if common := get_common_complete_suffix(buffer.document, found):
+        buffer.insert_text(common)
+        found = list(buffer.completer.get_completions(buffer.document, event))
+    if len(found) > 1:
+        buffer.complete_state = CompletionState(buffer.document, found)
+        buffer.on_completions_changed.fire()
+
+
 async def typed_lines(history: Path) -> AsyncIterator[str]:
     """What is typed, until the end of input (Ctrl-D) or an interrupt (Ctrl-C).
 
@@ -64,6 +104,7 @@ async def typed_lines(history: Path) -> AsyncIterator[str]:
         auto_suggest=AutoSuggestFromHistory(),
         complete_while_typing=False,
         enable_open_in_editor=True,
+        key_bindings=completing_keys(),
     )
     with patch_stdout(raw=True):
         while True:

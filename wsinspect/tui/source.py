@@ -20,8 +20,6 @@ from wsinspect.present.requests import Asked
 from wsinspect.wire.opcodes import Opcode
 
 _ROUND_TRIPS: Final = 500
-_FIRST_MESSAGES: Final = 8
-_FIRST_BYTES: Final = 16 * 1024
 #: Rows of the smaller tables read at a time.
 PAGE: Final = 1_000
 #: Events looked through at a time for requests near attempts.
@@ -66,13 +64,6 @@ class Source:
             )
             for frame in frames
         }
-
-    def first_of_server(self, connection_id: int) -> bytes:
-        """How the first message of a connection's server begins; empty where its first ones have none."""
-        for message in self.capture.messages(connection_id, limit=_FIRST_MESSAGES, data_limit=0):
-            if message.direction:
-                return self.capture.message_payload(message, _FIRST_BYTES)
-        return b""
 
     def piece(self, table: str, row: int, offset: int, size: int) -> bytes:
         """A part of `frame.payload` or `stored_message.data`, the rest unread; empty without one."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from wsinspect.decoders import mqtt
 from wsinspect.findings.evidence import end_line, js_sees, seconds, status_line
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE
@@ -83,22 +84,16 @@ def mqtt_silent(facts: ConnectionFacts) -> Iterator[Found]:
     if silence is None or facts.ended_by != "server":
         return
     first = next((message for message in facts.first if message.direction == C2S), None)
-    keep_alive = _keep_alive(first.data) if first is not None and first.opcode == 2 else 0
-    if keep_alive and 1.4 <= silence / SECOND_NS / keep_alive <= 1.7:
+    promised = mqtt.keep_alive(first.data) if first is not None and first.opcode == 2 else None
+    if promised and 1.4 <= silence / SECOND_NS / promised <= 1.7:
         yield Found(
             evidence=(
-                f"keep alive of {keep_alive} s; no packet c>s for {seconds(silence)}",
+                f"keep alive of {promised} s; no packet c>s for {seconds(silence)}",
                 end_line(facts),
                 js_sees(facts),
             ),
             js=js_sees(facts),
         )
-
-
-def _keep_alive(data: bytes) -> int:
-    """Keep Alive of an MQTT CONNECT in seconds (MQTT 3.1.2.10); 0 if it is off or this is another packet."""
-    at = data.find(b"\x00\x04MQTT", 2, 12)
-    return int.from_bytes(data[at + 8 : at + 10], "big") if data[:1] == b"\x10" and at > 0 else 0
 
 
 @rules(

@@ -15,8 +15,6 @@ from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 from textual.strip import Strip
 
-from wsinspect.findings.patience import Patience, patience_of
-from wsinspect.handshake.heads import RawHead
 from wsinspect.present.cells import Line, fit, flow
 from wsinspect.text import counted, escape, grouped, truncate
 from wsinspect.tui.dialogs.held import HeldDialog
@@ -52,7 +50,6 @@ class HeldPane(LinePane):
         super().__init__(workspace, id=id)
         self.held: list[Json] = []
         self.seen_ns = 0
-        self._patience: dict[int, tuple[Patience, ...]] = {}
 
     def show(self, held: list[Json]) -> None:
         """What the engine said now; the cursor stays on what it was on."""
@@ -93,41 +90,27 @@ class HeldPane(LinePane):
             return self.palette.strip(fit(line, self.size.width), self.size.width)
         return super().render_line(y)
 
-    def patience_of(self, connection: int) -> tuple[Patience, ...]:
-        """How long the sides of a connection are known to wait in silence; asked once of each."""
-        known = self._patience.get(connection)
-        if known is None:
-            known = self._patience[connection] = self._read_patience(connection)
-        return known
-
-    def _read_patience(self, connection: int) -> tuple[Patience, ...]:
-        selection = self.workspace.selection
-        handshake, one = selection.handshake(connection), self.model.connections.get(connection)
-        if handshake is None or handshake.response_in is None or selection.source is None:
-            return ()
-        first = selection.source.first_of_server(connection)
-        return patience_of(RawHead.parse(handshake.response_in), one.subprotocol if one else None, first)
-
     def _patience_words(self, held: Json) -> Line:
-        """What is left until each side gives up, the nearest first."""
+        """What each side waits for, and how much longer; what ends first in front."""
         passed_ms = (time.monotonic_ns() - self.seen_ns) / _MILLISECOND
-        silent = held.get("silent_ms") or {}
-        known: dict[str, tuple[float, str]] = {}
-        for one in self.patience_of(int(held.get("connection") or 0)):
-            heard = silent.get(one.side)
-            if one.side in known or not isinstance(heard, int | float):
-                continue
-            left_ms = one.seconds * 1000 - heard - passed_ms
-            limit = format_milliseconds(one.seconds * 1000)
-            until = f"{format_milliseconds(left_ms)} left" if left_ms > 0 else "may have given up"
-            usual = " by default" if one.is_default else ""
-            known[one.side] = left_ms, f"{one.side} {until}: {limit}{usual} ({escape(one.who)})"
-        if not known:
-            return [(" how long either side waits in silence is not known", "muted")]
         line: Line = []
-        for left_ms, words in sorted(known.values()):
-            line += [("; " if line else " ", "muted"), (words, "warn" if left_ms < _SOON_MS else "muted")]
-        return line
+        for one in _nearest(held):
+            left_ms, waited_ms = one.get("left_ms"), one.get("waited_ms")
+            what, words, style = one.get("for"), str(one.get("side")), "muted"
+            if left_ms is not None:
+                left_ms -= passed_ms
+                limit = format_milliseconds(one.get("limit_ms") or 0)
+                limit += " by default" if one.get("default") else ""
+                until = (
+                    f"{format_milliseconds(left_ms)} left of" if left_ms > 0 else "may have given up after"
+                )
+                words += f" {until} {limit} without {what} ({one.get('who')})"
+                style = "warn" if left_ms < _SOON_MS else "muted"
+            else:
+                words += f" waits for {what}"
+                words += "" if waited_ms is None else f", {format_milliseconds(waited_ms + passed_ms)} so far"
+            line += [("; " if line else " ", "muted"), (escape(words), style)]
+        return line or [(" how long either side waits in silence is not known", "muted")]
 
     def row_count(self) -> int:
         return len(self.held)
@@ -167,6 +150,15 @@ class HeldPane(LinePane):
         if reason := self.workspace.engine_reason():
             words += f" Nothing can be held now: {reason}."
         return [[("  " + line, "muted")] for line in flow(escape(words), min(width - 4, 100))]
+
+
+def _nearest(held: Json) -> list[Json]:
+    """Of what each side waits for, what ends first; without a known end only where nothing else is known."""
+    known: dict[Any, Json] = {}
+    for one in held.get("waits") or ():
+        if isinstance(one, dict):
+            known.setdefault(one.get("side"), one)
+    return list(known.values())
 
 
 def payload_words(one: Json) -> str:

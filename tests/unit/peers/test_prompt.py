@@ -1,0 +1,56 @@
+"""Lines as they are typed, keys in one stroke: what is completed, and what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from wsinspect.peers.prompt import typed_lines
+
+
+def typed(stroke: str, folder: Path) -> list[str]:
+    """The lines that come of keys which are all there at once; Ctrl-D ends them."""
+
+    async def read() -> list[str]:
+        with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+            keys.send_text(stroke + "\x04")
+            return [line async for line in typed_lines(folder / "history")]
+
+    return asyncio.run(read())
+
+
+@pytest.mark.parametrize(
+    ("stroke", "line"),
+    [
+        ("/pi\t\r", "/ping"),
+        ("/pi\t x\r", "/ping x"),
+        ("/p\t\r", "/p"),
+        ("/p\t\t\r", "/ping"),
+        ("/p\t\t\t\r", "/pong"),
+        ("/p\t\t\x1b[Z\r", "/p"),
+        ("say {{se\t\r", "say {{seq}}"),
+        ("/expect o\t\r", "/expect op:"),
+        ("hello\t\r", "hello"),
+        ("//pi\t\r", "//pi"),
+    ],
+)
+def test_enter_in_the_stroke_of_tab_sends_what_was_completed(stroke: str, line: str, tmp_path: Path) -> None:
+    assert typed(stroke, tmp_path) == [line]
+
+
+def test_a_path_is_completed_as_far_as_it_is_common(tmp_path: Path) -> None:
+    for name in ("message-1.json", "message-2.json"):
+        (tmp_path / name).touch()
+    assert typed(f"@{tmp_path}/mes\t\r", tmp_path) == [f"@{tmp_path}/message-"]
+    assert typed(f"@{tmp_path}/message-2\t\r", tmp_path) == [f"@{tmp_path}/message-2.json"]
+    assert typed(f"/file {tmp_path}/mes\t\t\r", tmp_path) == [f"/file {tmp_path}/message-1.json"]
+
+
+def test_lines_are_remembered_in_order(tmp_path: Path) -> None:
+    assert typed("one\rtwo\r", tmp_path) == ["one", "two"]
+    assert typed("\x1b[A\x1b[A\r", tmp_path) == ["one"]
