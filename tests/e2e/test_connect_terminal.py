@@ -27,9 +27,7 @@ def test_lines_are_typed_completed_and_remembered(tmp_path):
         terminal.press("Enter")
         terminal.wait_for("<  hello 1")
         terminal.type("/pi")
-        terminal.press("Tab")
-        terminal.wait_for("> /ping")  # completions come when they are ready
-        terminal.press("Enter")
+        terminal.press("Tab", "Enter")
         terminal.wait_for("<  PONG", "rtt ")
         terminal.type("/pign")
         terminal.press("Enter")

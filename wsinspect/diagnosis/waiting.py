@@ -49,7 +49,7 @@ def patience_in(capture: Capture, connection: int, *, is_open: bool) -> tuple[Pa
 
 def _first(capture: Capture, connection: int) -> list[Spoken]:
     """How the first messages begin, inflated."""
-    messages = capture.messages(connection, limit=_FIRST_MESSAGES, data_limit=0)
+    messages = capture.messages(connection, limit=_FIRST_MESSAGES, data_limit=_FIRST_BYTES)
     frames = {
         one.id: one for one in capture.frames_of([one.first_frame for one in messages], payload_limit=0)
     }
