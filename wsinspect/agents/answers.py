@@ -70,6 +70,27 @@ def connection_answer(one: Mapping[str, Any]) -> Json:
     return answer
 
 
+def requests_answer(requests: Sequence[Mapping[str, Any]], limit: int) -> Json:
+    """What the client of an attempt asked for just before it: the last ones of `show --json`'s `requests`."""
+    before = [one for one in requests if one["seconds"] is not None and one["seconds"] < 0]
+    if not before:
+        return {}
+    items = [
+        {
+            "method": one["method"],
+            "url": mask_url(one["url"] or ""),
+            "seconds": one["seconds"],
+            **{name: one[name] for name in ("what", "status", "ms", "media_type") if one[name] is not None},
+            **({"untrusted": cut(one["error"], TEXT_CHARACTERS)} if one["error"] else {}),
+        }
+        for one in before[-limit:]
+    ]
+    answer: Json = {"requests_before": items}
+    if len(before) > len(items):
+        answer["requests_left_out"] = len(before) - len(items)
+    return answer
+
+
 def frame_answer(frame: Mapping[str, Any], said: Any, since_ns: int | None, characters: int) -> Json:
     """A frame of `show --json`.
 
@@ -219,4 +240,5 @@ __all__ = [
     "masked",
     "only",
     "payload_text",
+    "requests_answer",
 ]

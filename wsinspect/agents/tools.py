@@ -28,6 +28,7 @@ from wsinspect.agents.answers import (
     frame_answer,
     only,
     payload_text,
+    requests_answer,
 )
 from wsinspect.capture import queries
 from wsinspect.capture.filtering import FrameScan, matching_connections
@@ -44,6 +45,7 @@ from wsinspect.launch.engines import choose_engine
 from wsinspect.present.objects import connection_object, frame_object
 from wsinspect.present.pages import page_of
 from wsinspect.present.records import PREVIEW_BYTES
+from wsinspect.present.requests import asked_of, request_object
 from wsinspect.recorder.opening import open_capture
 from wsinspect.units import SECOND, format_duration, parse_duration
 from wsinspect.wire.opcodes import Opcode
@@ -56,6 +58,8 @@ COMMAND_SECONDS: Final = 180.0
 MAX_ITEMS: Final = 200
 MAX_CHARACTERS: Final = 4000
 _LOOK_SECONDS: Final = 0.2
+#: Requests before a refused attempt, the last ones.
+_MOST_REQUESTS: Final = 5
 
 Kind = Literal["connection", "frame", "close", "finding"]
 
@@ -66,12 +70,21 @@ def connections(capture: str = "last", filter: str = "", limit: int = 20, after:
         # A filter without keys about frames; `lists_connections` is false of an empty one.
         rows = _passing(opened, filter) if filter else opened.connections()
         rows = [one for one in rows if not after or one.id < after][::-1]
-        items = [connection_answer(connection_object(one)) for one in rows[: _most(limit)]]
+        items = [_connection_item(opened, one) for one in rows[: _most(limit)]]
         answer: Json = {"capture": str(opened.path), "live": opened.is_live}
     answer |= bounded("connections", items, len(items))
     if len(rows) > len(items):
         answer |= {"left_out": len(rows) - len(items), "more": {"after": items[-1]["id"]}}
     return answer
+
+
+def _connection_item(opened: Capture, one: Connection) -> Json:
+    """A connection; of an attempt that failed also what its client asked for just before."""
+    item = connection_answer(connection_object(one))
+    if one.open_ns is None and one.attempt_ns is not None:
+        near = [request_object(each, one.attempt_ns) for each in asked_of(opened.events(one.id))]
+        item |= requests_answer(near, _MOST_REQUESTS)
+    return item
 
 
 def frames(
@@ -216,7 +229,7 @@ def _newest(kind: Kind, filter: str, after: int, capture: str) -> Json | None:
         for one in rows:
             is_over = one.closed_ns is not None
             if one.id > after and (kind == "connection" or is_over):
-                return connection_answer(connection_object(one))
+                return _connection_item(opened, one)
     return None
 
 

@@ -22,10 +22,12 @@ CREATE TABLE item (
     first INTEGER, data BLOB
 );
 CREATE TABLE connection (number INTEGER PRIMARY KEY, attempt_ns INTEGER, facts TEXT);
+CREATE TABLE request (seq INTEGER PRIMARY KEY, answered_ns INTEGER, began_ns INTEGER, who TEXT, facts TEXT);
 """
 _ADD_FRAMES: Final = (
     "INSERT INTO item (connection, order_ns, time_ns, side, first, data) VALUES (?, ?, ?, ?, ?, ?)"
 )
+_ADD_REQUESTS: Final = "INSERT INTO request (answered_ns, began_ns, who, facts) VALUES (?, ?, ?, ?)"
 _REBASE: Final = (
     "UPDATE item SET order_ns = order_ns / ?1 + ?2, time_ns = time_ns / ?1 + ?2 WHERE connection = ?3"
 )
@@ -51,6 +53,15 @@ class SortedConnection(NamedTuple):
     facts: str
 
 
+class SortedRequest(NamedTuple):
+    """A plain request on its way; `who` is its client, `facts` are the importer's own, as text."""
+
+    answered_ns: int
+    began_ns: int
+    who: str
+    facts: str
+
+
 class Sorter:
     """See the module docstring.
 
@@ -68,7 +79,12 @@ class Sorter:
         self._database.close()
         self._file.close()
 
-    def add(self, frames: Sequence[SortedFrame], connections: Sequence[SortedConnection]) -> None:
+    def add(
+        self,
+        frames: Sequence[SortedFrame],
+        connections: Sequence[SortedConnection],
+        requests: Sequence[SortedRequest] = (),
+    ) -> None:
         """Take some of both.
 
         Raises:
@@ -78,6 +94,7 @@ class Sorter:
             self._database.execute("BEGIN")
             self._database.executemany(_ADD_FRAMES, frames)
             self._database.executemany("INSERT INTO connection VALUES (?, ?, ?)", connections)
+            self._database.executemany(_ADD_REQUESTS, requests)
             self._database.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise LocalError(f"cannot write {self._file.name}: {error}") from None
@@ -95,6 +112,11 @@ class Sorter:
         """In the order of time."""
         sql = "SELECT number, attempt_ns, facts FROM connection ORDER BY attempt_ns, number"
         return map(SortedConnection._make, self._database.execute(sql))
+
+    def requests(self) -> Iterator[SortedRequest]:
+        """In the order in which they were answered."""
+        sql = "SELECT answered_ns, began_ns, who, facts FROM request ORDER BY answered_ns, seq"
+        return map(SortedRequest._make, self._database.execute(sql))
 
     def frames(self, *, is_ordered: bool) -> Iterator[tuple[int, int, int, int, bytes]]:
         """Connection, time, direction, first header byte and payload, in the order in which they are played.

@@ -23,7 +23,7 @@ from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
 from wsinspect.present.pages import message_payload, read_pages
 from wsinspect.present.records import PREVIEW_BYTES
-from wsinspect.present.requests import Asked, asked_words, once
+from wsinspect.present.requests import asked_of, near_lines, request_object
 from wsinspect.present.terminal import Palette, json_line, json_text
 from wsinspect.present.words import end_lines
 from wsinspect.recorder.following import looks
@@ -33,8 +33,6 @@ from wsinspect.vocabulary import EventKind
 _ROWS = 1000
 #: Events whose facts are columns of the connection and its handshake.
 _SHOWN_ELSEWHERE = frozenset({"attempt", "server", "open", "refused", "failed", "closed", "end"})
-#: Requests near an attempt that are printed; `clients.nearby` has fewer of each side.
-_MOST_ASKED = 100
 
 
 class Detail:
@@ -156,16 +154,7 @@ def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
 
 def _asked_lines(detail: Detail, connection: Connection, *, is_before: bool) -> Iterator[Line]:
     """What the same client asked for just before the attempt, or soon after it."""
-    attempt_ns = connection.attempt_ns or 0
-    events = (Asked.of(one) for one in detail.events() if one.kind == EventKind.HTTP)
-    asked = once(one for one in events if (one.time_ns < attempt_ns) == is_before)[:_MOST_ASKED]
-    if asked:
-        yield []
-        word = "before this attempt" if is_before else "soon after it"
-        yield [(f"HTTP requests from the same client {word}", "title")]
-    for one in asked:
-        at = f"{(one.time_ns - attempt_ns) / 1e9:.3f} s"
-        yield [(f"  {at:>10}  ", "muted"), *asked_words(one, UNICODE.arrow, connection)]
+    return near_lines(asked_of(detail.events()), connection, UNICODE.arrow, is_before=is_before)
 
 
 def _handshake_lines(detail: Detail, connection: Connection) -> Iterator[Line]:
@@ -217,6 +206,8 @@ def follow_json(detail: Detail) -> None:
                 if message is not None and message.last_frame == frame.id:
                     _print_object(detail, "message", _message(detail, message))
         if detail.is_last:
+            for one in _requests(detail):
+                _print_object(detail, "request", one)
             _print_object(detail, "connection", objects.connection_object(connection))
 
 
@@ -247,6 +238,7 @@ def print_connection_json(detail: Detail) -> None:
         sys.stdout.write(json_line(content).removesuffix("}"))
         arrays: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
             "events": lambda: map(objects.event_object, detail.events()),
+            "requests": lambda: _requests(detail),
             "frames": lambda: (
                 _frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames
             ),
@@ -260,6 +252,12 @@ def print_connection_json(detail: Detail) -> None:
         sys.stdout.flush()
         if failure is not None:
             raise failure
+
+
+def _requests(detail: Detail) -> Iterator[dict[str, Any]]:
+    """Plain requests of the same client near the attempt, in order."""
+    attempt_ns = detail.connection.attempt_ns
+    return (request_object(one, attempt_ns) for one in asked_of(detail.events()))
 
 
 def _write_provenance(detail: Detail) -> Exception | None:

@@ -247,9 +247,9 @@ def _mqtt(talk: Talk) -> Iterator[Patience]:
     if seconds is None:
         return
     who = f"MQTT: one and a half times its keep alive of {seconds} s"
-    told = server_keep_alive(talk.first_of(S2C))
-    if told is not None:
-        seconds, who = told, f"MQTT: one and a half times the broker's keep alive of {told} s"
+    given = server_keep_alive(talk.first_of(S2C))
+    if given is not None:
+        seconds, who = given, f"MQTT: one and a half times the broker's keep alive of {given} s"
     if seconds:
         yield Patience("server", "a packet", _MQTT_FACTOR * seconds, who, is_default=False)
     asked = _packet(talk, C2S, _PINGREQ)

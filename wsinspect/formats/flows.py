@@ -12,14 +12,16 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, Final, cast
 
+from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for, whose
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import UrlParts, connect_head, http2_head, request_head, response_head
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
-from wsinspect.net import Address
+from wsinspect.net import Address, authority_of
 from wsinspect.units import format_size
 from wsinspect.vocabulary import Lack
+from wsinspect.vocabulary.events import HttpRequest
 
 #: mitmproxy reads a flow whole, which takes about six times its size in memory.
 MAX_FLOW_BYTES: Final = 256 * 1024 * 1024
@@ -29,6 +31,8 @@ _CLOSE: Final = 8
 #: Close codes that are never on the wire: no status, abnormal, TLS.
 _NO_CODE: Final = 1005
 _ABNORMAL: Final = frozenset({1006, 1015})
+#: The host of a Host header, without the port.
+_HOST: Final = re.compile(r"\[[^\]]*\]|[^:\[]+")
 _BODY_BYTES: Final = 64 * 1024
 #: mitmproxy reads frames with wsproto. Where a peer breaks the protocol, wsproto makes a CLOSE of its own,
 #: with one of these codes and its own words (wsproto/frame_protocol.py), and mitmproxy says the peer sent it.
@@ -101,7 +105,10 @@ def _check_length(source: IO[bytes], size: int, name: str, number: int) -> None:
 
 
 def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes) -> None:
-    if state.get("type") != "http" or not _is_websocket(state):
+    if state.get("type") != "http":
+        return
+    if not _is_websocket(state):
+        _ask(state, stage)
         return
     websocket = state.get("websocket") or {}
     if not websocket:
@@ -113,6 +120,47 @@ def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes) -> No
     closed_ns = None if end is None else to_ns(end, "the end of a WebSocket")
     _stage_close(number, websocket, closed_ns, stage)
     stage.describe(number, _imported(state, closed_ns, websocket))
+
+
+def _ask(state: Any, stage: Stage) -> None:
+    """A plain request: of all of them, those near an attempt go on record."""
+    request, response, error = state["request"], state.get("response"), state.get("error")
+    method, path = _text(request["method"]), _text(request["path"])
+    asked, answered = _header(request["headers"]), _header(response["headers"] if response else ())
+    status = int(response["status_code"]) if response else None
+    if not counts(method, path, asked, status):
+        return
+    began_ns = to_ns(request["timestamp_start"], "the start of a request")
+    ms = None
+    if response and response.get("timestamp_start") is not None:
+        ms = round(max(0, to_ns(response["timestamp_start"], "the start of a response") - began_ns) / 1e6, 3)
+    scheme = _text(request["scheme"]) or "http"
+    named = _HOST.match(asked("host") or _text(request["authority"]))
+    host = named[0] if named else _text(request["host"])
+    place = authority_of(scheme, host, int(request["port"]) or None)  # as `pretty_url` of mitmproxy
+    event = HttpRequest(
+        method=method,
+        url=f"{scheme}://{place}{path}"[:MAX_URL],
+        what=what_for(method, path, asked),
+        status=status,
+        ms=ms,
+        length=body_length(answered),
+        media_type=media_type(answered),
+        error=str(error["msg"]) if isinstance(error, dict) and error.get("msg") and not response else None,
+    )
+    stage.ask(_whose(state, asked), began_ns, event)
+
+
+def _header(fields: Any) -> Header:
+    """The value of a field, whatever the case of its name."""
+    known = {name.lower(): value for name, value in _pairs(fields)}
+    return known.get
+
+
+def _whose(state: Any, header: Header) -> str:
+    client = state.get("client_conn")
+    peer = client.get("peername") if isinstance(client, dict) else None
+    return whose(str(peer[0]) if isinstance(peer, list | tuple) and peer else "", header)
 
 
 def _is_websocket(state: Any) -> bool:
@@ -185,6 +233,7 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
         ended=ended,
         reported=reported,
         lacks=(Lack.PINGS, Lack.TRANSPORT, *(() if websocket else (Lack.MESSAGES,))),
+        who=_whose(state, _header(request["headers"])),
     )
 
 

@@ -21,6 +21,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import IO, Any, Final
 
+from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import (
     UrlParts,
@@ -37,6 +38,7 @@ from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
 from wsinspect.vocabulary import Lack
+from wsinspect.vocabulary.events import HttpRequest
 
 _WANTED: Final = frozenset(
     {
@@ -70,6 +72,10 @@ _OTHER_LIMIT: Final = 64 * 1024
 _DATE: Final = re.compile(r"(.*?:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?", re.DOTALL)
 _PROGRESS_ITEMS: Final = 4096
 _FAILURE_CHARS: Final = 300
+_METHOD_CHARACTERS: Final = 40
+_MOST_MS: Final = 1e12
+#: What Chrome calls the things that a page is drawn with; they count where they failed.
+_ASSETS: Final = frozenset(("stylesheet", "image", "media", "font", "script", "manifest", "texttrack"))
 _REFUSAL: Final = re.compile(r"Unexpected response code: ([1-9]\d\d)\b")
 
 
@@ -172,6 +178,32 @@ class _Reader:
         else:
             self.notes.large_event_sources += 1
 
+    def _ask(self, facts: dict[str, Any], others: dict[str, Any]) -> None:
+        """A plain request: of all of them, those near an attempt go on record."""
+        request, response = _object(facts.get("request")), _object(facts.get("response"))
+        url, method = request.get("url"), request.get("method")
+        start_ns = _date_ns(facts.get("startedDateTime"))
+        if not isinstance(url, str) or not isinstance(method, str) or start_ns is None:
+            return
+        path = url.partition("://")[2].partition("/")[2]
+        asked, answered = (_header(one.get("headers")) for one in (request, response))
+        status = response.get("status")
+        status = status if type(status) is int and 100 <= status <= 999 else None
+        if not counts(method, f"/{path}", asked, status, is_asset=facts.get("_resourceType") in _ASSETS):
+            return
+        error = response.get("_error") or response.get("_failureText") or facts.get("_error")
+        event = HttpRequest(
+            method=method[:_METHOD_CHARACTERS],
+            url=url[:MAX_URL],
+            what=what_for(method, f"/{path}", asked),
+            status=status,
+            ms=_head_ms(facts.get("time"), _object(others.get("timings"))),
+            length=body_length(answered),
+            media_type=media_type(answered),
+            error=str(error)[:_FAILURE_CHARS] if error and status is None else None,
+        )
+        self._stage.ask("", start_ns, event)
+
     def _finish(self, number: int, facts: dict[str, Any], others: dict[str, Any]) -> None:
         request = _object(facts.get("request"))
         url = request.get("url")
@@ -181,6 +213,7 @@ class _Reader:
         if is_poll and not _is_engine_refusal(url, facts):
             if _EVENTS in others:
                 self._keep(facts, others)
+            self._ask(facts, others)
             return
         if target is None:
             raise CaptureError(f"entry {number} of the HAR is a WebSocket without a URL")
@@ -269,6 +302,20 @@ class _Reader:
             except (binascii.Error, ValueError):
                 self.notes.not_base64 += 1
         return text.encode("utf-8", "surrogatepass")
+
+
+def _header(listed: Any) -> Header:
+    """The value of a field in a HAR's list, whatever the case of its name."""
+    fields = {name.lower(): value for name, value in fields_of(listed)}
+    return fields.get
+
+
+def _head_ms(whole: Any, timings: dict[str, Any]) -> float | None:
+    """Milliseconds until the header block of an answer: the body is another question."""
+    length, receive = _number(whole), _number(timings.get("receive"))
+    if length is None or not 0 <= length < _MOST_MS:
+        return None
+    return round(max(0.0, length - max(receive or 0.0, 0.0)), 3)
 
 
 def _lacks(facts: dict[str, Any], fields: list[tuple[str, str]], status: int | None) -> tuple[Lack, ...]:

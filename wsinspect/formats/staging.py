@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.making import writing
-from wsinspect.capture.sorting import SortedConnection, SortedFrame, Sorter
+from wsinspect.capture.sorting import SortedConnection, SortedFrame, SortedRequest, Sorter
+from wsinspect.clients.nearby import Asked, Nearby
 from wsinspect.errors import CaptureError
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.journal.format import (
@@ -36,6 +38,7 @@ from wsinspect.wire.header import LENGTH_16, MASK_BIT
 
 _NO_KEY: Final = b"\0\0\0\0"
 _BATCH: Final = 2000
+_MILLISECOND: Final = 10**6
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 #: Each costs the indexer a kilobyte for as long as an import takes.
 MAX_CONNECTIONS: Final = 200_000
@@ -73,6 +76,7 @@ class Imported(NamedTuple):
         reported: what the file says of the end without saying who began it: code (None: aborted) and reason;
             with `side`, whose end of TCP mitmproxy saw without a CLOSE frame.
         lacks: what the format does not record (`vocabulary.Lack`).
+        who: what the client's plain requests have in common with it (`clients.nearby.whose`).
     """
 
     scheme: str
@@ -92,6 +96,7 @@ class Imported(NamedTuple):
     ended: tuple[str, str] | None = None
     reported: Mapping[str, Any] | None = None
     lacks: tuple[str, ...] = ()
+    who: str = ""
 
 
 class Stage:
@@ -110,6 +115,7 @@ class Stage:
         self._is_ordered = True
         self._last_ns = 0
         self._facts: list[SortedConnection] = []
+        self._requests: list[SortedRequest] = []
         self._kept: list[tuple[int, Mapping[str, Any]]] = []
         self._kept_bytes = 0
         self.connections = 0
@@ -165,6 +171,20 @@ class Stage:
         if len(self._facts) >= _BATCH or self._batch_bytes > _BATCH_BYTES:
             self._flush()
 
+    def ask(self, who: str, began_ns: int, event: events.HttpRequest) -> None:
+        """A plain request; it goes on record with the attempts of its client that it is near to.
+
+        Args:
+            who: as in `Imported`.
+            event: its number is given later.
+        """
+        took_ns = round((event.ms or 0) * _MILLISECOND)
+        facts = json.dumps(event.as_json())
+        self._requests.append(SortedRequest(began_ns + took_ns, began_ns, who, facts))
+        self._batch_bytes += len(facts)
+        if len(self._requests) >= _BATCH or self._batch_bytes > _BATCH_BYTES:
+            self._flush()
+
     def keep(self, time_ns: int, entry: Mapping[str, Any], size: int) -> bool:
         """An entry that passes through as it is; False where there are too many bytes of such."""
         if self._kept_bytes + size > MAX_KEPT_BYTES:
@@ -209,8 +229,10 @@ class Stage:
         feed.event(0, start_ns, begun)
         last_ns = start_ns
         opened: dict[int, _Open] = {}
+        attempts: list[_Attempt] = []
         for number, (staged, facts) in enumerate(self._connections(), 1):
             feed.open(number, facts)
+            attempts.append(_Attempt(facts.attempt_ns, number, facts.who))
             latest = self._latest.get(staged, facts.attempt_ns)
             closed_ns = max(latest, facts.attempt_ns if facts.closed_ns is None else facts.closed_ns)
             last_ns = max(last_ns, closed_ns)
@@ -220,6 +242,8 @@ class Stage:
             else:
                 # Nothing follows, so the indexer need not keep it; there may be very many.
                 feed.close(one)
+        for attempt, asked in self._near(attempts):
+            feed.event(attempt, asked.began_ns, asked.event)
         add = feed.add
         for done, (staged, time_ns, side, first, data) in enumerate(
             self._sorter.frames(is_ordered=self._is_ordered)
@@ -238,6 +262,25 @@ class Stage:
         feed.indexer.mark_clean()
         feed.indexer.commit()
 
+    def _near(self, attempts: Iterable[_Attempt]) -> Iterator[tuple[int, Asked]]:
+        """The requests that go on record, each with its attempt, as `proxy.nearby` has them."""
+        nearby = Nearby()
+        waiting = iter(attempts)
+        attempt = next(waiting, None)
+        for number, (answered_ns, began_ns, who, facts) in enumerate(self._sorter.requests(), 1):
+            while attempt is not None and attempt.time_ns < answered_ns:
+                for one in nearby.attempt(attempt.who, attempt.number, attempt.time_ns):
+                    yield attempt.number, one
+                attempt = next(waiting, None)
+            asked = Asked(began_ns, replace(events.HttpRequest.read(json.loads(facts)), number=number))
+            after = nearby.asked(who, asked, answered_ns)
+            if after is not None:
+                yield after, asked
+        while attempt is not None:
+            for one in nearby.attempt(attempt.who, attempt.number, attempt.time_ns):
+                yield attempt.number, one
+            attempt = next(waiting, None)
+
     def _connections(self) -> Iterator[tuple[int, Imported]]:
         """In the order of time."""
         for staged, _, text in self._sorter.connections():
@@ -253,10 +296,19 @@ class Stage:
             )
 
     def _flush(self) -> None:
-        self._sorter.add(self._batch, self._facts)
+        self._sorter.add(self._batch, self._facts, self._requests)
         self._batch = []
         self._facts = []
+        self._requests = []
         self._batch_bytes = 0
+
+
+class _Attempt(NamedTuple):
+    """An attempt of a client, for the requests near it."""
+
+    time_ns: int
+    number: int
+    who: str
 
 
 class _Open(NamedTuple):

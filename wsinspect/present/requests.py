@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from wsinspect.capture.records import Connection, Event
 from wsinspect.net import bracketed
@@ -11,9 +11,12 @@ from wsinspect.present.cells import Line, fit, width_of
 from wsinspect.present.rows import Caps, byte_count
 from wsinspect.text import escape, pad
 from wsinspect.units import format_milliseconds
+from wsinspect.vocabulary import EventKind
 from wsinspect.vocabulary.events import HttpRequest
 
 _FAILED: Final = 400
+#: Requests near an attempt that are listed; `clients.nearby` has fewer of each side.
+_MOST: Final = 100
 #: What a request is for, as people say it.
 _WHAT: Final = {
     "page": "the page",
@@ -60,6 +63,41 @@ def once(asked: Iterable[Asked]) -> list[Asked]:
     for one in asked:
         known.setdefault(one.same, one)
     return sorted(known.values(), key=lambda one: (one.time_ns, one.id))
+
+
+def asked_of(events: Iterable[Event]) -> list[Asked]:
+    """Those that some events say, each once, in order of time."""
+    return once(Asked.of(one) for one in events if one.kind == EventKind.HTTP)
+
+
+def near_lines(asked: Iterable[Asked], near: Connection, arrow: str, *, is_before: bool) -> Iterator[Line]:
+    """What the client of an attempt asked for just before it, or soon after it, with a title."""
+    attempt_ns = near.attempt_ns or 0
+    found = [one for one in asked if (one.time_ns < attempt_ns) == is_before][:_MOST]
+    if found:
+        yield []
+        word = "before this attempt" if is_before else "soon after it"
+        yield [(f"HTTP requests from the same client {word}", "title")]
+    for one in found:
+        at = f"{(one.time_ns - attempt_ns) / 1e9:.3f} s"
+        yield [(f"  {at:>10}  ", "muted"), *asked_words(one, arrow, near)]
+
+
+def request_object(one: Asked, attempt_ns: int | None) -> dict[str, Any]:
+    """A request as JSON; `seconds` counts from the attempt, before it below zero."""
+    facts = one.facts
+    return {
+        "time_ns": one.time_ns,
+        "seconds": None if attempt_ns is None else round((one.time_ns - attempt_ns) / 1e9, 6),
+        "method": facts.method,
+        "url": facts.url,
+        "what": facts.what,
+        "status": facts.status,
+        "ms": facts.ms,
+        "length": facts.length,
+        "media_type": facts.media_type,
+        "error": facts.error,
+    }
 
 
 def asked_words(one: Asked, arrow: str, near: Connection | None = None) -> Line:

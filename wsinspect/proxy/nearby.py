@@ -11,34 +11,20 @@ from typing import Final
 
 from mitmproxy import http
 
-from wsinspect.clients.nearby import Asked, Nearby
-from wsinspect.decoders.engineio import is_polling_path
+from wsinspect.clients.nearby import (
+    MAX_URL,
+    Asked,
+    Nearby,
+    body_length,
+    counts,
+    media_type,
+    what_for,
+    whose,
+)
 from wsinspect.proxy.attempts import Sink, attempt_of, is_opening_handshake
-from wsinspect.proxy.polling import is_negotiation
 from wsinspect.vocabulary import events
 
-#: Longer URLs are cut.
-MAX_URL: Final = 2000
 _METADATA: Final = "wsinspect_request"
-#: Of `Sec-Fetch-Dest` (Fetch, section 2.2.7): what is drawn, played or run.
-_ASSETS: Final = frozenset(
-    ("audio", "font", "image", "manifest", "script", "style", "track", "video", "worker", "sharedworker")
-)
-_ASSET_ENDINGS: Final = (
-    ".css",
-    ".gif",
-    ".ico",
-    ".jpg",
-    ".js",
-    ".map",
-    ".mjs",
-    ".png",
-    ".svg",
-    ".woff",
-    ".woff2",
-)
-_FAILED: Final = 400
-_DOCUMENTS: Final = ("document", "iframe")
 _MILLISECOND: Final = 10**6
 
 
@@ -85,7 +71,8 @@ class RequestLog:
             return
         request, response = flow.request, flow.response
         status = response.status_code if response is not None else None
-        if is_asset(request) and status is not None and status < _FAILED:
+        fields = response.headers.get if response is not None else _none
+        if not counts(request.method, request.path, request.headers.get, status):
             return
         now_ns = self._now_ns()
         self._count += 1
@@ -93,11 +80,11 @@ class RequestLog:
             number=self._count,
             method=request.method,
             url=request.pretty_url[:MAX_URL],
-            what=_what(request),
+            what=what_for(request.method, request.path, request.headers.get),
             status=status,
             ms=round((now_ns - began_ns) / _MILLISECOND, 3),
-            length=_length(response),
-            media_type=_media_type(response),
+            length=body_length(fields),
+            media_type=media_type(fields),
             error=flow.error.msg if flow.error is not None and response is None else None,
         )
         one = Asked(began_ns, event)
@@ -110,44 +97,8 @@ class RequestLog:
 
 
 def _who(flow: http.HTTPFlow) -> Hashable:
-    """What a client's requests have in common: the address; of browsers, of which there may be several, the
-    `User-Agent`, too. Other clients have a library for HTTP and another one for WebSockets."""
-    peer = flow.client_conn.peername
-    agent = flow.request.headers.get("user-agent", "")
-    return str(peer[0]), agent[:300] if agent.startswith("Mozilla/") else ""
+    return whose(str(flow.client_conn.peername[0]), flow.request.headers.get)
 
 
-def is_asset(request: http.Request) -> bool:
-    """Whether a page is drawn with it."""
-    wanted = request.headers.get("sec-fetch-dest")
-    if wanted is not None:
-        return wanted in _ASSETS
-    return request.method == "GET" and request.path.partition("?")[0].lower().endswith(_ASSET_ENDINGS)
-
-
-def _what(request: http.Request) -> str | None:
-    """What the request is for, where that is plain."""
-    if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
-        return "preflight"
-    if is_polling_path(request.path):
-        return "polling"
-    if is_negotiation(request):
-        return "negotiation"
-    wanted = request.headers.get("sec-fetch-dest")
-    if wanted in _DOCUMENTS or (
-        wanted is None and request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    ):
-        return "page"
-    return None
-
-
-def _length(response: http.Response | None) -> int | None:
-    """Bytes of the body by its header."""
-    text = response.headers.get("content-length", "") if response is not None else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
-
-
-def _media_type(response: http.Response | None) -> str | None:
-    if response is None:
-        return None
-    return response.headers.get("content-type", "").partition(";")[0].strip()[:100] or None
+def _none(_name: str) -> None:
+    """The fields of a response that there is not."""

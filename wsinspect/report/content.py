@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from wsinspect.capture.missing import lacks
@@ -15,9 +15,11 @@ from wsinspect.capture.queries import count_connections, count_frames, faults
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, FrameRow
 from wsinspect.present.cells import Line
+from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
 from wsinspect.present.notes import preview, summary_of
 from wsinspect.present.pages import read_pages
+from wsinspect.present.requests import Asked, asked_of, near_lines
 from wsinspect.present.words import close_codes, close_words, end_lines, ender
 from wsinspect.report.masking import Masker
 from wsinspect.text import escape
@@ -181,7 +183,14 @@ class _Reader:
         if shake is None:
             return []
         lines = [*fact_lines(one, shake), [], *block_lines(shake), *body_lines(shake)]
+        asked = [self._asked(each) for each in asked_of(self._capture.events(one.id))]
+        lines = [*near_lines(asked, one, UNICODE.arrow, is_before=True), *([[]] if asked else []), *lines]
+        lines += near_lines(asked, one, UNICODE.arrow, is_before=False)
         return [self._line(line) for line in lines]
+
+    def _asked(self, one: Asked) -> Asked:
+        """A request whose URL is masked while it is whole: a path alone is not known for one."""
+        return one._replace(facts=replace(one.facts, url=self._masker.text(one.facts.url or "")))
 
     def _line(self, line: Line) -> Line:
         """A line whose secrets are masked, also one that is cut into pieces."""

@@ -10,6 +10,7 @@ from wsinspect.agents.answers import (
     frame_answer,
     only,
     payload_text,
+    requests_answer,
 )
 
 CONNECTION = {
@@ -92,6 +93,43 @@ def test_connection_when_the_server_gave_a_reason_it_is_untrusted():
     assert answer["close_codes"] == {"server": 1011}
     assert answer["open_seconds"] == 2.5
     assert "rule" not in answer
+
+
+def test_requests_when_there_are_more_the_last_ones_before_are_given_without_secrets():
+    asked = {"what": None, "media_type": None, "length": 5, "time_ns": 1}
+    near = [
+        {
+            **asked,
+            "seconds": -3.0,
+            "method": "GET",
+            "url": "https://a/",
+            "status": 200,
+            "ms": 1.0,
+            "error": None,
+        },
+        {**asked, "seconds": -2.0, "method": "POST", "url": "https://a/token?access_token=s3cret"}
+        | {"status": 401, "ms": 2.5, "error": None},
+        {**asked, "seconds": -1.0, "method": "GET", "url": "https://b/", "status": None, "ms": None}
+        | {"error": "refused"},
+        {
+            **asked,
+            "seconds": 0.5,
+            "method": "GET",
+            "url": "https://c/",
+            "status": 200,
+            "ms": 1,
+            "error": None,
+        },
+    ]
+    assert requests_answer(near, 2) == {
+        "requests_before": [
+            {"method": "POST", "url": "https://a/token?access_token=***", "seconds": -2.0}
+            | {"status": 401, "ms": 2.5},
+            {"method": "GET", "url": "https://b/", "seconds": -1.0, "untrusted": "refused"},
+        ],
+        "requests_left_out": 1,
+    }
+    assert requests_answer(near[3:], 2) == {}
 
 
 def test_frame_when_it_has_text_that_is_untrusted_and_cut():

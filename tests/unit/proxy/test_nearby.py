@@ -11,8 +11,9 @@ from mitmproxy import flow as base
 from mitmproxy import http
 from mitmproxy.test import tflow
 
+from wsinspect.clients.nearby import MAX_URL
 from wsinspect.proxy import attempts
-from wsinspect.proxy.nearby import MAX_URL, RequestLog
+from wsinspect.proxy.nearby import RequestLog
 from wsinspect.vocabulary.events import Event, HttpRequest
 
 BROWSER = "Mozilla/5.0 (X11) Chrome/156"

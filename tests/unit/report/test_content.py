@@ -61,3 +61,21 @@ def test_what_a_fault_did(tmp_path: Path) -> None:
 def test_connections_with_findings_come_first(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("wsinspect.report.content.MAX_HANDSHAKES", 1)
     assert [*made(chat_capture(tmp_path / "a.db"), (2,)).handshakes] == [2]
+
+
+def test_requests_near_an_attempt_are_listed_without_secrets(tmp_path: Path) -> None:
+    script = Chat()
+    script.accept(1)
+    script.event(
+        1, "http", number=1, method="POST", url="http://a.example/t?token=s3cret", status=401, ms=2.0
+    )
+    script.event(1, "http", number=2, method="GET", url="ws.js", status=None, error="refused <b>")
+    lines = [
+        "".join(text for text, _ in line) for line in made(store(tmp_path / "a.db", script)).handshakes[1]
+    ]
+    text = "\n".join(lines)
+    assert "HTTP requests from the same client soon after it" in text
+    assert "POST http://a.example/t?token=*** " in text
+    assert "401 in 2 ms" in text
+    assert "refused <b>" in text
+    assert "s3cret" not in text
