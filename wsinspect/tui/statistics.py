@@ -145,7 +145,7 @@ def statistics_lines(one: Statistics, width: int, glyphs: Glyphs) -> list[Line]:
     if not any(side.frames for side in one.sides):
         return [*lines, [], [("No frames in this span.", "muted")]]
     if glyphs.is_plain:
-        lines += _round_trip_lines(one, 10, glyphs)[:2]
+        lines += _round_trip_lines(one, 10, glyphs)[:3]
         return [*lines, *_size_lines(one), *_opcode_lines(one, glyphs), *_shape_lines(one, width, glyphs)]
     cells = max(min(width - 12, BUCKETS), 10)
     bucket_s = one.seconds / min(cells, BUCKETS)
@@ -195,8 +195,9 @@ def _round_trip_lines(one: Statistics, cells: int, glyphs: Glyphs) -> list[Line]
         return [[], [("Round trips", "title"), ("  none: no PING was answered in this span", "muted")]]
     least, median, most = percentiles(times, 0, 50, 100)
     late, later = percentiles(times, 95, 99)
+    count = f"  {counted(len(times), 'PING')}"
     words = (
-        f"  {counted(len(times), 'PING')}: min {duration(least)}, median {duration(median)}, "
+        f"  min {duration(least)}, median {duration(median)}, "
         f"p95 {duration(late)}, p99 {duration(later)}, max {duration(most)}"
     )
     buckets = [0] * min(cells, BUCKETS)
@@ -204,7 +205,7 @@ def _round_trip_lines(one: Statistics, cells: int, glyphs: Glyphs) -> list[Line]
     for time_ns, rtt_ns in one.round_trips:
         at = max(0, min((time_ns - one.from_ns) * len(buckets) // width, len(buckets) - 1))
         buckets[at] = max(buckets[at], rtt_ns)
-    lines: list[Line] = [[], [("Round trips", "title"), (words, "")]]
+    lines: list[Line] = [[], [("Round trips", "title"), (count, "")], [(words, "")]]
     labels = ["rtt", f"max {duration(most)}", ""]
     drawn = plot(buckets, len(buckets), glyphs)
     return lines + [

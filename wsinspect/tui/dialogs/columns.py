@@ -31,6 +31,8 @@ _KEYS: Final = (
     ("esc", "done"),
 )
 _MOST_CELLS: Final = 40
+#: From here on the keys have room behind the whole title.
+_WIDE: Final = 100
 #: What a column is where nobody has changed it; of those that depend on the capture, about.
 _USUAL: Final = {
     "id": 5,
@@ -72,7 +74,8 @@ class ColumnsDialog(LinesDialog[None]):
     def lines(self) -> list[Line]:
         """The keys, then a line for each column."""
         width, glyphs = self.app.size.width, self.workspace.glyphs
-        left: Line = [(glyphs.heavy, "focus"), (" Columns of the frames pane ", "title")]
+        title = " Columns of the frames pane " if width >= _WIDE else " Columns "
+        left: Line = [(glyphs.heavy, "focus"), (title, "title")]
         right: Line = [*key_hints(_KEYS), (glyphs.heavy, "focus")]
         lines = [between(left, right, width, glyphs.heavy, "focus")]
         for number, name in enumerate(self.names):

@@ -169,7 +169,13 @@ class OverviewPane(LinePane):
         return 0 if self.selection.view.histogram.start_ns is None else min(self.visible_rows, 3)
 
     def empty_lines(self, width: int) -> list[Line]:
-        return [[("  The activity in each direction will be drawn here.", "muted")]]
+        words = "The activity in each direction will be drawn here."
+        selected = self.selection.selected
+        if selected is not None and selected.state in ("refused", "failed"):
+            words = "Nothing to draw: this attempt never opened."
+        elif not self.model.is_live:
+            words = "Nothing to draw: no frame was recorded."
+        return [[(f"  {words}", "muted")]]
 
     def row(self, number: int, width: int) -> Line:
         """A bar of one direction, or the marks; in words where nothing is drawn."""
