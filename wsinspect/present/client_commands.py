@@ -98,8 +98,8 @@ def _text(value: bytes) -> str:
 
 
 def websocat(request: OpeningRequest) -> str:
-    """websocat 1.x: `-H=`, because without the sign it takes all words behind it for fields."""
-    words = ["websocat"]
+    """websocat 1.x: it ends with the connection; `-H=`, as without the sign it takes all words behind it."""
+    words = ["websocat", "--exit-on-eof"]
     words += [f"-H={name}: {value}" for name, value in request.fields]
     words += [f"--origin={request.origin}"] if request.origin is not None else []
     words += [f"--protocol={', '.join(request.subprotocols)}"] if request.subprotocols else []
