@@ -43,8 +43,8 @@ async def test_a_full_disk_is_reported_at_once_and_what_is_missing_afterwards(
     port = int(engine.ready["listeners"][0]["port"])
     async with opened(engine.capture, engine=engine) as screen:
         traffic = asyncio.create_task(asyncio.to_thread(echo, port, binary(CHUNK), 1_500))
-        # The engine cannot store, its recorder cannot write: whichever said so last is shown. Where the recorder
-        # made room for the engine's own note of it before the screen was drawn, how much is missing is.
+        # The engine cannot store, its recorder cannot write: whichever said so last is shown. Where the
+        # recorder made room for the engine's own note before the screen was drawn, how much is missing is.
         await screen.until(lambda: any(words in screen.line("banner") for words in AT_ONCE))
         await traffic
         assert screen.line("header").startswith(" LIVE ")

@@ -134,7 +134,8 @@ def plain(
 ) -> http.HTTPFlow:
     made = tflow.tflow(resp=status is not None, err=status is None)
     made.client_conn.peername = (peer, 50_000)
-    made.request = http.Request.make("GET", f"https://app.example{path}", headers=http.Headers(user_agent=agent))
+    fields = http.Headers(user_agent=agent)
+    made.request = http.Request.make("GET", f"https://app.example{path}", headers=fields)
     made.request.timestamp_start = START_S + second
     if made.response is not None:
         made.response.status_code = status or 0
