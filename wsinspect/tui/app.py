@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App, SuspendNotSupported, SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.message import Message
@@ -312,6 +313,10 @@ class InspectApp(App[int]):
         """The page that is shown, whatever covers it."""
         shown = (screen for screen in reversed(self.screen_stack) if isinstance(screen, Page))
         return next(shown, self.main)
+
+    def pop_screen(self) -> AwaitComplete:
+        """Take away what is on top; the main page stays, whoever asks twice (Textual's palette does)."""
+        return AwaitComplete.nothing() if self.screen is self.main else super().pop_screen()
 
     async def show_page(self, name: str) -> Page:
         """Show a page; nothing happens while something covers the one that is shown."""

@@ -6,11 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
+from textual import events
 
 from tests.support.control_lab import control_lab
 from tests.support.svg import text_of
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.dialogs.sheet import Question, Reply
 
 pytestmark = pytest.mark.asyncio
 #: Keys that put something over a page, and what it is for (`X` and `x` need an engine).
@@ -163,3 +165,33 @@ async def test_pages_keep_where_one_was(tmp_path):
         assert screen.app.page is screen.main
         await screen.press("t")
         assert screen.app.page.pane.cursor == 2
+
+
+@pytest.mark.slow
+async def test_keys_in_one_stroke_leave_what_is_on_top_once(tmp_path):
+    """Several keys are there before the first one is handled, as a busy terminal gives them."""
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.settle()
+        for over in ("question_mark", "ctrl+p", "ctrl+o", "e", "L", "ctrl+y"):
+            for stroke in (["escape"] * 4, ["escape", over, "escape", "escape"], ["escape", "w", "escape"]):
+                await screen.press(over)
+                for key in stroke:
+                    screen.app.post_message(events.Key(key, None))
+                await screen.pilot.pause()
+                await leave_all(screen)
+                assert screen.app.screen_stack == [screen.main], (over, stroke)
+
+
+@pytest.mark.slow
+async def test_a_question_is_answered_once(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.settle()
+        answers: list[str | None] = []
+        question = Question(screen.app.workspace, "Sure", "Is it?", [Reply(("y",), "y", "yes", "yes")])
+        screen.app.push_screen(question, answers.append)
+        await screen.pilot.pause()
+        for key in ("y", "y", "escape"):
+            question.post_message(events.Key(key, None))
+        await screen.pilot.pause()
+        assert answers == ["yes"]
+        assert screen.app.screen is screen.main

@@ -6,14 +6,15 @@ import datetime
 import os
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 
 def write_certificate(file: Path, host: str) -> None:
     """A self-signed certificate and its key in one PEM file, for the owner alone."""
+    # Megabytes that a proof without TLS does without, and so does the timeline.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wsinspect proof")])
     now = datetime.datetime.now(datetime.UTC)

@@ -8,18 +8,21 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
 from wsinspect.doctor.configuration.judging import explain_finding
 from wsinspect.doctor.configuration.reading import Configuration, read_configurations
-from wsinspect.doctor.proof.proving import Proof, prove
 from wsinspect.doctor.target import Target
 from wsinspect.errors import WsinspectError
 from wsinspect.findings.model import Finding
 from wsinspect.text import escape
 from wsinspect.tui.dialogs.sheet import CANCEL, SELECT, Dialog, DialogInput, Pick, TextField
 from wsinspect.tui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from wsinspect.doctor.proof.proving import Proof
 
 _EXPLAINED = "a file or folder, such as /etc/nginx or Caddyfile; it is read, and nothing is changed"
 
@@ -53,6 +56,10 @@ class Reading(threading.Thread):
             read = read_configurations([str(Path(one).expanduser()) for one in self._paths])
             if self._proves:
                 _, explained = explain_finding(self._finding, read, self._target)
+                from wsinspect.doctor.proof.proving import (
+                    prove,  # all its hops: only where somebody asks for it
+                )
+
                 proof = asyncio.run(prove(explained, self._target)) if explained is not None else None
         except (WsinspectError, OSError) as error:
             read = str(error)

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
 from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.examination import Examination, examine
@@ -23,6 +22,7 @@ from wsinspect.present.examination import STYLES
 from wsinspect.present.findings import finding_lines
 from wsinspect.present.notes import severity_sign
 from wsinspect.text import escape
+from wsinspect.tui.dialogs.overlay import Overlay
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -176,7 +176,7 @@ class DoctorPane(LinePane):
         return max(self.size.width - 3, 20)
 
 
-class DoctorScreen(ModalScreen[None]):
+class DoctorScreen(Overlay[None]):
     """Over everything until Escape."""
 
     DEFAULT_CSS = """

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
 from wsinspect.filters import help_lines
 from wsinspect.present.cells import Line, flow
 from wsinspect.text import pad
+from wsinspect.tui.dialogs.overlay import Overlay
 from wsinspect.tui.keys import APP_KEYS, MAIN_KEYS, PAGE_KEYS
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -76,7 +76,7 @@ def _key_line(keys: str, words: str) -> Line:
     return [(pad(keys, _KEY_CELLS), "key"), (words, "")]
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Overlay[None]):
     """The help, on top of everything until it is left."""
 
     DEFAULT_CSS = """
@@ -84,7 +84,7 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen LinePane { width: 90%; height: 90%; max-width: 110; background: $surface; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1", "app.pop_screen", "leave", show=False, id="help.leave")
+        Binding("escape,q,question_mark,f1", "leave", "leave", show=False, id="help.leave")
     ]
 
     def __init__(self, workspace: Workspace, pane: LinePane | None, page: str) -> None:

@@ -11,10 +11,10 @@ from typing import ClassVar, Final, NamedTuple
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 
+from wsinspect.tui.dialogs.overlay import Overlay
 from wsinspect.tui.style import Palette
 
 #: The letters under the fingers first.
@@ -60,12 +60,12 @@ class JumpLabel(Widget):
         return self._palette.strip([(self.text, "accent")], len(self.text))
 
 
-class JumpScreen(ModalScreen[None]):
+class JumpScreen(Overlay[None]):
     """The labels, until one of them, or another key, is typed."""
 
     DEFAULT_CSS = "JumpScreen { background: transparent; layout: vertical; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+o", "app.pop_screen", "leave", show=False, id="jump.leave")
+        Binding("escape,ctrl+o", "leave", "leave", show=False, id="jump.leave")
     ]
 
     def __init__(self, targets: Sequence[Target], palette: Palette) -> None:

@@ -15,12 +15,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
 from wsinspect.present.cells import Line, between, fit, flow, width_of
+from wsinspect.tui.dialogs.overlay import Overlay
 from wsinspect.tui.widgets.words import Words, hint, key_hints
 from wsinspect.tui.workspace import Workspace
 
@@ -125,7 +125,7 @@ class TextField(Horizontal):
         yield self._line
 
 
-class Dialog(ModalScreen[None]):
+class Dialog(Overlay[None]):
     """A sheet at the bottom.
 
     Attributes:
@@ -248,7 +248,7 @@ class Reply(NamedTuple):
     value: str
 
 
-class LinesDialog(ModalScreen[Answer]):
+class LinesDialog(Overlay[Answer]):
     """Lines at the bottom of the screen, drawn again when its width changes; what is behind stays visible."""
 
     DEFAULT_CSS = """

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.tui_captures import CaptureBuilder
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.doctor.proof import proving
 from wsinspect.doctor.proof.proving import Proof
 from wsinspect.findings.model import Proven
-from wsinspect.tui.dialogs import configuration
 from wsinspect.tui.dialogs.configuration import ConfigurationDialog
 
 pytestmark = pytest.mark.asyncio
@@ -134,7 +134,7 @@ async def test_the_proof_is_drawn(tmp_path, capture, monkeypatch):
         proven = Proven("nginx", "1.22.1", "426", "101")
         return Proof(f"nginx 1.22.1, {explained.defect.at}, before: 426, after: 101", proven)
 
-    monkeypatch.setattr(configuration, "prove", prove)
+    monkeypatch.setattr(proving, "prove", prove)
     async with opened(capture, size=(120, 50)) as screen:
         await screen.press("i", "r")
         top = await fill(screen, str(place))
