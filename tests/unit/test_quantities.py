@@ -256,6 +256,7 @@ BY_HAND = {
     "findings/rules/gateways.py": "the same",
     "findings/rules/held.py": "a guess at a setting, as people set it",
     "present/clock.py": "a place on the axis, as the column of times has it",
+    "present/requests.py": "a time before an attempt, or after it, with its sign",
     "present/sandwich.py": "a difference with its sign and its error",
     "present/handshakes.py": "a column with its sign",
     "present/words.py": "a column that changes while somebody looks",

@@ -316,7 +316,7 @@ class InspectApp(App[int]):
 
     def pop_screen(self) -> AwaitComplete:
         """Take away what is on top; the main page stays, whoever asks twice (Textual's palette does)."""
-        return AwaitComplete.nothing() if self.screen is self.main else super().pop_screen()
+        return AwaitComplete() if self.screen is self.main else super().pop_screen()
 
     async def show_page(self, name: str) -> Page:
         """Show a page; nothing happens while something covers the one that is shown."""

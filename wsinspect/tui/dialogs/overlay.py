@@ -1,4 +1,4 @@
-"""What lies over a page until it is left, once."""
+"""What is on top of a page until it is left, once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Overlay(ModalScreen[T]):
 
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Leave it with a result; nothing happens where it is not on top any more."""
-        return super().dismiss(result) if self.app.screen is self else AwaitComplete.nothing()
+        return super().dismiss(result) if self.app.screen is self else AwaitComplete()
 
     def action_leave(self) -> None:
         """Leave it without a result."""
