@@ -117,7 +117,7 @@ class Nearby:
 
 
 def counts(method: str, path: str, header: Header, status: int | None, *, is_asset: bool = False) -> bool:
-    """Whether a request goes on record: what a page is drawn with does so only where it failed.
+    """Whether a request is recorded: what a page is drawn with does so only where it failed.
 
     Args:
         is_asset: known to be such a thing.

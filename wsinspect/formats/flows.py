@@ -123,7 +123,7 @@ def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes) -> No
 
 
 def _ask(state: Any, stage: Stage) -> None:
-    """A plain request: of all of them, those near an attempt go on record."""
+    """A plain request: of all of them, those near an attempt are recorded."""
     request, response, error = state["request"], state.get("response"), state.get("error")
     method, path = _text(request["method"]), _text(request["path"])
     asked, answered = _header(request["headers"]), _header(response["headers"] if response else ())

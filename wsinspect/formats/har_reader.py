@@ -179,7 +179,7 @@ class _Reader:
             self.notes.large_event_sources += 1
 
     def _ask(self, facts: dict[str, Any], others: dict[str, Any]) -> None:
-        """A plain request: of all of them, those near an attempt go on record."""
+        """A plain request: of all of them, those near an attempt are recorded."""
         request, response = _object(facts.get("request")), _object(facts.get("response"))
         url, method = request.get("url"), request.get("method")
         start_ns = _date_ns(facts.get("startedDateTime"))

@@ -172,7 +172,7 @@ class Stage:
             self._flush()
 
     def ask(self, who: str, began_ns: int, event: events.HttpRequest) -> None:
-        """A plain request; it goes on record with the attempts of its client that it is near to.
+        """A plain request; it is recorded with the attempts of its client that it is near to.
 
         Args:
             who: as in `Imported`.
@@ -263,7 +263,7 @@ class Stage:
         feed.indexer.commit()
 
     def _near(self, attempts: Iterable[_Attempt]) -> Iterator[tuple[int, Asked]]:
-        """The requests that go on record, each with its attempt, as `proxy.nearby` has them."""
+        """The requests that are recorded, each with its attempt, as `proxy.nearby` has them."""
         nearby = Nearby()
         waiting = iter(attempts)
         attempt = next(waiting, None)
