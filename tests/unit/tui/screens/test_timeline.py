@@ -197,6 +197,7 @@ async def test_a_story_is_whole_at_any_width_and_unfolds_from_every_row_of_a_lin
         assert not any(row.number < 0 for row in timeline.rows if row.story and row.story.more)
 
 
+@pytest.mark.slow
 async def test_what_is_unfolded_is_told_again_by_the_thread_that_reads(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
