@@ -50,6 +50,31 @@ def test_faults_on_frames_act_on_their_stream_alone(tmp_path, certificates):
     assert found == [("/abort", "fault", "rst")]
 
 
+@pytest.mark.slow
+def test_a_preset_acts_on_each_stream(tmp_path, certificates):
+    """A satellite holds back what each WebSocket of a connection says, both ways."""
+
+    async def play():
+        async with h2_lab(tmp_path, certificates, "--like", "satellite") as place:
+            client, server = await place.connect()
+            pairs = [await client.opened(path, server) for path in ("/one", "/two")]
+            for mine, theirs in pairs:
+                client.send(mine, HELLO)
+                server.send(theirs, WORLD)
+            for mine, theirs in pairs:
+                await server.has(theirs, HELLO)
+                await client.has(mine, WORLD)
+        return place.run
+
+    run = asyncio.run(play())
+    found = rows(
+        run,
+        "SELECT path, count(*) FROM fault_event JOIN connection ON connection.id = connection_id"
+        " WHERE kind = 'latency' GROUP BY 1 ORDER BY 1",
+    )
+    assert found == [("/one", 2), ("/two", 2)]
+
+
 @pytest.mark.parametrize(
     ("rule", "status"),
     [("refuse,status=503,match=path:/x", "503"), ("redirect,location=/other,match=path:/x", "302")],

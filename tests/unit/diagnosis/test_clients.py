@@ -17,6 +17,8 @@ from wsinspect.clients.outages import Cause
 from wsinspect.diagnosis.checking import check_capture
 from wsinspect.diagnosis.clients import judged_clients, read_facts
 from wsinspect.faults.scenario import load_object
+from wsinspect.handshake.bridging import connect_fields
+from wsinspect.handshake.heads import RawHead
 
 MS = 1_000_000
 
@@ -54,6 +56,59 @@ def test_a_request_and_its_refusal(tmp_path):
     assert (one.status, one.retry_after_ns, one.path) == (503, 4_000 * MS, "/room")
     assert set(one.parts) == {"cookie sid", "query token"}
     assert one.end_ns is not None
+
+
+def over_http2(head: bytes) -> bytes:
+    """The extended CONNECT for a request of HTTP/1.1, as browsers send it: a field for each cookie."""
+    fields = [
+        (one.key, part)
+        for one in RawHead.parse(head).fields
+        for part in (one.value.split(b"; ") if one.key == b"cookie" else [one.value])
+    ]
+    made = connect_fields(b"https", b"chat.example", b"/room", fields)
+    return b"".join(name + b": " + value + b"\r\n" for name, value in made) + b"\r\n"
+
+
+def came_back(path: Path, *, is_http2: bool) -> list[Any]:
+    """A client is refused, tries again, and comes back after each end."""
+    script = Chat()
+
+    def begin(one: int) -> None:
+        head = request(User_Agent="Firefox", Cookie="theme=dark; sid=1")
+        version = "HTTP/2.0" if is_http2 else "HTTP/1.1"
+        script.begin(one, over_http2(head) if is_http2 else head, "/room?token=t0ken-12345", version)
+
+    begin(1)
+    fields = b"retry-after: 4\r\n\r\n"
+    script.answer(1, (b":status: 503\r\n" if is_http2 else b"HTTP/1.1 503 Busy\r\n") + fields)
+    script.event(1, "refused", status=503)
+    script.event(1, "closed")
+    for one in (2, 3, 4):
+        script.tick(1500)
+        begin(one)
+        if is_http2:
+            script.answer(one, b":status: 200\r\n\r\n")
+        else:
+            script.answer(one)
+        script.event(one, "open")
+        script.client(one, b"hello")
+        script.tick(1000)
+        script.end(one, "server")
+    path.mkdir()
+    with Capture.open(store(path / "c.db", script)) as capture:
+        return [
+            ([(one.id, sorted(one.parts)) for one in client.session.attempts], client.grade.as_json())
+            for client in judged_clients(capture)
+        ]
+
+
+def test_a_client_over_http2_is_joined_and_judged_like_any_other(tmp_path):
+    [(before, grade)] = came_back(tmp_path / "one", is_http2=False)
+    [(attempts, other)] = came_back(tmp_path / "two", is_http2=True)
+    assert attempts == before
+    assert len(attempts) == 4
+    assert set(attempts[0][1]) >= {"cookie sid", "query token"}
+    assert other == grade
 
 
 def test_the_client_knows_of_an_end_by_the_first_sign_of_it(tmp_path):
