@@ -35,7 +35,6 @@ ODDS = (
     Odd("another protocol", (("WS-HS-041",), "hop"), server="ssh"),
     Odd("a banner in pieces", (("WS-HS-041",), "hop"), server="ssh-in-pieces", client="soon"),
     Odd("a mail server", (("WS-HS-041",), "hop"), server="smtp", client="soon"),
-    Odd("a mail server, and the client leaves", (("WS-HS-041",), "hop"), server="smtp", client="gives-up"),
     Odd("an FTP server that is late", (("WS-HS-041",), "hop"), server="late-ftp", client="soon"),
     Odd("a database", (("WS-HS-041",), "hop"), server="mysql", client="soon"),
     Odd("a cache", (("WS-HS-041",), "hop"), server="redis", client="soon"),
@@ -104,7 +103,10 @@ ODDS = (
 )
 
 #: Those that are told by what did not come in time, or by which end came first.
-TIMED = ("no pong", "wrong pong", "gives up", "dead at once", "CLOSE unanswered")
+TIMED = (
+    *("no pong", "wrong pong", "gives up", "dead at once", "CLOSE unanswered"),
+    *("an FTP server that is late", "a banner in pieces", "a head that never ends in time"),
+)
 
 
 def odds_of(hops: Sequence[str], guilty: int) -> list[Odd]:
