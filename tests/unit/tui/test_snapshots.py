@@ -14,8 +14,10 @@ from tests.support.tui_pilot import Screen, opened
 pytestmark = [pytest.mark.asyncio, pytest.mark.snapshot]
 
 KNOWN = Path(__file__).parent / "snapshots"
-#: The quick tests draw on the small ones, where less fits.
-SIZES = [(60, 20), (80, 24), *(pytest.param(size, marks=pytest.mark.slow) for size in ((120, 36), (200, 50)))]
+#: The quick tests draw each screen on the usual terminal, and the main one where less fits: the rows of the
+#: others are laid out by the same code, which tests/unit/present tries at many widths.
+SMALL, USUAL, *LARGE = (60, 20), (80, 24), (120, 36), (200, 50)
+SIZES = [USUAL, *(pytest.param(size, marks=pytest.mark.slow) for size in (SMALL, *LARGE))]
 SCREENS = {
     "main": ("3", "g"),
     "handshake": ("1", "down", "h"),
@@ -44,6 +46,12 @@ def compare(screen: Screen, name: str, scratch: Path) -> None:
 
 def named(name: str, size: tuple[int, int]) -> str:
     return f"{name}-{size[0]}x{size[1]}"
+
+
+async def test_the_main_screen_on_a_small_terminal(chat, tmp_path):
+    async with opened(chat, size=SMALL) as screen:
+        await screen.press(*SCREENS["main"])
+        compare(screen, named("main", SMALL), tmp_path)
 
 
 @at_every_size
