@@ -113,7 +113,8 @@ async def asking_in_vain(tmp_path: Path, loop: ThreadedLoop) -> AsyncIterator[Sc
 async def test_a_configuration_that_was_read_names_the_line(tmp_path, loop):
     place = tmp_path / "app.conf"
     place.write_text("server {\n    listen 80;\n    location / {\n        return 403;\n    }\n}\n")
-    with server(loop, replies(lambda head: http("403 Forbidden"))) as port:
+    page = b"<h1>403 Forbidden</h1><hr><center>nginx</center>"
+    with server(loop, replies(lambda head: http("403 Forbidden", page))) as port:
         async with opened(capture(tmp_path / "x.db", port), size=(120, 50)) as screen:
             screen.app.workspace.places.take([str(place)], read_configurations([str(place)]))
             await choose(screen)
