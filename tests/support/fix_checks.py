@@ -42,6 +42,23 @@ async def works(port, behaviour):
     return False
 
 
+async def opens_like_firefox(hop):
+    """Whether a handshake with `Connection: keep-alive, Upgrade` is accepted."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, hop.port)
+    fields = {
+        "Host": f"{LOOPBACK}:{hop.port}",
+        "Upgrade": "websocket",
+        "Connection": "keep-alive, Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    lines = [f"{name}: {value}" for name, value in fields.items()]
+    writer.write("\r\n".join(["GET /ws/echo HTTP/1.1", *lines, "", ""]).encode())
+    answer = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    return b" 101 " in answer
+
+
 async def several(hop, *, at_once, count=4):
     """Whether so many sockets open, one after the other or at once."""
     async with contextlib.AsyncExitStack() as held:

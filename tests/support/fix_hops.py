@@ -495,3 +495,26 @@ def envoy_says(folder, fix):
     }
     hop = envoy(folder, [], {}, manager={"access_log": [log]})
     return hop, (folder / "hop.log").read_text
+
+
+# -- hops that look for one way to write Connection
+
+
+def nginx_list(folder, app, fix):
+    line = (
+        (fix or "if ($http_connection = Upgrade) { ... }").partition("   #")[0].replace("...", "set $ok 1;")
+    )
+    guard = f"set $ok 0; {line} if ($ok = 0) {{ return 400; }}"
+    return nginx(folder, f"location /ws {{ {guard} proxy_pass http://{LOOPBACK}:{app}; {CARRY} }}")
+
+
+def apache_list(folder, app, fix):
+    line = fix or "RewriteCond %{HTTP:Connection} ^Upgrade$ [NC]"
+    rule = f"RewriteRule ^/ws(.*)$ ws://{LOOPBACK}:{app}/ws$1 [P]"
+    return apache(folder, f"RewriteEngine On\n{line}\n{rule}")
+
+
+def caddy_list(folder, app, fix):
+    line = fix or "header Connection Upgrade"
+    proxied = f"handle @socket {{\nreverse_proxy {LOOPBACK}:{app}\n}}"
+    return caddy(folder, f"@socket {{\n{line}\n}}\n{proxied}\nhandle {{\nrespond 400\n}}")
