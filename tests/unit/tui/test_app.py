@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from textual.widget import Widget
 
+from tests.support.chats import Chat, store
 from tests.support.tui_captures import (
     CaptureBuilder,
     chat_capture,
@@ -219,6 +220,26 @@ async def test_the_go_bar_says_what_it_does_not_understand(chat):
 
 
 # -- pages
+
+
+@pytest.mark.slow
+async def test_a_websocket_over_http2_is_shown_like_any_other(tmp_path):
+    script = Chat()
+    head = b":method: CONNECT\r\n:protocol: websocket\r\n:scheme: https\r\n:path: /room\r\n"
+    script.begin(
+        1, head + b":authority: chat.example\r\nsec-websocket-version: 13\r\n\r\n", "/room", "HTTP/2.0"
+    )
+    script.answer(1, b":status: 200\r\nserver: x\r\n\r\n")
+    script.event(1, "open")
+    script.client(1, b"hello over HTTP/2")
+    script.end(1, "server")
+    async with opened(store(tmp_path / "h2.db", script)) as screen:
+        await screen.settle()
+        assert "hello over HTTP/2" in screen.text()
+        await screen.app.action_page("handshake")
+        text = "\n".join(screen.pane("handshake"))
+        assert ":protocol: websocket" in text
+        assert ":status: 200" in text
 
 
 async def test_the_handshake_page_has_both_sides(chat):
