@@ -448,3 +448,14 @@ def test_a_client_that_closes_for_a_bad_101_did_not_put_up_with_it(code, frames,
     assert [(one.id, one.severity) for one in found if one.id in ("WS-HS-028", "WS-CL-010", "WS-CL-002")] == [
         ("WS-HS-028", severity)
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(521, "nothing listens"), (525, "plain HTTP to a TLS port"), (526, "does not trust")],
+)
+def test_what_cloudflare_met_at_the_origin_is_the_first_cause(status, words):
+    found = first(refused(f"{status} <none>", b"error code: 5xx", Server="cloudflare"))
+    assert (found.id, found.fault_of, found.hop) == ("WS-HS-020", "hop", "Cloudflare")
+    assert found.title.startswith(f"{status}: ")
+    assert words in found.causes[0].cause

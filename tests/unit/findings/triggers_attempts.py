@@ -205,7 +205,13 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [refused("426 Upgrade Required")],
     ),
     "WS-HS-019": ([refused("500 Internal Server Error", b"Traceback")], [refused("502 Bad Gateway")]),
-    "WS-HS-020": ([refused("502 Bad Gateway", NGINX_502, Server="nginx/1.22.1")], [refused("500 Error")]),
+    "WS-HS-020": (
+        [
+            refused("502 Bad Gateway", NGINX_502, Server="nginx/1.22.1"),
+            *(refused(f"{status} <none>", Server="cloudflare") for status in (520, 521, 523, 525, 526, 530)),
+        ],
+        [refused("500 Error"), *(refused(f"{status} <none>", Server="cloudflare") for status in (522, 524))],
+    ),
     "WS-HS-021": ([refused("503 Service Unavailable", Server="awselb/2.0")], [refused("502 Bad Gateway")]),
     "WS-HS-022": ([refused("504 Gateway Timeout")], [refused("502 Bad Gateway")]),
     "WS-HS-023": ([refused("418 Teapot")], [refused("404 Not Found")]),

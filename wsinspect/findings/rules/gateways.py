@@ -6,7 +6,7 @@ These come last of the group "attempt".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -72,6 +72,16 @@ _CAUSES: Final = {
         "its error log: upstream sent too big header",
     ),
 }
+#: Cloudflare's statuses for what it met at the origin (its documentation, "Cloudflare 5xx errors"): which of
+#: `_CAUSES` each is. 522 and 524 are timeouts.
+_CLOUDFLARES: Final[Mapping[int, tuple[str, ...]]] = {
+    520: ("answer", "size"),
+    521: ("refused", "scheme"),
+    523: ("refused", "dns"),
+    525: ("scheme", "tls"),
+    526: ("tls",),
+    530: ("dns",),
+}
 #: The order where the answer does not say.
 _USUAL: Final = ("refused", "answer", "scheme", "tls", "size")
 _LIMIT_SAID: Final = re.compile(
@@ -118,8 +128,14 @@ def _gateway_causes(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
     group="attempt",
 )
 def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and facts.status == 502:
+    if not is_refused(facts) or facts.status is None:
+        return
+    if facts.status == 502:
         yield answer(facts, causes=_gateway_causes(facts))
+    elif facts.status in _CLOUDFLARES:
+        causes = tuple(_CAUSES[name] for name in _CLOUDFLARES[facts.status])
+        title = f"{facts.status}: a proxy got no valid answer from the application"
+        yield answer(facts, title=title, causes=causes)
 
 
 @rules(
