@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from mitmproxy.addons import proxyserver
 from mitmproxy.connection import Connection
+from mitmproxy.http import Request
 from mitmproxy.proxy import events
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.http import HttpLayer
@@ -24,6 +25,8 @@ from mitmproxy.proxy.server import ConnectionHandler
 
 #: Where a layer, or what stands in front of one, has the layer below it.
 _BELOW: Final = ("_layer", "layer", "child_layer")
+#: What a layer holds that may refer back to it; a class's own attribute takes its place.
+_REFERRING: Final = (MethodType, Request)
 
 
 class ReleasingServer(proxyserver.Proxyserver):
@@ -54,9 +57,9 @@ def release(handler: ConnectionHandler) -> None:
     for each in layers:
         if isinstance(each, Layer):
             each.context.layers.clear()
-        # The state of a layer is a method of its own.
+        # The state of a layer is a method of its own; its request's head may hold another one.
         attributes = vars(each)
-        for name in [name for name, value in attributes.items() if type(value) is MethodType]:
+        for name in [name for name, value in attributes.items() if type(value) in _REFERRING]:
             del attributes[name]
     handler.layer = _Gone()  # type: ignore[assignment]
     handler.timeout_watchdog.callback = _nothing
