@@ -119,7 +119,7 @@ async def frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 SERVERS: list[tuple[str, dict[str, Any], bytes, list[str], str]] = [
     ("idle", dict(idle=1.5), b"", ["WS-DROP-009"], "1.5 s of silence"),
     ("idle with 1001", dict(idle=1.5, code=1001), b"", ["WS-DROP-009"], "1.5 s of silence"),
-    ("lifetime", dict(lifetime=3), b"hi", ["WS-DROP-010"], "age of 3 s, whatever"),
+    ("lifetime", dict(lifetime=3), b"hi", ["WS-DROP-010"], "age of 3 s, busy or idle"),
     (
         "idle and lifetime",
         dict(idle=1.2, lifetime=3.5),
