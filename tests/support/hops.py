@@ -107,8 +107,7 @@ class Hop:
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(5)
+                self.kill()  # its workers, too: they would live on without it
 
     def __enter__(self) -> Hop:
         return self
