@@ -16,7 +16,8 @@ from wsinspect.capture.reader import Capture
 pytestmark = pytest.mark.lab
 
 APPLICATION = (
-    ASGI_WITH_PAGE
+    'PAGE = b"<title>a</title>"\n'
+    + ASGI_WITH_PAGE
     + """    await receive()
     path = scope["path"]
     if path == "/403":

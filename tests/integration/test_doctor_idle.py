@@ -198,7 +198,7 @@ def test_a_server_that_goes_away_is_no_limit():
                 return
             writer.write(switching(head))
             count += 1
-            if count == 3 + 6:  # three questions, six connections that are held
+            if count == 4 + 6:  # four questions, six connections that are held
                 end.set()
             talking = asyncio.create_task(pongs(reader, writer))
             ending = asyncio.create_task(end.wait())

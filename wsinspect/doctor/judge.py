@@ -226,6 +226,8 @@ def _of_our_limits(finding: Finding, main: ConnectionFacts) -> Finding:
         title = f"The server did not answer the handshake: {waited}"
         causes = tuple(one for one in finding.causes if "page" not in one.cause)
         return replace(finding, severity="error", fault_of="server", title=title, causes=causes)
+    if finding.id == "WS-HS-042":
+        return replace(finding, severity="error", confidence="high", causes=())
     if finding.id == "WS-HS-035" and not main.ends:
         return replace(finding, title=f"The answer never came to its end: {main.error}")
     return finding

@@ -128,6 +128,8 @@ def test_half_a_header_block_is_less_sure_where_the_client_did_not_wait(waited, 
     assert (found.id, found.severity) == ("WS-HS-042", severity)
     assert bool(found.causes) == (severity == "warning")
     assert first(early(NOT_HTTP["ssh"], **left)).severity == "error"
+    endless = b"HTTP/1.1 101 Switching Protocols\r\n" + b"X-More: " + b"x" * 20_000
+    assert first(early(endless, **left)).severity == "error"
 
 
 def test_a_header_block_that_never_ended_is_not_a_101_that_lacks_fields():

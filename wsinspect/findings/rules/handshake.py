@@ -37,6 +37,8 @@ rules = Rules()
 
 #: A client that leaves sooner did not wait for the server.
 _SHORT_WAIT_NS: Final = 2 * SECOND_NS
+#: No answer has so large a header block: the server does not mean to end it.
+_LARGE_HEAD: Final = 16 * 1024
 #: Statuses of a hop that did not reach the application: what the request lacked did not matter yet.
 _NOT_REACHED: Final = (407, 429, 502, 503, 504)
 
@@ -352,7 +354,9 @@ def unfinished_head(facts: ConnectionFacts) -> Iterator[Found]:
     last = head.fields[-1].raw if head.fields else head.start_raw
     waited = _waited_ns(facts)
     # Nobody knows whether the rest was still to come where the client did not wait for it.
-    is_short = client_left(facts) and waited is not None and waited < _SHORT_WAIT_NS
+    is_short = (
+        client_left(facts) and waited is not None and waited < _SHORT_WAIT_NS and len(first) < _LARGE_HEAD
+    )
     yield Found(
         evidence=(
             f"the server sent: {head.start_line.decode('latin-1')[:160]}",
