@@ -74,7 +74,7 @@ def arm(terminal: Tmux, rule: str) -> None:
 def test_a_rule_is_armed_by_keys_felt_reset_and_quitting_asks(tmp_path, origin, home, size):
     capture = tmp_path / "session.db"
     with Tmux(run_command(origin.port, capture), home, size) as terminal:
-        port = port_of(terminal.wait_for("No connections yet.", "LIVE"))
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on", "LIVE"))
         with client(port) as peer:
             peer.send("before")
             assert peer.recv(10) == "before"
@@ -144,7 +144,7 @@ def test_a_rule_is_armed_by_keys_felt_reset_and_quitting_asks(tmp_path, origin, 
 def test_another_terminal_arms_a_rule_and_leaves_and_the_engine_keeps_running(tmp_path, origin, home):
     capture = tmp_path / "session.db"
     with Tmux(run_command(origin.port, capture), home) as running:
-        port_of(running.wait_for("LIVE", "No connections yet."))
+        port_of(running.wait_for("LIVE", "No connections yet.", "Listening on"))
         with Tmux(wsinspect("open", str(capture)), {**home, "NO_COLOR": "1"}, (80, 24)) as second:
             second.wait_for("LIVE", "No connections yet.")
             second.press("f")

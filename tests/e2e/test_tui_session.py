@@ -53,7 +53,7 @@ def talk(port: int, *messages: str) -> None:
 def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_path, origin, home):
     capture = tmp_path / "session.db"
     with Tmux(run_command(origin, capture), home) as terminal:
-        port = port_of(terminal.wait_for("No connections yet.", "LIVE"))
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on", "LIVE"))
         talk(port, '{"op":"hello"}', "two", "three")
         terminal.wait_for(
             "CLOSED", "/chat?room=1", "├─────────────▶┤ TEXT", '{"op":"hello"}', "├◀═════════════┤ CLOSE"
@@ -133,7 +133,7 @@ def test_run_config_names_the_line_in_the_timeline(tmp_path, home):
         relative = os.path.relpath(place.parent)
         command = run_command(port, tmp_path / "config.db", "--config", relative)
         with Tmux(command, home) as terminal:
-            listening = port_of(terminal.wait_for("No connections yet."))
+            listening = port_of(terminal.wait_for("No connections yet.", "Listening on"))
             with pytest.raises(InvalidStatus):
                 connect(f"ws://127.0.0.1:{listening}/chat", open_timeout=10)
             terminal.wait_for("1 finding")
@@ -151,7 +151,7 @@ def test_run_config_names_the_line_in_the_timeline(tmp_path, home):
 def test_a_killed_engine_is_reported_and_started_again_on_the_same_capture(tmp_path, origin, home):
     capture = tmp_path / "killed.db"
     with Tmux(run_command(origin, capture), home) as terminal:
-        port = port_of(terminal.wait_for("No connections yet."))
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on"))
         talk(port, "before")
         terminal.wait_for("before", "CLOSED")
         os.kill(engine_pid(home), signal.SIGKILL)
@@ -173,7 +173,7 @@ def test_a_killed_engine_is_reported_and_started_again_on_the_same_capture(tmp_p
 def test_killed_screens_leave_the_proxy_at_work(tmp_path, origin, home):
     capture = tmp_path / "screens.db"
     with Tmux(run_command(origin, capture), home) as terminal:
-        port = port_of(terminal.wait_for("No connections yet."))
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on"))
         pid = engine_pid(home)
         parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
         os.kill(parent, signal.SIGKILL)
@@ -195,7 +195,7 @@ def test_killed_screens_leave_the_proxy_at_work(tmp_path, origin, home):
 def test_a_closed_terminal_ends_the_engine_with_a_complete_capture(tmp_path, origin, home):
     capture = tmp_path / "hangup.db"
     with Tmux(run_command(origin, capture), home) as terminal:
-        port = port_of(terminal.wait_for("No connections yet."))
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on"))
         talk(port, "one")
         pid = engine_pid(home)
         terminal.hang_up()
@@ -245,7 +245,7 @@ def test_what_a_peer_sends_is_never_executed(tmp_path, origin, home):
     capture = tmp_path / "hostile.db"
     with Tmux(run_command(origin, capture), home) as terminal:
         before = terminal.title()
-        port = port_of(terminal.wait_for("No connections yet."))
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on"))
         talk(port, HOSTILE)
         terminal.wait_for("␛]0;owned␇␛[2J[bold]x[/bold]")
         terminal.press("3", "g")
