@@ -55,6 +55,7 @@ from tests.support.engine import Engine, wsinspect_json
 from tests.support.h2_lab import HELLO, WORLD, frame
 from tests.support.h2_peers import H2Peer, LastingConnection, h2_client
 from tests.support.processes import resident_bytes
+from wsinspect.closing import abort
 
 #: How long the proxy may take to end a connection whose peer has ended it.
 LIMIT_SECONDS: Final = 10.0
@@ -249,7 +250,7 @@ def end(writer: asyncio.StreamWriter, *, resets: bool) -> None:
         sock = writer.transport.get_extra_info("socket") if resets and not is_over else None
         if sock is not None:
             sock.setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")
-            writer.transport.abort()
+            abort(writer.transport)
         else:
             writer.close()
 
@@ -351,7 +352,7 @@ async def strike(attack: Attack, port: int) -> str | None:
     finally:
         said.cancel()
         await asyncio.gather(said, return_exceptions=True)
-        writer.transport.abort()
+        abort(writer.transport)
     return None
 
 
@@ -390,7 +391,7 @@ async def suffer(port: int) -> str | None:
     except (ConnectionError, ssl.SSLError):
         pass
     finally:
-        writer.transport.abort()
+        abort(writer.transport)
     return None
 
 
@@ -418,7 +419,7 @@ class Witness:
 
     async def close(self) -> None:
         await self._client.close()
-        self._client.writer.transport.abort()
+        abort(self._client.writer.transport)
         await asyncio.sleep(0)
 
 

@@ -37,6 +37,7 @@ from tests.support.hops import Hop
 from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
+from wsinspect.closing import abort
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.diagnosis.hops import Hop as TwoTaps
 from wsinspect.findings.registry import diagnose_connection
@@ -88,7 +89,7 @@ async def over_http2(port: int, path: str) -> Outcome:
     finally:
         await client.close()
         # Whatever TLS still waits for, nobody will say it.
-        client.writer.transport.abort()
+        abort(client.writer.transport)
         await asyncio.sleep(0)
 
 
@@ -108,7 +109,7 @@ async def over_http1(port: int, path: str) -> Outcome:
         return Outcome("http/1.1", None, status, said)
     finally:
         client.writer.close()
-        client.writer.transport.abort()
+        abort(client.writer.transport)
         await asyncio.sleep(0)
 
 

@@ -48,7 +48,7 @@ async def main(url, tries):
                 async for _ in socket:
                     pass
         except Exception as error:
-            print(type(error).__name__)
+            print(type(error).__name__, flush=True)
         await asyncio.sleep(0.25)
     await asyncio.Event().wait()
 

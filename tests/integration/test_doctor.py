@@ -21,6 +21,7 @@ from tests.support.doctor_lab import (
     switching,
     unless,
 )
+from wsinspect.closing import abort
 from wsinspect.doctor.target import Extras
 from wsinspect.handshake.heads import RawHead
 
@@ -100,7 +101,7 @@ def at_ping(answer: bytes):
         is_ping = await until_ping(reader)
         writer.write(answer if is_ping else close(1000))
         if is_ping and not answer:
-            writer.transport.abort()
+            abort(writer.transport)
 
     return play
 
@@ -157,7 +158,7 @@ async def endless_frame(head, reader, writer) -> None:
 async def reset(head, reader, writer) -> None:
     writer.write(switching(head))
     await writer.drain()
-    writer.transport.abort()
+    abort(writer.transport)
 
 
 def page(head: RawHead) -> bytes:

@@ -12,6 +12,7 @@ from tests.support.engine import Engine
 from tests.support.h1_peers import H1Origin
 from tests.support.h2_lab import HELLO, WORLD, findings, h2_lab, rows
 from tests.support.h2_peers import h2_client
+from wsinspect.closing import abort
 
 LIMIT = 32 << 20
 
@@ -142,7 +143,7 @@ def test_an_upload_that_a_server_of_http1_does_not_take_stops_its_client(tmp_pat
                     body += await asyncio.wait_for(server.reader.read(1 << 20), 10)
                 client.reset(other, 8)
                 await client.close()
-                client.writer.transport.abort()
+                abort(client.writer.transport)
                 await asyncio.sleep(0)
                 return text, sent, body.count(b"\0")
             finally:
@@ -189,7 +190,7 @@ def test_a_request_of_http2_stays_one_request_of_http1(tmp_path):
                 server.send("HTTP/1.1 204 No Content")
                 await client.has_ended(other)
                 await client.close()
-                client.writer.transport.abort()
+                abort(client.writer.transport)
                 await asyncio.sleep(0)
                 return text, body, stream, second
             finally:

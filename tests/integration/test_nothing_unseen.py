@@ -21,6 +21,7 @@ from tests.support import warm
 from tests.support.certs import client_context, make_certificates
 from tests.support.engine import Engine, private_environment
 from wsinspect.capture.reader import Capture
+from wsinspect.closing import abort
 from wsinspect.errors import UsageError
 from wsinspect.proxy.listening import refuse_own_targets
 from wsinspect.proxy.taps import Tap
@@ -77,7 +78,7 @@ async def server(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
         yield listening.sockets[0].getsockname()[1]
         # Each ends by itself once its connection is gone: what is cancelled with the loop complains on 3.11.
         for writer in served.values():
-            writer.transport.abort()
+            abort(writer.transport)
         await asyncio.gather(*served, return_exceptions=True)
 
 

@@ -13,6 +13,7 @@ from tests.support.h1_peers import H1Origin
 from tests.support.h2_lab import CLOSE, OFFERS, frame
 from tests.support.h2_peers import ENABLE_CONNECT, H2Origin, h2_client
 from tests.support.replay_lab import serving
+from wsinspect.closing import abort
 from wsinspect.handshake.negotiation import accept_key
 
 REQUEST = (
@@ -128,7 +129,7 @@ def test_the_recorded_server_over_http2(tmp_path, certificates, recording):
         await client.wait(lambda: client.streams[mine].data.endswith(CLOSE))
         await client.has_ended(mine)
         await client.close()
-        client.writer.transport.abort()  # the server may be over already, and says no more
+        abort(client.writer.transport)  # the server may be over already, and says no more
         await asyncio.sleep(0)
         return client.settings[0]
 

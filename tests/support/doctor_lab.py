@@ -16,6 +16,7 @@ from h2.connection import H2Connection
 from h2.events import RequestReceived
 from h2.settings import SettingCodes, Settings
 
+from wsinspect.closing import abort
 from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.examination import Examination, examine
 from wsinspect.doctor.target import Extras, parse_direct, parse_target
@@ -133,7 +134,7 @@ async def listening(handle: Handle, tls: ssl.SSLContext | None = None) -> AsyncI
         server.close()
         left = dict(open_ones)
         for task, writer in left.items():
-            writer.transport.abort()
+            abort(writer.transport)
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         await asyncio.sleep(0)  # the loop calls connection_lost of what was aborted

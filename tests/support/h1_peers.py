@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Sequence
 
 from tests.support.script import KEY
+from wsinspect.closing import abort
 
 SECONDS = 10.0
 
@@ -61,7 +62,7 @@ class H1Peer:
     def abort(self) -> None:
         """End with a RST."""
         self.writer.transport.get_extra_info("socket").setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")
-        self.writer.transport.abort()
+        abort(self.writer.transport)
 
 
 class H1Origin:
@@ -91,7 +92,7 @@ class H1Origin:
         self._server.close()
         for peer in self._all:
             # Whatever TLS still waits for, nobody will say it.
-            peer.writer.transport.abort()
+            abort(peer.writer.transport)
         await asyncio.sleep(0)
 
 

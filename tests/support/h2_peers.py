@@ -30,6 +30,8 @@ from h2.events import (
 from h2.settings import SettingCodes
 from hyperframe.frame import AltSvcFrame, DataFrame, Frame, GoAwayFrame
 
+from wsinspect.closing import abort
+
 SECONDS = 10.0
 ENABLE_CONNECT = SettingCodes.ENABLE_CONNECT_PROTOCOL
 Fields = Sequence[tuple[str, str]]
@@ -295,7 +297,7 @@ class H2Peer:
     def abort(self) -> None:
         """End with a RST."""
         self.writer.transport.get_extra_info("socket").setsockopt(1, 13, b"\x01\0\0\0\0\0\0\0")
-        self.writer.transport.abort()
+        abort(self.writer.transport)
 
     async def close(self) -> None:
         self._task.cancel()
@@ -332,7 +334,7 @@ class H2Origin:
         for peer in self._all:
             await peer.close()
             # Whatever TLS still waits for, nobody will say it.
-            peer.writer.transport.abort()
+            abort(peer.writer.transport)
         await asyncio.sleep(0)
 
 

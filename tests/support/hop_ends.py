@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
+from wsinspect.closing import abort
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key
 from wsinspect.wire.frame import serialize_frame
@@ -153,7 +154,7 @@ async def observe(
         task.cancel()
     await asyncio.gather(*watching, *speaking, return_exceptions=True)
     for side in (*servers.values(), *(client for client, _ in clients.values())):
-        side.writer.transport.abort()
+        abort(side.writer.transport)
     return found
 
 
@@ -176,7 +177,7 @@ class Heads:
     async def through(self, port: int) -> None:
         """Ask for a WebSocket through the hop at a port."""
         _, writer, _ = await _ask(port, "")
-        writer.transport.abort()
+        abort(writer.transport)
 
 
 @asynccontextmanager

@@ -42,8 +42,8 @@ class Mitmdump:
 
 
 async def start(command):
-    """A child that finds this checkout also where it is not installed."""
-    environment = {**os.environ, "PYTHONPATH": str(ADDONS.parent)}
+    """A child that finds this checkout also where it is not installed, and prints each line at once."""
+    environment = {**os.environ, "PYTHONPATH": str(ADDONS.parent), "PYTHONUNBUFFERED": "1"}
     pipe, out = asyncio.subprocess.PIPE, asyncio.subprocess.STDOUT
     return await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=out, env=environment)
 

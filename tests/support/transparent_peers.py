@@ -18,6 +18,8 @@ import sys
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
+from wsinspect.closing import abort
+
 HOST = "10.78.0.2"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _KEY = base64.b64encode(bytes(16))
@@ -33,7 +35,7 @@ async def echo(connection) -> None:
 def reset(writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    abort(writer.transport)
 
 
 async def how_it_ends(reader: asyncio.StreamReader) -> str:

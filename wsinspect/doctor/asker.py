@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from wsinspect.closing import abort
 from wsinspect.doctor.answers import Answer, Reached, Tried
 from wsinspect.doctor.certificates import session_facts, trusting, trusting_all
 from wsinspect.doctor.proxies import Proxy
@@ -594,7 +595,7 @@ class Attempt:
     def abort(self) -> None:
         """Leave nothing open where it was given up, or ended by a cancellation."""
         if self._stream is not None:
-            self._stream.writer.transport.abort()
+            abort(self._stream.writer.transport)
             self._stream = None
 
     async def _hang_up(self) -> None:
@@ -606,7 +607,7 @@ class Attempt:
             async with asyncio.timeout(FIN_SECONDS):
                 await writer.wait_closed()
         except (TimeoutError, OSError):
-            writer.transport.abort()
+            abort(writer.transport)
 
     def answer(self) -> Answer:
         question, reader = self.question, self._reader

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from wsinspect.closing import abort
 from wsinspect.doctor.configuration.judging import Explained, mended
 from wsinspect.doctor.configuration.model import Defect, Met, Place
 from wsinspect.doctor.configuration.reading import Configuration
@@ -301,7 +302,7 @@ class _Run:
             return await self._answer(reader)
         finally:
             # Without waiting for a close_notify that may never come.
-            writer.transport.abort()
+            abort(writer.transport)
 
     async def _answer(self, reader: asyncio.StreamReader) -> Outcome:
         is_mute = self._defect.kind == "handshake"

@@ -29,6 +29,7 @@ from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
+from wsinspect.closing import abort
 from wsinspect.proxy.seams.hooks import answer_in_place
 from wsinspect.proxy.seams.http2_tunnels import Outbox
 from wsinspect.proxy.seams.release import forget_cancelling
@@ -163,7 +164,7 @@ class Endpoint:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.02)
         self.reset_on_close()
-        self.transport.abort()
+        abort(self.transport)
         close()
 
     def _unsent_bytes(self) -> int:

@@ -11,6 +11,7 @@ import sys
 import termios
 from typing import Final, cast
 
+from wsinspect.closing import abort
 from wsinspect.handshake.heads import RawHead
 
 MAX_HEAD: Final = 64 * 1024
@@ -165,7 +166,7 @@ class Conduit(asyncio.Protocol):
         raw = self._transport.get_extra_info("socket")
         if raw is not None and not self._lost.is_set():
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
-        self._transport.abort()
+        abort(self._transport)
 
     async def lost(self) -> None:
         """Wait until the transport is gone."""
