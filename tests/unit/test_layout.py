@@ -46,6 +46,21 @@ def test_no_module_imports_a_test_module() -> None:
     assert not found, "move what both need to tests/support"
 
 
+#: A longer file answers more than one question.
+MOST_LINES = 700
+
+
+def test_no_file_of_code_is_too_long() -> None:
+    sources = [
+        *modules(),
+        *(TESTS.parent / "wsinspect").rglob("*.py"),
+        *(TESTS.parent / "addons").glob("*.py"),
+    ]
+    assert len(sources) > 500
+    lengths = {str(path.relative_to(TESTS.parent)): path.read_bytes().count(b"\n") for path in sources}
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
 def test_the_index_of_the_helpers_is_whole() -> None:
     """Each module of tests/support is named in it, and no module that is not there."""
     there = {path.stem for path in (TESTS / "support").glob("*.py")} - {"__init__"}
@@ -71,6 +86,7 @@ MIRRORED = (
 #: Modules without one, and what looks at them instead.
 ELSEWHERE = {
     "clients/outages": "test_measures.py: what is measured of them",
+    "clients/verdicts": "test_expectations.py: each expectation met, not met and not tested",
     "faults/kinds/connections": "declarations: kinds/test_base.py asks every kind",
     "faults/kinds/frames": "declarations: kinds/test_base.py asks every kind",
     "faults/kinds/handshakes": "declarations: kinds/test_base.py asks every kind",

@@ -8,9 +8,10 @@ from typing import Any, Final
 from wsinspect.capture.filtering import FrameScan
 from wsinspect.capture.queries import clients as rows
 from wsinspect.capture.reader import Capture
-from wsinspect.clients.expectations import Evidence, Expectation, Match, Result, evaluate
+from wsinspect.clients.expectations import Evidence, Expectation, Match, Result
 from wsinspect.clients.grading import Client, judge
 from wsinspect.clients.joining import join
+from wsinspect.clients.verdicts import evaluate
 from wsinspect.diagnosis.clients import read_facts
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.faults.sessions import SessionBy

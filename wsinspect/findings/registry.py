@@ -30,7 +30,7 @@ _MODULES: Final = (
     *("signalr", "frameworks", "messaging"),
     *("credentials", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),
-    *("sandwich", "sandwich_ends", "probes", "held"),
+    *("sandwich", "sandwich_answers", "sandwich_ends", "probes", "held"),
 )
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _SURE: Final = {"high": 0, "medium": 1, "low": 2}

@@ -12,9 +12,9 @@ from typing import Final, Literal, NamedTuple
 
 from wsinspect.findings.model import Cause, FaultOf, Finding
 from wsinspect.findings.registry import ids_of_group
+from wsinspect.findings.rules.around import BROKEN_BY_EXTENSIONS, hop_of
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
 from wsinspect.findings.rules.kept import NO_WAY, elsewhere, has_left, kept
-from wsinspect.findings.rules.sandwich import BROKEN_BY_EXTENSIONS, hop_of
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 

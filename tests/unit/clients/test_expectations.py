@@ -24,13 +24,13 @@ from wsinspect.clients.expectations import (
     Evidence,
     Match,
     Result,
-    evaluate,
     expectation_schema,
     read_expectations,
 )
 from wsinspect.clients.facts import Attempt, Transport
 from wsinspect.clients.grading import judge
 from wsinspect.clients.joining import join
+from wsinspect.clients.verdicts import evaluate
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.scenario import load_object, load_text
 from wsinspect.findings.model import Finding

@@ -11,9 +11,10 @@ from tests.support.chats import Chat, store
 from tests.support.journals import Foreign, index, write_journal
 from tests.support.journals import Step as JournalStep
 from wsinspect.capture.reader import Capture
-from wsinspect.clients.expectations import Evidence, evaluate, read_expectations
+from wsinspect.clients.expectations import Evidence, read_expectations
 from wsinspect.clients.facts import Attempt, ClientFacts, Transport
 from wsinspect.clients.outages import Cause
+from wsinspect.clients.verdicts import evaluate
 from wsinspect.diagnosis.checking import check_capture
 from wsinspect.diagnosis.clients import judged_clients, read_facts
 from wsinspect.faults.scenario import load_object

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from tests.unit.clients.made import facts_of, lost, ns, refused, said, stalled, tried
-from wsinspect.clients.expectations import Evidence, Match, evaluate, read_expectations
+from wsinspect.clients.expectations import Evidence, Match, read_expectations
 from wsinspect.clients.facts import Attempt, Block, Said
 from wsinspect.clients.grading import judge
 from wsinspect.clients.joining import join
+from wsinspect.clients.verdicts import evaluate
 from wsinspect.faults.scenarios import load_scenario, scenario_names, scenario_path
 
 PAGE = Path(__file__).parents[3] / "docs" / "check.md"

@@ -1,7 +1,7 @@
 """What two taps around a hop prove that one cannot: which hop it was, and what it did.
 
 A change of the request is an error only where it explains the answer (`findings/changes.py`); what could
-explain it, and what could not is in a note of its own, last.
+explain it, and what could not is in a note of its own, last (`sandwich_answers.py`).
 """
 
 from __future__ import annotations
@@ -9,41 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from wsinspect.findings.changes import (
-    LIKELY,
-    POSSIBLE,
-    Kind,
-    Suspect,
-    field_changes,
-    is_mute,
-    notable,
-    unknown_fields,
-)
-from wsinspect.findings.evidence import (
-    JS_FAILED,
-    answer_marks,
-    body_line,
-    js_status,
-    named,
-    request_marks,
-    seconds,
-    status_line,
-    two_causes,
-)
+from wsinspect.findings.changes import LIKELY, Kind, is_mute
+from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, seconds, status_line, two_causes
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
-from wsinspect.findings.registry import Rules, ids_of_group
-from wsinspect.findings.rules.handshake import has_failed, left_before_answer
-from wsinspect.findings.rules.kept import NO_WAY, elsewhere, has_left, kept, kept_ns
+from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.around import (
+    BROKEN_BY_EXTENSIONS,
+    answered_behind,
+    blamed,
+    covered_by,
+    hop_of,
+    is_connect_lost,
+    lines_of,
+    software_of,
+)
+from wsinspect.findings.rules.handshake import has_failed
+from wsinspect.findings.rules.kept import has_left, kept, kept_ns
 from wsinspect.findings.sandwich import PairFacts
-from wsinspect.findings.software import Mark
-from wsinspect.findings.software import hop_of as first_hop
-from wsinspect.handshake.bridging import comparable_requests
 
 rules = Rules()
 
-#: What a hop answers after its timeout.
-_GAVE_UP: Final = (408, 500, 502, 503, 504)
 #: What a hop changes in the request line: title, meaning and fixes, where they are not the rule's.
 _REQUEST_LINE: Final[Mapping[Kind, tuple[str | None, str | None, str | None]]] = {
     "method": (
@@ -68,85 +54,6 @@ _BAD_101: Final = {
 }
 
 
-#: What one tap says where the two sides do not agree on an extension.
-BROKEN_BY_EXTENSIONS: Final = ("WS-FR-003", "WS-MS-002", "WS-CL-002", "WS-CL-007")
-
-
-def own_marks(pair: PairFacts) -> tuple[Mark, ...]:
-    """The marks that this very hop left: those in the answer and the request that it added."""
-    answered = answer_marks(pair.edge)
-    if pair.origin is None:
-        return answered
-    behind = {mark.software for mark in answer_marks(pair.origin)}
-    before = {mark.evidence for mark in request_marks(pair.edge.request_out)}
-    return (
-        *(mark for mark in answered if mark.software not in behind),
-        *(mark for mark in request_marks(pair.origin.request_in) if mark.evidence not in before),
-    )
-
-
-def _is_default_nginx(pair: PairFacts) -> bool:
-    """Whether the request came out as nginx before 1.29.7 sends it by default."""
-    head, sent = pair.origin.request_in if pair.origin else None, pair.edge.request_out
-    return (
-        head is not None
-        and head.http_version == b"HTTP/1.0"
-        and head.tokens("connection") == ["close"]
-        and (sent is None or sent.http_version != b"HTTP/1.0")
-    )
-
-
-def software_of(pair: PairFacts) -> tuple[str, ...]:
-    """Software recognised by the hop's own marks; where it has none, by those of the answer."""
-    found = [*named(own_marks(pair)), *(["nginx"] if _is_default_nginx(pair) else [])]
-    return tuple(dict.fromkeys(found or named(answer_marks(pair.edge))))
-
-
-def hop_of(pair: PairFacts) -> str:
-    """The hop, as a finding names it."""
-    name = first_hop(own_marks(pair)) or ("nginx" if _is_default_nginx(pair) else None)
-    return f"{name}, {pair.name}" if name else pair.name
-
-
-def covered_by(pair: PairFacts, group: str) -> tuple[tuple[int, str], ...]:
-    """Findings of one tap alone about this connection, which this finding replaces: (connection, rule)."""
-    ids = ids_of_group(group)
-    # With two captures, the origin's own findings are not judged here.
-    origin = [pair.origin.id] if pair.origin and pair.clocks.is_same_clock else []
-    both = [pair.edge.id, *origin]
-    return tuple((number, rule) for number in both for rule in ids)
-
-
-def answered_behind(pair: PairFacts) -> str:
-    """What became of the attempt behind the hop."""
-    origin = pair.origin
-    if origin is None:
-        return "nothing arrived behind the hop"
-    if origin.response_in is not None:
-        return f"the server behind it answered {status_line(origin)}"
-    if not origin.is_over:
-        return "the server behind it has not answered yet"
-    return f"the server behind it did not answer: {origin.error or origin.how}"
-
-
-def _suspects(pair: PairFacts, kind: Kind) -> list[Suspect]:
-    """The changes of a kind, where the surest suspect of all is one of them."""
-    found = pair.suspects
-    return [one for one in found if one.kind == kind] if found and found[0].kind == kind else []
-
-
-def _blamed(pair: PairFacts, kind: Kind) -> list[Suspect]:
-    """Those that explain the failure, and not only could."""
-    return [one for one in _suspects(pair, kind) if one.weight >= LIKELY]
-
-
-def _lines(found: list[Suspect]) -> tuple[str, ...]:
-    return (
-        *(line for one in found for line in one.lines),
-        *dict.fromkeys(one.why for one in found if one.why),
-    )
-
-
 @rules(
     "WS-HS-101",
     "error",
@@ -169,7 +76,7 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     covers = covered_by(pair, "attempt")
     yield Found(
         evidence=(
-            *_lines(found),
+            *lines_of(found),
             answered_behind(pair),
             ""
             if is_reason
@@ -197,10 +104,10 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def speaks_http10(pair: PairFacts) -> Iterator[Found]:
-    found = _blamed(pair, "http10")
+    found = blamed(pair, "http10")
     if found:
         yield Found(
-            evidence=(*_lines(found), answered_behind(pair)),
+            evidence=(*lines_of(found), answered_behind(pair)),
             hop=hop_of(pair),
             software=software_of(pair),
             covers=covered_by(pair, "attempt"),
@@ -328,7 +235,7 @@ def translates_without_key(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def forgets_connect(pair: PairFacts) -> Iterator[Found]:
-    if has_failed(pair.edge) and _is_connect_lost(pair):
+    if has_failed(pair.edge) and is_connect_lost(pair):
         assert pair.origin is not None
         assert pair.origin.request_in is not None
         came = pair.origin.request_in.start_line.decode("latin-1")[:120]
@@ -343,14 +250,6 @@ def forgets_connect(pair: PairFacts) -> Iterator[Found]:
             software=software_of(pair),
             covers=covered_by(pair, "attempt"),
         )
-
-
-def _is_connect_lost(pair: PairFacts) -> bool:
-    """Whether an extended CONNECT went into the hop, and another request of HTTP/2 came out."""
-    sent, came = pair.edge.request_out, pair.origin.request_in if pair.origin else None
-    if sent is None or came is None:
-        return False
-    return sent.is_extended_connect and came.is_http2 and not came.is_extended_connect
 
 
 @rules(
@@ -372,7 +271,7 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
     lines: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     if has_failed(pair.edge):
-        lines = _lines(_blamed(pair, "sec"))
+        lines = lines_of(blamed(pair, "sec"))
     elif pair.edge.is_accepted:
         lines = _broken_101(pair, pair.origin)
         extensions = _other_extensions(pair, pair.origin)
@@ -412,14 +311,14 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
                 *(((pair.origin.id, "WS-HS-026"),) if pair.clocks.is_same_clock else ()),
             ),
         )
-    case = _blamed(pair, "case") if has_failed(pair.edge) else []
+    case = blamed(pair, "case") if has_failed(pair.edge) else []
     if case:
         yield Found(
             title="The server does not find a header whose letter case the hop changed",
             meaning="Header names have no letter case (RFC 9110, 5.1), and many proxies write them in"
             " lower case."
             " This server seems to look for one spelling alone.",
-            evidence=(*_lines(case), answered_behind(pair), *body_line(pair.origin)),
+            evidence=(*lines_of(case), answered_behind(pair), *body_line(pair.origin)),
             fault_of="server",
             confidence="low",
             topic="header-case",
@@ -480,12 +379,12 @@ def rewrites_path(pair: PairFacts) -> Iterator[Found]:
     if pair.origin is None or not has_failed(pair.edge):
         return
     for kind, (title, meaning, topic) in _REQUEST_LINE.items():
-        found = _blamed(pair, kind)
+        found = blamed(pair, kind)
         if found:
             yield Found(
                 title=title,
                 meaning=meaning,
-                evidence=(*_lines(found), f"the server answered {status_line(pair.origin)}"),
+                evidence=(*lines_of(found), f"the server answered {status_line(pair.origin)}"),
                 topic=topic,
                 hop=hop_of(pair),
                 software=software_of(pair),
@@ -509,7 +408,7 @@ def rewrites_path(pair: PairFacts) -> Iterator[Found]:
     scope="pair",
 )
 def changes_identity(pair: PairFacts) -> Iterator[Found]:
-    found = _blamed(pair, "identity")
+    found = blamed(pair, "identity")
     if not found or pair.origin is None or not has_failed(pair.edge):
         return
     changed = {line.split()[1].rstrip(":").lower() for one in found for line in one.lines}
@@ -530,209 +429,15 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
     yield Found(
         causes=() if is_credential or not says_nothing else causes,
         title="The hop removes or changes the credentials, and the server refused" if is_credential else None,
-        evidence=(*_lines(found), f"the server answered {status_line(pair.origin)}", *body_line(pair.origin)),
+        evidence=(
+            *lines_of(found),
+            f"the server answered {status_line(pair.origin)}",
+            *body_line(pair.origin),
+        ),
         topic="credentials" if is_credential else "host",
         confidence="high" if found[0].weight > LIKELY else None,
         hop=hop_of(pair),
         software=software_of(pair),
         js=js_status(pair.edge.status) if pair.edge.status else None,
         covers=covered_by(pair, "attempt"),
-    )
-
-
-@rules(
-    "WS-HS-108",
-    "error",
-    "server",
-    "The server behind the hop did not answer in time, and the hop gave up",
-    meaning="The handshake went through the hop and reached the server, which did not answer within the"
-    " hop's limit. The hop then answered for it.",
-    js=JS_FAILED,
-    topic="timeout",
-    rows="H24",
-    group="attempt",
-    scope="pair",
-)
-def gave_up(pair: PairFacts) -> Iterator[Found]:
-    origin = pair.origin
-    if origin is None or not has_failed(pair.edge) or pair.edge.status not in _GAVE_UP:
-        return
-    if left_before_answer(pair.edge):
-        return  # WS-HS-036
-    is_silent = has_left(origin) or (not origin.is_over and origin.raw_response_in is None)
-    # What came too late was an answer; bytes that are none, or half a one, have findings of their own.
-    is_whole = origin.response_in is not None and origin.response_in.is_complete
-    is_late = pair.is_answered_early and origin.status is not None and is_whole
-    if (is_silent and origin.failed_where not in NO_WAY) or is_late:
-        behind = f"{status_line(origin)}, too late" if origin.raw_response_in else "no byte of an answer"
-        yield Found(
-            evidence=(f"before the hop: {status_line(pair.edge)}", f"behind it: {behind}"),
-            hop=hop_of(pair),
-            software=software_of(pair),
-            js=js_status(pair.edge.status),
-            covers=(*covered_by(pair, "attempt"), *covered_by(pair, "end")),
-        )
-
-
-@rules(
-    "WS-HS-109",
-    "error",
-    "hop",
-    "The hop is down: nothing accepts connections at its address",
-    meaning="The tap before the hop could not connect to it, so nothing arrived behind it either. This proxy"
-    " answered the client with 502.",
-    js=JS_FAILED,
-    topic="connect",
-    rows="H24 H30",
-    group="attempt",
-    scope="pair",
-)
-def hop_is_down(pair: PairFacts) -> Iterator[Found]:
-    edge = pair.edge
-    if pair.origin is None and edge.state == "failed" and edge.failed_where == "connect":
-        yield Found(
-            evidence=(f"the hop at {edge.server_address}: {edge.error}",),
-            hop=pair.name,
-            covers=covered_by(pair, "attempt"),
-        )
-
-
-@rules(
-    "WS-HS-103",
-    "note",
-    "hop",
-    "The hop answered by itself and did not ask the server",
-    meaning="No attempt arrived behind the hop for this one. The hop refused it itself: its configuration or"
-    " its log says why.",
-    js=js_status(None).replace("None", "N"),
-    topic="own-answer",
-    rows="H9 H14 H17",
-    group="attempt",
-    scope="pair",
-)
-def answers_itself(pair: PairFacts) -> Iterator[Found]:
-    edge = pair.edge
-    if pair.origin is None and has_failed(edge) and edge.failed_where not in NO_WAY and not has_left(edge):
-        answer = status_line(edge) if edge.status else str(edge.error)
-        other = elsewhere(edge)
-        yield Found(
-            title=other and "The hop asked another server than the one behind the tap",
-            meaning=other
-            and "Other attempts at this path arrived behind the hop and this one did not, and the"
-            " answer has the mark of an application: the hop shares its requests among several servers.",
-            evidence=(answer, "nothing arrived at the tap behind the hop", other or ""),
-            hop=hop_of(pair),
-            software=software_of(pair),
-            js=js_status(edge.status),
-        )
-
-
-@rules(
-    "WS-HS-112",
-    "error",
-    "hop",
-    "The server refuses because of a header that the hop adds or changes",
-    meaning="The server's answer names a header that is not as the client sent it: the hop added, changed or"
-    " removed it. The server does not trust this hop, or expects another value.",
-    js=js_status(None).replace("None", "N"),
-    topic="named-header",
-    rows="H17 H19",
-    group="attempt",
-    scope="pair",
-)
-def names_header(pair: PairFacts) -> Iterator[Found]:
-    found = _blamed(pair, "named")
-    if not found or pair.origin is None or not has_failed(pair.edge):
-        return
-    yield Found(
-        evidence=(
-            f"the server answered {status_line(pair.origin)}",
-            *body_line(pair.origin),
-            *_lines(found),
-        ),
-        hop=hop_of(pair),
-        software=software_of(pair),
-        js=js_status(pair.edge.status) if pair.edge.status else None,
-        covers=covered_by(pair, "attempt"),
-    )
-
-
-@rules(
-    "WS-HS-111",
-    "note",
-    "hop",
-    "The hop changed the request, which does not explain the answer",
-    meaning="Parts of the request left the hop different from how they arrived. They are listed because the"
-    " attempt failed, but they do not explain why.",
-    js=js_status(None).replace("None", "N"),
-    topic="changed",
-    rows="H17 H18",
-    confidence="low",
-    scope="pair",
-)
-def also_changed(pair: PairFacts) -> Iterator[Found]:
-    origin = pair.origin
-    sent, came = pair.edge.request_out, origin.request_in if origin else None
-    if origin is None or sent is None or came is None or not has_failed(pair.edge) or not has_failed(origin):
-        return
-    if any(one.weight >= LIKELY for one in pair.suspects) or _is_connect_lost(pair):
-        return
-    sent, came = comparable_requests(sent, came)
-    could = [one for one in pair.suspects if one.weight == POSSIBLE and one.kind != "upgrade"]
-    could_lines = tuple(line for one in could for line in one.lines)
-    unknown = unknown_fields(pair.edge, origin)
-    changes = [one for one in notable(field_changes(sent, came)) if one.name not in unknown]
-    rest = [line for one in changes for line in one.lines if line not in could_lines]
-    if sent.target != came.target and not any(one.kind in ("path", "query") for one in could):
-        rest.append(
-            f"changed  {sent.target.decode('latin-1')[:80]}  ->  {came.target.decode('latin-1')[:80]}"
-        )
-    if could or rest:
-        yield Found(
-            title="The hop changed the request, which may explain the answer" if could else None,
-            meaning="The server may look at what the hop changed. Its answer does not say so: compare"
-            " with a request"
-            " where that is kept."
-            if could
-            else None,
-            evidence=(
-                *(f"could explain it: {line}" for line in could_lines),
-                *dict.fromkeys(one.why for one in could if one.why),
-                *(f"does not explain it: {line}" for line in rest),
-                f"the server answered {status_line(origin)}" if origin.status else "",
-            ),
-            hop=hop_of(pair),
-            software=software_of(pair),
-            topic="host" if could else None,
-            js=js_status(pair.edge.status) if pair.edge.status else JS_FAILED,
-        )
-
-
-@rules(
-    "WS-TOOL-011",
-    "note",
-    "tool",
-    "The hop and the server behind the tap do not both speak TLS",
-    meaning="This proxy ends TLS, or begins it, between the hop and the server. Without the tap the hop would"
-    " speak TLS to a plain port, or plain HTTP to a TLS port, and fail.",
-    js="Nothing: it works because of this proxy.",
-    topic="tool-tls-target",
-    rows="H31",
-    confidence="medium",
-    scope="pair",
-)
-def joins_tls(pair: PairFacts) -> Iterator[Found]:
-    origin = pair.origin
-    if origin is None or origin.server is None or (origin.client_tls is None) == (origin.server_tls is None):
-        return
-    hop, server = (
-        ("speaks TLS", "plain") if origin.client_tls is not None else ("speaks plain HTTP", "over TLS")
-    )
-    yield Found(
-        evidence=(
-            f"the hop {hop} to the tap {origin.tap or 'behind it'}",
-            f"this proxy's connection to {origin.server} is {server}",
-        ),
-        hop=hop_of(pair),
-        software=software_of(pair),
     )

@@ -11,8 +11,8 @@ from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import is_round, matching, words
 from wsinspect.findings.model import Cause, Found, Severity
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.around import covered_by, hop_of, software_of
 from wsinspect.findings.rules.keepalive import no_pong
-from wsinspect.findings.rules.sandwich import covered_by, hop_of, software_of
 from wsinspect.findings.sandwich import PairFacts, Through, Waited
 from wsinspect.wire.violations import MASK_MISSING
 
