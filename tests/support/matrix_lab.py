@@ -51,6 +51,8 @@ _DROPS = {"/app/cut": 0.0, "/app/reset": 1.3, "/app/life": 4.5, "/app/close-1001
 _ENDS_HOP: Final = ("kill", "retire")
 #: Longer than any limit of a hop in the matrix.
 _LONG = 6.0
+#: No client of the matrix gives up: however busy the machine is, what a hop or the server owes comes sooner.
+_PATIENT = 60.0
 
 
 @dataclass(frozen=True)
@@ -213,14 +215,14 @@ async def _talk(port: int, cause: Cause, wait: float = 0) -> None:
             f"ws://{LOOPBACK}:{port}{cause.path}",
             ping_interval=None,
             proxy=None,
-            open_timeout=_LONG,
+            open_timeout=_PATIENT,
             close_timeout=1,
             origin=origin,
             additional_headers=dict(cause.headers),
             subprotocols=[Subprotocol(one) for one in cause.subprotocols] or None,
         ) as connection:
             await connection.send("hello")
-            await asyncio.wait_for(connection.recv(), 5)
+            await asyncio.wait_for(connection.recv(), _PATIENT)
             await _does(connection, cause.does)
 
 

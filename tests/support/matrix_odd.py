@@ -26,6 +26,8 @@ from wsinspect.handshake.negotiation import accept_key
 Serve = Callable[["Socket", bytes], Awaitable[None]]
 #: How long a side that misbehaves is waited for.
 _PATIENCE: Final = 1.3
+#: How long what is certain to come is waited for, however busy the machine is.
+_PATIENT: Final = 30.0
 #: How long a client waits for the answer to its handshake.
 _WAITS: Final = {"gives-up": 0.5, "soon": 2.0}
 
@@ -186,7 +188,7 @@ def _says(*frames: bytes, waits: float = _PATIENCE) -> Serve:
 
     async def serve(socket: Socket, head: bytes) -> None:
         await socket.say(switching(head))
-        await socket.next()
+        await socket.next(_PATIENT)
         for one in frames:
             await socket.say(one)
         body = await socket.until_close(waits)
@@ -330,7 +332,7 @@ SERVERS: Mapping[str, Serve] = {
 async def _talk(socket: Socket) -> None:
     """As a browser does: a message, then its own CLOSE; a broken frame or a CLOSE is answered."""
     await socket.send(TEXT, b"hello")
-    one = await socket.next()
+    one = await socket.next(_PATIENT)
     if one is not None and one[0] == CLOSE:
         await socket.send(CLOSE, one[1])
         return
@@ -341,7 +343,7 @@ async def _talk(socket: Socket) -> None:
 async def _strict(socket: Socket) -> None:
     """Closes with 1002 whatever comes, as a browser does for what is no frame."""
     await socket.send(TEXT, b"hello")
-    if await socket.next() is not None:
+    if await socket.next(_PATIENT) is not None:
         await socket.send(CLOSE, (1002).to_bytes(2))
     await socket.until_close(0.3)
 
@@ -385,7 +387,7 @@ async def _visit(port: int, odd: Odd, wait: float) -> None:
     socket = Socket(reader, writer, KEY)
     await socket.say(odd.request(port))
     try:
-        async with asyncio.timeout(_WAITS.get(odd.client, 6)):
+        async with asyncio.timeout(_WAITS.get(odd.client, _PATIENT)):
             head = await socket.head()
     except TimeoutError:
         socket.cut()

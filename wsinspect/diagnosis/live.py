@@ -233,8 +233,13 @@ class LiveFindings:
 
     def _judge_capture(self, is_over: bool) -> None:
         facts = self._reader.capture(_NEWEST)
-        ended = {one.id for one in facts.connections if one.ended_by == "server"}
-        found = once(diagnose_capture(facts), self._pairs.partner, ended)
+        by = {one.id: one.ended_by for one in facts.connections}
+        partner = self._pairs.partner
+        ended = {number for number, one in by.items() if one == "server"}
+        by_hop = {
+            one for one, other in partner.items() if (by.get(one), by.get(other)) == ("server", "client")
+        }
+        found = once(diagnose_capture(facts), partner, ended, by_hop)
         oldest = min((one.id for one in facts.connections), default=0)
         self._standing.judge_capture(found, oldest, is_over=is_over)
 

@@ -24,7 +24,7 @@ from wsinspect.findings.changes import (
 )
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
-from wsinspect.findings.lag import certain_ns, has_waited, merged
+from wsinspect.findings.lag import SETTLE_NS, certain_ns, has_waited, merged
 from wsinspect.handshake.bridging import comparable_requests, comparable_responses
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields, diff_heads
 from wsinspect.handshake.heads import RawHead
@@ -273,10 +273,25 @@ class PairFacts:
         """client, hop, or server: who ended the connection, seen from both taps."""
         if self.origin is None or not self.edge.was_open or not self.edge.is_over:
             return None
-        if self.edge.ended_by == "server" and self.origin.ended_by == "client":
-            return "hop"
         at_edge = self.edge.ended_by
+        if at_edge == "server" and (self.origin.ended_by == "client" or self._is_ended_before_origin()):
+            return "hop"
         return at_edge if at_edge == self.origin.ended_by or at_edge == "client" else self.origin.ended_by
+
+    def _is_ended_before_origin(self) -> bool:
+        """Whether the hop ended the client's side while nothing had ended the server's: a tap passes an end
+        on after it has read it, so one that came from behind is on record before."""
+        edge, origin = self.edge, self.origin
+        if origin is None or edge.how not in ("fin", "rst", "close-frame") or origin.state == "lost":
+            return False
+        if edge.end_ns is None or edge.has_gap or origin.has_gap or edge.unrecorded or origin.unrecorded:
+            return False
+        if not origin.is_over:
+            return self.clocks.is_same_clock
+        # What a server ends at the same moment by itself is no hop's doing.
+        least = SETTLE_NS if origin.ended_by == "server" else 0
+        lived = self.lived_after_ns(C2S, edge.end_ns)
+        return lived > least + self.clocks.error_ns
 
     def as_json(self) -> dict[str, Any]:
         """What the hop did, for `--json`."""

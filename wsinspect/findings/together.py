@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 from wsinspect.findings.model import Cause, FaultOf, Finding
 from wsinspect.findings.registry import ids_of_group
 from wsinspect.findings.rules.around import BROKEN_BY_EXTENSIONS, hop_of
+from wsinspect.findings.rules.drops import LEAST_TOGETHER
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
 from wsinspect.findings.rules.kept import NO_WAY, elsewhere, has_left, kept
 from wsinspect.findings.sandwich import PairFacts
@@ -112,7 +113,7 @@ def link_of(pair: PairFacts) -> Link:
         is_elsewhere=is_elsewhere,
         closed_by=pair.closed_by,
         has_left=origin is not None and has_failed(origin) and has_left(origin) and not has_left(edge),
-        is_ended_behind=origin is not None and origin.ended_by == "server",
+        is_ended_behind=origin is not None and origin.ended_by == "server" and pair.closed_by != "hop",
         is_abandoned=left_before_answer(edge),
         kept=kept(pair),
     )
@@ -345,21 +346,39 @@ class _Sorting:
             return
         said = [one for one in self._own if one.id in _OF_MANY and id(one) not in self._gone]
         for one in said:
-            behind = {
-                link.origin
-                for number in _members(one)
-                if (link := self._links.get(number)) is not None and link.is_ended_behind and link.origin
-            }
-            for other in said:
-                is_same = other is not one and other.id == one.id and id(other) not in self._gone
-                if is_same and len(behind & _members(other)) * 2 > len(_members(one)):
-                    self._drop([one], for_=[other])
-                    break
-            else:
-                if len(behind) * 2 > len(_members(one)) and one.fault_of == "hop":
-                    self._change(
-                        one, "server", None, "the hop only passed on these ends: they came from behind it"
-                    )
+            links = [link for number in _members(one) if (link := self._links.get(number)) is not None]
+            behind = {link.edge: link.origin for link in links if link.is_ended_behind and link.origin}
+            here = {link.edge for link in links if link.closed_by == "hop"}
+            numbers = set(behind.values())
+            twins = [
+                other
+                for other in said
+                if other is not one
+                and other.id == one.id
+                and id(other) not in self._gone
+                and len(numbers & _members(other)) * 2 > len(numbers)
+            ]
+            if behind and here:
+                self._split(one, here, behind)
+            elif twins and len(behind) * 2 > len(_members(one)):
+                self._drop([one], for_=twins[:1])
+            elif len(behind) * 2 > len(_members(one)) and one.fault_of == "hop":
+                self._change(
+                    one, "server", None, "the hop only passed on these ends: they came from behind it"
+                )
+
+    def _split(self, one: Finding, here: Collection[int], behind: Collection[int]) -> None:
+        """Of ends of which only some came from behind the hop: what it did itself, if that is many, too.
+
+        What ended the others is said at the tap behind it.
+        """
+        if len(here) < LEAST_TOGETHER:
+            self._drop([one])
+            return
+        line = f"the hop itself ended {len(here)} of them; the ends of {len(behind)} came from behind it"
+        self._change(one, one.fault_of, self._links[next(iter(sorted(here)))].hop, line)
+        kept = tuple(cover for cover in one.covers if cover[0] not in behind)
+        self._changed[id(one)] = replace(self._changed[id(one)], covers=kept)
 
     def _place(self, link: Link) -> None:
         """Whose side a failure is on, now that it is known where it happened."""
@@ -419,13 +438,26 @@ def _is_named(hop: str | None) -> bool:
 
 
 def once(
-    findings: Sequence[Finding], partner: Mapping[int, int], ended: Collection[int] = ()
+    findings: Sequence[Finding],
+    partner: Mapping[int, int],
+    ended: Collection[int] = (),
+    by_hop: Collection[int] = (),
 ) -> list[Finding]:
     """Findings about many connections, those that both taps have said once.
 
     Args:
         partner: the connection behind the hop by the one before it.
         ended: connections that the server's side of their tap ended.
+        by_hop: connections before a hop that ended them itself.
     """
-    links = [Link(edge, origin, "", is_ended_behind=origin in ended) for edge, origin in partner.items()]
+    links = [
+        Link(
+            edge,
+            origin,
+            "",
+            closed_by="hop" if edge in by_hop else None,
+            is_ended_behind=origin in ended and edge not in by_hop,
+        )
+        for edge, origin in partner.items()
+    ]
     return together((), findings, links)

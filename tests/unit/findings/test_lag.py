@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, cut, ended, frame, opened
+from tests.support.journals import need
+from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, cut, ended, failed, frame, opened
 from tests.unit.findings.pairs_made import HELD, behind, pair, traces
 from wsinspect.findings import lag
 from wsinspect.findings.facts import C2S, S2C, CaptureFacts, EndFact, PingFact, Summary
@@ -146,6 +147,20 @@ def test_a_ping_without_a_pong_is_nobody_s_fault_while_the_tap_was_blind():
     assert "WS-KA-001" in ids(unanswered())
     assert "WS-KA-001" not in ids(unanswered(at(1.2, 1.6)))
     assert "WS-KA-001" in ids(unanswered(at(0.2, 0.6)))
+
+
+def test_a_client_that_gave_up_while_the_tap_was_blind_did_not_wait_for_the_server():
+    facts = failed("Client disconnected.", "client", waited=6)
+    waits = Lag(facts.attempt_ns + SECOND, need(facts.closed_ns) - SECOND // 2)
+    assert (first(facts).id, first(facts).fault_of, first(facts).severity) == ("WS-HS-036", "server", "error")
+    (starved,) = diagnose_connection(replace(facts, lags=(waits,)))
+    assert (starved.id, starved.fault_of, starved.severity) == ("WS-HS-036", "tool", "warning")
+    assert any("this proxy got no CPU for 4.5 s of that" in line for line in starved.evidence)
+    # It watched for long enough; or the client would not have waited anyway.
+    short = Lag(facts.attempt_ns + SECOND, facts.attempt_ns + 2 * SECOND)
+    assert first(replace(facts, lags=(short,))).fault_of == "server"
+    left = failed("Client disconnected.", "client", waited=1)
+    assert first(replace(left, lags=(Lag(left.attempt_ns, need(left.closed_ns)),))).fault_of == "client"
 
 
 def test_both_ends_read_at_once_leave_open_who_was_first():

@@ -54,6 +54,54 @@ def test_who_closed_is_seen_from_both_taps(edge, origin, who):
     assert pair(cut(by=edge), behind(cut(by=origin))).closed_by == who
 
 
+LEFT_OPEN = [
+    ("the proxy was stopped right after", dict(by="proxy", at=2.001), {}),
+    ("the server gave up later", dict(by="server", at=9), {}),
+    ("a rule of ours ended it later", dict(by="fault", at=3), {}),
+    ("two clocks", dict(by="proxy", at=3), dict(clocks=Clocks(0, SECOND // 2, False))),
+]
+
+
+@pytest.mark.parametrize(
+    ("origin", "more"), [one[1:] for one in LEFT_OPEN], ids=[one[0] for one in LEFT_OPEN]
+)
+def test_what_ended_before_the_hop_while_nothing_had_ended_behind_it_is_the_hop_s(origin, more):
+    """A tap passes an end on after it has read it: one from behind would be on record before."""
+    one = pair(cut(at=2), behind(cut(**origin)), **more)
+    assert one.closed_by == "hop"
+    (found,) = diagnose_pair(one)
+    assert (found.id, found.fault_of) == ("WS-DROP-101", "hop")
+    assert any(line.startswith("behind it: nothing had ended the connection") for line in found.evidence)
+
+
+def test_a_hop_that_left_the_server_s_side_open_closed_the_client_s():
+    one = pair(cut(at=2), behind(opened()), now_ns=OPEN + 5 * SECOND)
+    assert [found.id for found in diagnose_pair(one)] == ["WS-DROP-101"]
+    assert "after 1.8 s" in diagnose_pair(one)[0].title  # the silence before that end, not what came after it
+
+
+CLOCKS = dict(clocks=Clocks(0, SECOND // 2, False))
+NOT_THE_HOP = [
+    ("the server a moment before", cut(at=2), cut(at=1.999), {}),
+    ("the server at the same moment", cut(at=2), cut(at=2.02), {}),
+    ("the proxy was stopped before", cut(at=2), cut(at=1.999, by="proxy"), {}),
+    ("the client", cut(at=2, by="client"), cut(at=3, by="proxy"), {}),
+    ("the hop's machine is gone", cut(at=2, how="timeout"), cut(at=3, by="proxy"), {}),
+    ("two clocks that are not known so well", cut(at=2), cut(at=2.4, by="proxy"), CLOCKS),
+    ("the rest is not on record", cut(at=2), cut(at=3, by="proxy", has_lost_records=True), {}),
+    ("the engine died", cut(at=2), replace(opened(), state="lost"), {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("edge", "origin", "more"), [one[1:] for one in NOT_THE_HOP], ids=[one[0] for one in NOT_THE_HOP]
+)
+def test_no_hop_is_blamed_for_an_end_that_may_be_another_s(edge, origin, more):
+    one = pair(edge, behind(origin), **more)
+    assert one.closed_by != "hop"
+    assert "hop" not in [found.fault_of for found in diagnose_pair(one) if found.severity == "error"]
+
+
 def test_an_open_connection_was_closed_by_nobody():
     assert pair(ended(), None).closed_by is None
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, START, cut, frame, silent
+from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, START, cut, frame, silent, switching
 from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Other
 from wsinspect.findings.registry import diagnose_connection
 from wsinspect.wire.violations import MASK_UNEXPECTED
@@ -150,3 +150,99 @@ def test_the_header_of_an_unfinished_frame_is_judged(data, direction, expected):
     found = [one for one in diagnose_connection(facts) if one.id.startswith("WS-FR")]
     assert [one.id for one in found] == [expected]
     assert found[0].frame is None
+
+
+# -- one limit, or another: what explains all ends
+
+
+def talking(until, *gaps):
+    """Messages of the server at irregular times: no heartbeat."""
+    times, at = [], 0.1
+    while at < until:
+        times.append(at)
+        at += gaps[len(times) % len(gaps)]
+    return [frame(n, S2C, at, 1, b"x" * 300) for n, at in enumerate(times, 1)]
+
+
+def test_equal_ages_and_other_silences_are_a_lifetime_limit_at_the_silent_one_too():
+    """Of a limit on the age the silent connections are as well: no idle timeout ended the busy ones."""
+    busy = ended_before(7, 0.2, age=20.0)
+    quiet = silent(20.0, others=(busy,))
+    assert first(quiet).id == "WS-DROP-003"
+    assert any("the silences before these ends differ" in line for line in first(quiet).evidence)
+    talk = talking(19.7, 0.4, 1.1, 0.7)
+    other = ended_before(7, 20.0, age=20.0)
+    assert first(cut(*talk, at=20.0, others=(other,))).id == "WS-DROP-003"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ended_before(7, 0.2, age=26.0),
+        ended_before(7, 0.2, age=20.0)._replace(path="/another"),
+        # The server was as silent: a limit that counts its bytes.
+        ended_before(7, 20.0, age=20.0, side=S2C),
+    ],
+    ids=["another age", "another path", "as silent in one direction"],
+)
+def test_no_lifetime_is_made_of_another_age_path_or_of_one_side_s_silence(other):
+    assert first(silent(20.0, others=(other,))).id == "WS-DROP-002"
+
+
+def test_an_idle_timeout_that_met_others_at_other_ages_is_none_of_the_age():
+    """One more connection was cut at this age by chance."""
+    others = (ended_before(7, 20.0, age=90.0), ended_before(8, 0.2, age=20.1))
+    found = first(silent(20.0, others=others))
+    assert (found.id, found.confidence, found.causes) == ("WS-DROP-002", "high", ())
+
+
+def test_a_lifetime_is_refuted_by_one_that_lived_longer():
+    talk = talking(12.9, 1.3, 2.1)
+    others = (ended_before(7, 0.2, age=13.0), ended_before(8, 0.3, age=13.1))
+    assert first(cut(*talk, at=13.0, others=others)).id == "WS-DROP-003"
+    older = ended_before(9, 0.2, age=40.0)
+    assert first(cut(*talk, at=13.0, others=(*others, older))).id == "WS-DROP-006"
+    elsewhere = older._replace(path="/another")
+    assert first(cut(*talk, at=13.0, others=(*others, elsewhere))).id == "WS-DROP-003"
+
+
+def test_a_silence_that_was_survived_before_is_no_idle_timeout():
+    facts = cut(frame(1, S2C, 0.1), frame(2, S2C, 4.2), at=7.3)
+    assert first(facts).id == "WS-DROP-006"
+    assert not any("idle" in one.cause for one in first(facts).causes)
+    assert first(cut(frame(1, S2C, 0.1), frame(2, S2C, 2.2), at=5.3)).id == "WS-DROP-002"
+    # Of another connection of the same path, and of one direction alone.
+    longer = ended_before(7, 9.0, age=60.0)
+    assert first(cut(*HELLO, at=3.2, others=(longer,))).id == "WS-DROP-006"
+    assert first(cut(*HELLO, at=3.2, others=(longer._replace(path="/another"),))).id == "WS-DROP-002"
+    same = ended_before(8, 3.05, age=33.0)
+    assert first(cut(*HELLO, at=3.2, others=(same,))).confidence == "high"
+    assert first(cut(*HELLO, at=3.2, others=(same, longer))).id == "WS-DROP-006"
+
+
+def test_equal_ages_and_equal_silences_are_not_told_apart():
+    """Data until 2.5 s, an end at 3.5 s, twice: what is likelier is first, and both are named."""
+    talk = talking(2.5, 0.12, 0.2)
+    twin = ended_before(7, 1.0, age=3.5)
+    found = first(cut(*talk, at=3.45, others=(twin,)))
+    assert (found.id, found.confidence) == ("WS-DROP-003", "medium")
+    assert ["lifetime" in one.cause for one in found.causes] == [True, False]
+    assert "idle timeout" in found.causes[1].cause
+    # Mostly silence: the other one is likelier.
+    quiet = first(cut(*talk, at=5.0, others=(ended_before(7, 2.5, age=5.0),)))
+    assert (quiet.id, quiet.confidence) == ("WS-DROP-002", "medium")
+    assert any("lifetime" in one.cause for one in quiet.causes)
+
+
+ENVOY = switching(Server="envoy")
+
+
+def test_envoy_closes_tcp_a_second_late_and_no_timeout_counted_that():
+    """max_stream_duration ends a stream that was never silent (delayed_close_timeout, 1 s by default)."""
+    talk = talking(2.5, 0.12, 0.2)
+    assert first(cut(*talk, at=3.5)).id == "WS-DROP-002"
+    assert first(cut(*talk, at=3.5, raw_response_in=ENVOY)).id == "WS-DROP-006"
+    # Its idle timeout of 2 s.
+    assert first(cut(*talk, at=5.5, raw_response_in=ENVOY)).id == "WS-DROP-002"
+    beats = beating(10)
+    assert first(cut(*beats, at=11.9, raw_response_in=ENVOY)).id == "WS-DROP-003"

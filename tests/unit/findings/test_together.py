@@ -343,3 +343,35 @@ def test_several_ends_at_once_are_said_at_the_tap_nearest_to_who_did_it(first):
     # Other connections at the other tap: two events.
     elsewhere = once(diagnose_capture(capture(*at_edge, *at_origin)), {}, origins)
     assert [one.id for one in elsewhere] == ["WS-DROP-004"] * 2
+
+
+def several(number, ended, *, by_hop=(), behind=()):
+    """A hop's connections that end together: some by the hop itself, the others by the server behind it."""
+    edges = range(1, 2 * number, 2)
+    at_edge = [dropped(n, 0.5 * i, 9 - 0.5 * i + i / 1000, tap="edge") for i, n in enumerate(edges)]
+    at_origin = [
+        dropped(n + 1, 0.5 * i, ended - 0.5 * i + i / 1000, tap="origin")
+        for i, n in enumerate(edges)
+        if n in behind
+    ]
+    partner = {n: n + 1 for n in edges}
+    found = diagnose_capture(capture(*at_edge, *at_origin))
+    return once(found, partner, [n + 1 for n in behind], by_hop)
+
+
+def test_of_ends_of_which_half_came_from_behind_the_hop_is_blamed_for_its_own_alone():
+    """A reload of the hop while the server restarts, too."""
+    at_hop, at_server = several(8, 8.99, by_hop=(1, 3, 5, 7), behind=(9, 11, 13, 15))
+    if at_hop.fault_of == "server":
+        at_hop, at_server = at_server, at_hop
+    assert (at_hop.id, at_hop.fault_of, at_hop.connection) == ("WS-DROP-004", "hop", 1)
+    assert at_hop.evidence[-1] == "the hop itself ended 4 of them; the ends of 4 came from behind it"
+    assert {number for number, _ in at_hop.covers} == {1, 3, 5, 7}
+    assert (at_server.id, at_server.connection) == ("WS-DROP-004", 10)
+
+
+@pytest.mark.parametrize(("by_hop", "behind"), [((1, 3), (5, 7)), ((1, 3), (5, 7, 9)), ((1,), (3,))])
+def test_few_ends_by_the_hop_among_others_from_behind_it_are_said_one_by_one(by_hop, behind):
+    number = len(by_hop) + len(behind) + (len(behind) == 1)
+    said = several(number, 8.99, by_hop=by_hop, behind=behind)
+    assert [one.connection for one in said] == ([6] if len(behind) > 2 else [])

@@ -17,24 +17,34 @@ from wsinspect.findings.evidence import (
     seconds,
     two_causes,
 )
-from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Other, Summary
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Summary
 from wsinspect.findings.lag import Lag, blur_ns, earliest_ns
 from wsinspect.findings.limits import Limit, is_round, matching, words
 from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import left_before_answer
 from wsinspect.findings.rules.keepalive import beat_ns
-from wsinspect.wire.opcodes import Direction
+from wsinspect.findings.silences import (
+    EQUAL,
+    LEAST_SILENCE_NS,
+    ages_of,
+    closed_late_ns,
+    equal_ages,
+    equal_silences,
+    explains_as_idle,
+    has_survived,
+    is_kept_alive,
+    is_same_path,
+)
 
 rules = Rules()
 
 JS: Final = "close with code 1006, wasClean false, empty reason."
 _AT_ONCE_NS: Final = 3 * SECOND_NS
-_LEAST_SILENCE_NS: Final = 900_000_000
 #: Shorter silences are rarely a configured timeout.
 _SURE_NS: Final = 5 * SECOND_NS
 _CLUSTER_NS: Final = 500_000_000
-_CLUSTER_COUNT: Final = 3
+LEAST_TOGETHER: Final = 3
 _SAME: Final = 0.02
 #: Findings that several ends at once explain better.
 _EXPLAINED: Final = (
@@ -84,71 +94,6 @@ def limit_lines(limits: list[Limit], software: tuple[str, ...]) -> tuple[str, ..
     rest = [limit for limit in limits if limit.software not in software]
     lines = [f"known limit of recognised software: {words(limit)}" for limit in own]
     return tuple([*lines, *(f"known limit: {words(limit)}" for limit in rest)][:7])
-
-
-#: Silences that differ by at most this are equal.
-_EQUAL: Final = 0.10
-#: Ends closer together than this are one event, and prove no timer.
-_TOGETHER_NS: Final = 300_000_000
-
-
-def equal_silences(facts: ConnectionFacts) -> tuple[int, Direction | None, list[Other]] | None:
-    """Others that ended after the same silence, at another moment; None where there are none.
-
-    Returns:
-        The silence in nanoseconds, the direction that was silent (None: both), and the other connections.
-    """
-    end = facts.end_ns
-    if end is None:
-        return None
-    near = [
-        one
-        for one in facts.others
-        if one.is_cut
-        and one.ended_by == facts.ended_by
-        and one.end_ns is not None
-        and abs(one.end_ns - end) > _TOGETHER_NS
-    ]
-    for side in (None, S2C, C2S):
-        mine = facts.silence_ns(side)
-        if mine is None or mine < _LEAST_SILENCE_NS or not facts.is_silence_certain(_EQUAL / 2 * mine):
-            continue
-        if side is not None and (facts.age_ns or 0) - mine < SECOND_NS // 10:
-            continue  # nothing ever came in this direction: its silence is the connection's age
-        same = [
-            one
-            for one in near
-            if (theirs := one.silence_ns(side)) is not None
-            and abs(theirs - mine) <= _EQUAL * max(mine, theirs)
-        ]
-        if same:
-            return mine, side, same
-    return None
-
-
-def equal_ages(facts: ConnectionFacts) -> list[Other]:
-    """Other connections that were cut at the same age, at another moment."""
-    age, end = facts.age_ns, facts.end_ns
-    if age is None or end is None or age < SECOND_NS or not facts.is_age_certain(_EQUAL / 4 * age):
-        return []
-    return [
-        one
-        for one in facts.others
-        if one.is_cut
-        and one.ended_by == facts.ended_by
-        and one.age_ns is not None
-        and abs(one.age_ns - age) <= _EQUAL / 2 * age
-        and abs((one.end_ns or end) - end) > _TOGETHER_NS
-    ]
-
-
-def is_kept_alive(facts: ConnectionFacts) -> bool:
-    """Whether the last silence was no longer than the connection's own heartbeat.
-
-    An idle timeout cannot have ended it then.
-    """
-    beat, silence = beat_ns(facts), facts.silence_ns()
-    return beat is not None and silence is not None and silence <= 1.02 * beat[0]
 
 
 def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
@@ -224,17 +169,25 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
         return
     beat = beat_ns(facts)
     kept = is_kept_alive(facts) and beat is not None and age >= 3 * beat[0]
-    if not kept and silence > min(age // 2, 10 * SECOND_NS):
+    same = equal_ages(facts)
+    equal = equal_silences(facts)
+    if equal is not None and not kept and any(one not in same for one in equal[2]):
+        return  # others were as silent, and of another age: what counts is the silence
+    # Ages that are equal although the silences are not: no idle timeout ended both.
+    is_told_apart = bool(same) and not explains_as_idle(facts, same)
+    is_told_apart &= len(same) > 1 or any(is_same_path(facts, one) for one in same)
+    if not kept and silence > min(age // 2, 10 * SECOND_NS) and not is_told_apart:
         return
     limits = matching(age / 1e9, "lifetime") if facts.is_age_certain() else []
-    same = equal_ages(facts)
-    if not kept and (not limits or _fits(silence)) and not (same and silence < min(ages_of(same, age)) // 4):
+    is_busy = bool(same) and silence < min(ages_of(same, age)) // 2 and not (_fits(silence) and not limits)
+    if not (kept or is_told_apart or is_busy) and (not limits or _fits(silence)):
         return
     is_unlikely = facts.ended_by == "client" or facts.how == "rst" or age < _SURE_NS
     if not limits and not same and (not kept or is_unlikely):
         return  # one early end, reset or client that left: a crash, a kill or a closed laptop is as likely
     software = _software(facts)
     ids = ", ".join(f"#{one.id}" for one in same[:6])
+    is_rival = bool(same) and not kept and not is_told_apart and silence >= LEAST_SILENCE_NS
     yield Found(
         evidence=(
             f"age {seconds(age)}, data until {seconds(silence)} before the end",
@@ -242,6 +195,7 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
             if kept and beat
             else "",
             f"{ids} ended at the same age" if same else "",
+            "the silences before these ends differ: it is no idle timeout" if is_told_apart else "",
             end_line(facts),
             lag_line(facts),
             *limit_lines(limits, software),
@@ -250,23 +204,26 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
         title=f"Ended at the age of {seconds(age)} while heartbeats were flowing: a lifetime limit"
         if kept
         else None,
-        confidence="high" if same else "medium" if limits else "low",
-        causes=()
-        if same
-        else (
-            Cause("a lifetime limit", "does the next one end at the same age?"),
-            Cause(
-                "the other side ended it: a crash, a kill, a deploy",
-                "that side's log for this moment; other connections end with it",
-            ),
-        ),
+        confidence="medium" if is_rival else "high" if same else "medium" if limits else "low",
+        causes=_of_age(age, silence, is_rival=is_rival) if is_rival or not same else (),
         js=js_sees(facts),
     )
 
 
-def ages_of(others: list[Other], age: int) -> list[int]:
-    """The ages of connections that ended, with one more."""
-    return [age, *(one.age_ns for one in others if one.age_ns is not None)]
+def _of_age(age: int, silence: int, *, is_rival: bool) -> tuple[Cause, ...]:
+    """What else may have ended it."""
+    rival = (
+        Cause(
+            f"an idle timeout of {seconds(silence)}, after traffic that stops at the same age",
+            "keep traffic flowing: does it end at the same age?",
+        )
+        if is_rival
+        else Cause(
+            "the other side ended it: a crash, a kill, a deploy",
+            "that side's log for this moment; other connections end with it",
+        )
+    )
+    return Cause(f"a lifetime limit of {seconds(age)}", "does the next one end at the same age?"), rival
 
 
 @rules(
@@ -291,10 +248,18 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     elif not facts.is_silence_certain():
         return  # nobody knows how long it was: the rules below rank an idle timeout among the causes
     else:
-        counted = next(
-            (ns for ns in (both, server) if ns >= _LEAST_SILENCE_NS and (_fits(ns) or is_round(ns / 1e9))), 0
+        late = closed_late_ns(facts)
+        counted, side = next(
+            (
+                (ns, side)
+                for ns, side in ((both, None), (server, S2C))
+                if ns - late >= LEAST_SILENCE_NS
+                and (_fits(ns) or is_round(ns / 1e9))
+                and not has_survived(facts, ns, side)
+            ),
+            (0, None),
         )
-        side, same = (None if counted == both else S2C), []
+        same = []
     if not counted:
         return
     software = _software(facts)
@@ -302,9 +267,10 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     is_known = any(limit.software in software for limit in limits)
     age = facts.age_ns or 0
     fault_of, where = _ender(facts)
-    # Where other connections ended at other ages, the limit is not on the age.
-    same_age = age - counted < SECOND_NS // 2 and all(
-        abs((one.age_ns or age) - age) <= _EQUAL * age for one in same
+    # Where other connections ended at other ages, the limit is not on the age; one that was silent from the
+    # beginning says nothing of that.
+    same_age = (bool(same) or age - counted < SECOND_NS // 2) and all(
+        abs((one.age_ns or age) - age) <= EQUAL * age for one in same
     )
     ids = ", ".join(f"#{one.id}" for one in same[:6])
     causes = (
@@ -315,7 +281,7 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
         *(
             (
                 Cause(
-                    "a lifetime limit of the same length",
+                    f"a lifetime limit of {seconds(age)}",
                     "keep traffic flowing: does it end at the same age?",
                 ),
             )
@@ -347,15 +313,16 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
         ),
         hop=answer_hop(facts) if facts.ended_by == "server" and is_known else None,
         confidence="high"
-        if same or (limits and not same_age)
+        if (same and limits) or ((same or limits) and not same_age)
         else "medium"
-        if limits or counted >= _SURE_NS
+        if same or limits or counted >= _SURE_NS
         else "low",
         fault_of=fault_of,
         # Clients leave, or are killed, at any moment: a round number alone proves nothing there.
         severity="warning" if facts.ended_by == "client" and not limits and not same else None,
         software=software,
         title=f"Ended after {seconds(counted)} of silence: an idle timeout"
+        f"{', or a lifetime limit' if same_age and not limits else ''}"
         if same
         else f"Ended after {seconds(counted)} of silence: an idle timeout, or the other side ended it",
         causes=causes if len(causes) > 1 else (),
@@ -412,8 +379,8 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
 def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts) and facts.ended_by == "server":
         silence = facts.silence_ns() or 0
-        least = _SURE_NS if facts.is_silence_certain() else _LEAST_SILENCE_NS
-        is_quiet = silence >= least and not is_kept_alive(facts)
+        least = _SURE_NS if facts.is_silence_certain() else LEAST_SILENCE_NS
+        is_quiet = silence >= least and not is_kept_alive(facts) and not has_survived(facts, silence, None)
         yield Found(
             evidence=(
                 end_line(facts),
@@ -513,7 +480,7 @@ def clusters(facts: CaptureFacts) -> list[list[Summary]]:
     return [
         group
         for group in found
-        if len(group) >= _CLUSTER_COUNT and _is_independent(group) and _is_moment(group, facts.lags)
+        if len(group) >= LEAST_TOGETHER and _is_independent(group) and _is_moment(group, facts.lags)
     ]
 
 

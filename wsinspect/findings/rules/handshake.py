@@ -25,6 +25,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
+from wsinspect.findings.lag import COARSE_NS
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import Found
 from wsinspect.findings.quotes import protocol_of
@@ -378,6 +379,12 @@ def unfinished_head(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+def _certain_wait_ns(facts: ConnectionFacts) -> int:
+    """What is certain of `_waited_ns`: all but when this proxy was blind."""
+    sent, waited = facts.times.get("request_out_ns"), _waited_ns(facts)
+    return 0 if sent is None or waited is None else facts.certain_ns(sent, sent + waited)
+
+
 def _waited_ns(facts: ConnectionFacts) -> int | None:
     """How long the client had waited when it left: from the request sent on to the client's end."""
     sent = facts.times.get("request_out_ns")
@@ -404,7 +411,9 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     waited = _waited_ns(facts)
     if waited is None:
         return
-    is_short = waited < _SHORT_WAIT_NS
+    # While this proxy was blind it passed nothing on: that wait was not for the server.
+    blind = waited - _certain_wait_ns(facts)
+    is_short = waited - blind < _SHORT_WAIT_NS
     page = (
         "the page closed the socket, or the user left it, while it was connecting",
         "how long it waited differs from attempt to attempt",
@@ -413,20 +422,32 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         "the server's upgrade handler waits for something, or is never reached",
         "the server's log has the request but no answer, or no such request",
     )
+    ours = (
+        "this proxy was starved: what the server answered was not read in time",
+        "the load of this machine at that time",
+    )
+    is_ours = is_short and waited >= _SHORT_WAIT_NS
     yield Found(
         evidence=(
             f"request sent on; no answer for {seconds(waited)}",
+            f"this proxy got no CPU for {seconds(blind)} of that: an answer may have come and not been read"
+            if blind >= COARSE_NS
+            else "",
             f"then {_failure(facts)}",
             f"{status_line(facts)}, which nobody waited for any more" if is_late else "",
             *(f"known limit: {words(limit)}" for limit in matching(waited / 1e9, "handshake")),
         ),
         severity="warning" if is_short else None,
-        fault_of="client" if is_short else "server",
-        confidence="medium"
+        fault_of="tool" if is_ours else "client" if is_short else "server",
+        confidence="low"
+        if is_ours
+        else "medium"
         if not is_late or facts.is_order_known(facts.ends[0].time_ns, _answered(facts))
         else "low",
         title=f"The client gave up after {seconds(waited)} without an answer",
-        causes=two_causes(*((page, server) if is_short else (server, page))),
+        causes=two_causes(
+            *((ours, server) if is_ours else (page, server) if is_short else (server, page)),
+        ),
     )
 
 

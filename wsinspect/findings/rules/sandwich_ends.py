@@ -101,8 +101,8 @@ def swallows_pings(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop closed the connection",
-    meaning="Neither the client nor the server ended it: the hop closed both sides, without a CLOSE frame."
-    " After a silence, that is an idle timeout of the hop.",
+    meaning="Neither the client nor the server ended it: the hop did, without a CLOSE frame. After a silence,"
+    " that is an idle timeout of the hop.",
     js=JS_CUT,
     topic="idle",
     rows="T1 T2 T4",
@@ -112,19 +112,23 @@ def swallows_pings(pair: PairFacts) -> Iterator[Found]:
 def hop_closed(pair: PairFacts) -> Iterator[Found]:
     if pair.closed_by != "hop" or pair.origin is None or pair.edge.has_close or pair.origin.has_close:
         return
-    quiet, side = _counted(pair.edge, pair.origin)
+    # Where the hop left the server's side open, the silence there went on.
+    is_both = pair.origin.ended_by == "client"
+    quiet, side = _counted(pair.edge, pair.origin if is_both else pair.edge)
     doubts = [line for one in (pair.edge, pair.origin) if (line := unknown_order(one)) is not None]
     limits = matching(quiet / 1e9, "idle")
     longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
     # It had been as quiet before without ending: not an idle timeout.
     is_idle = quiet >= _IDLE_NS and quiet > longest * 1.1
-    is_idle &= pair.edge.is_silence_certain() and pair.origin.is_silence_certain()
+    is_idle &= pair.edge.is_silence_certain() and (not is_both or pair.origin.is_silence_certain())
     if side == "client" and not pair.edge.frames[C2S] and (pair.edge.silence_ns() or 0) < _IDLE_NS:
         is_idle = False  # the client never said anything, and the server was not silent
     yield Found(
         evidence=(
             f"before the hop: closed from the hop's side ({pair.edge.how})",
-            f"behind it: closed from the hop's side ({pair.origin.how})",
+            f"behind it: closed from the hop's side ({pair.origin.how})"
+            if is_both
+            else f"behind it: nothing had ended the connection, nor did for {seconds(_lived_ns(pair))} more",
             *_silence(pair.edge),
             f"it had been quiet for {seconds(longest)} before and survived: not an idle timeout"
             if _IDLE_NS <= quiet <= longest * 1.1
@@ -149,6 +153,11 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
         js=js_sees(pair.edge),
         covers=(*covered_by(pair, "end"), (pair.edge.id, "WS-FR-010"), (pair.origin.id, "WS-FR-010")),
     )
+
+
+def _lived_ns(pair: PairFacts) -> int:
+    """How long the server's side was there after the hop had ended the client's."""
+    return 0 if pair.edge.end_ns is None else max(0, pair.lived_after_ns(C2S, pair.edge.end_ns))
 
 
 @rules(
