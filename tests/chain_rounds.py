@@ -11,6 +11,7 @@ was told rightly, else 1.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
@@ -62,8 +63,11 @@ def pair_of(text: str) -> Chain:
 def one_chain(name: str, hops: Chain, guilty: int) -> tuple[int, list[str]]:
     """Play one chain in a folder of its own, and print how it was told."""
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="chains-") as folder:
-        count, wrong = MATRICES[name](hops, guilty, Path(folder))
+    try:
+        with tempfile.TemporaryDirectory(prefix="chains-") as folder:
+            count, wrong = MATRICES[name](hops, guilty, Path(folder))
+    except (AssertionError, subprocess.TimeoutExpired, TimeoutError) as error:
+        count, wrong = 0, [f"not played: {error!r}"[:500]]
     took = time.monotonic() - begun
     print(f"{name} {'-'.join(hops)}-{guilty}: {count} cells, {len(wrong)} wrong, {took:.1f} s", flush=True)
     for line in wrong:

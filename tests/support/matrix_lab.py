@@ -207,20 +207,27 @@ def choose_v1(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotoco
     return Subprotocol("v1") if "v1" in offered else None
 
 
-async def _talk(port: int, cause: Cause, wait: float = 0) -> None:
+#: How many handshakes are under way at once: more would be a load of their own, and late for it.
+AT_ONCE: Final = 6
+
+
+async def _talk(port: int, cause: Cause, turn: asyncio.Semaphore | None = None, wait: float = 0) -> None:
+    """Ask and do what the cause says; the handshake waits for its turn, if there are turns."""
     await asyncio.sleep(wait)
     origin = Origin(cause.origin.replace("PORT", str(port))) if cause.origin else None
     with contextlib.suppress(WebSocketException, OSError, TimeoutError, EOFError):
-        async with connect(
-            f"ws://{LOOPBACK}:{port}{cause.path}",
-            ping_interval=None,
-            proxy=None,
-            open_timeout=_PATIENT,
-            close_timeout=1,
-            origin=origin,
-            additional_headers=dict(cause.headers),
-            subprotocols=[Subprotocol(one) for one in cause.subprotocols] or None,
-        ) as connection:
+        async with turn or contextlib.nullcontext():
+            connection = await connect(
+                f"ws://{LOOPBACK}:{port}{cause.path}",
+                ping_interval=None,
+                proxy=None,
+                open_timeout=_PATIENT,
+                close_timeout=1,
+                origin=origin,
+                additional_headers=dict(cause.headers),
+                subprotocols=[Subprotocol(one) for one in cause.subprotocols] or None,
+            )
+        async with connection:
             await connection.send("hello")
             await asyncio.wait_for(connection.recv(), _PATIENT)
             await _does(connection, cause.does)
@@ -288,7 +295,7 @@ async def chain(
         try:
             yield Running(engine, started)
         finally:
-            await asyncio.to_thread(engine.stop)
+            await asyncio.to_thread(engine.stop, _PATIENT)
 
 
 async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folder: Path) -> Engine:
@@ -300,10 +307,11 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
     ):
         port = running.engine.port("edge")
         causes = list(causes)
+        turn = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(
             *(
-                _talk(port, one, _DROPS.get(one.path, 0.04 * number))
-                for number, one in enumerate(causes)
+                _talk(port, one, wait=_DROPS[one.path]) if one.path in _DROPS else _talk(port, one, turn)
+                for one in causes
                 if one.does not in _ENDS_HOP
             )
         )

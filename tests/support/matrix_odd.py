@@ -20,7 +20,7 @@ from tests.support.bytes_of_frames import CLOSE, CONT, KEY, PING, PONG, TEXT, fr
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK
-from tests.support.matrix_lab import Seen, chain, look_by_path
+from tests.support.matrix_lab import AT_ONCE, Seen, chain, look_by_path
 from wsinspect.handshake.negotiation import accept_key
 
 Serve = Callable[["Socket", bytes], Awaitable[None]]
@@ -381,17 +381,18 @@ CLIENTS: Mapping[str, Callable[[Socket], Awaitable[None]]] = {
 }
 
 
-async def _visit(port: int, odd: Odd, wait: float) -> None:
-    await asyncio.sleep(wait)
-    reader, writer = await asyncio.open_connection(LOOPBACK, port)
-    socket = Socket(reader, writer, KEY)
-    await socket.say(odd.request(port))
-    try:
-        async with asyncio.timeout(_WAITS.get(odd.client, _PATIENT)):
-            head = await socket.head()
-    except TimeoutError:
-        socket.cut()
-        return
+async def _visit(port: int, odd: Odd, turn: asyncio.Semaphore) -> None:
+    """Ask, in its turn, and do what the oddity says."""
+    async with turn:
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        socket = Socket(reader, writer, KEY)
+        await socket.say(odd.request(port))
+        try:
+            async with asyncio.timeout(_WAITS.get(odd.client, _PATIENT)):
+                head = await socket.head()
+        except TimeoutError:
+            socket.cut()
+            return
     if b" 101 " in head[:13]:
         await CLIENTS[odd.client](socket)
     await socket.end()
@@ -424,7 +425,8 @@ async def _play(hops: Sequence[str], guilty: int, odds: Sequence[Odd], folder: P
     routes = {one.route for one in odds}
     async with server() as app, chain(hops, guilty, folder, app, app, certificates.ca, routes) as running:
         port = running.engine.port("edge")
-        await asyncio.gather(*(_visit(port, one, 0.02 * number) for number, one in enumerate(odds)))
+        turn = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(_visit(port, one, turn) for one in odds))
     return running.engine
 
 
