@@ -20,7 +20,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.findings.facts import S2C
 from wsinspect.findings.limits import is_round, matching
-from wsinspect.findings.silences import equal_silences
+from wsinspect.findings.rules.silences import equal_silences
 
 
 def abort(connection):

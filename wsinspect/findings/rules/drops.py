@@ -24,7 +24,7 @@ from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import left_before_answer
 from wsinspect.findings.rules.keepalive import beat_ns
-from wsinspect.findings.silences import (
+from wsinspect.findings.rules.silences import (
     EQUAL,
     LEAST_SILENCE_NS,
     ages_of,
