@@ -68,7 +68,11 @@ def _har(
             f"{counted(result.not_inflated, 'message')} could not be inflated: compressed bytes kept"
         )
     summary = f"{counted(result.connections, 'connection')}, {counted(result.messages, 'message')}"
-    return Written(summary, tuple(notes))
+    return Written(summary + _near(result.requests), tuple(notes))
+
+
+def _near(requests: int) -> str:
+    return f", {counted(requests, 'HTTP request')} near attempts" if requests else ""
 
 
 def _jsonl(
@@ -139,8 +143,8 @@ def _flows(
         notes.append(f"{counted(result.left_out, 'message')} left out: a flow is read as a whole")
     if result.without_request:
         notes.append(f"{counted(result.without_request, 'connection')} left out: no request was recorded")
-    names = [(result.connections, "flow"), (result.messages, "message")]
-    return Written(", ".join(counted(*one) for one in names), tuple(notes))
+    names = [(result.connections, "connection"), (result.messages, "message")]
+    return Written(", ".join(counted(*one) for one in names) + _near(result.requests), tuple(notes))
 
 
 def _client(write: str, cannot: str) -> Write:

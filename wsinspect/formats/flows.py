@@ -14,6 +14,7 @@ from typing import IO, Any, BinaryIO, Final, cast
 
 from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for, whose
 from wsinspect.errors import CaptureError
+from wsinspect.formats.flows_writer import METADATA
 from wsinspect.formats.heads import UrlParts, connect_head, http2_head, request_head, response_head
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
@@ -34,6 +35,7 @@ _ABNORMAL: Final = frozenset({1006, 1015})
 #: The host of a Host header, without the port.
 _HOST: Final = re.compile(r"\[[^\]]*\]|[^:\[]+")
 _BODY_BYTES: Final = 64 * 1024
+_OWN_CHARACTERS: Final = 400
 #: mitmproxy reads frames with wsproto. Where a peer breaks the protocol, wsproto makes a CLOSE of its own,
 #: with one of these codes and its own words (wsproto/frame_protocol.py), and mitmproxy says the peer sent it.
 _OWN_CODES: Final = frozenset({1002, 1007})
@@ -128,7 +130,8 @@ def _ask(state: Any, stage: Stage) -> None:
     method, path = _text(request["method"]), _text(request["path"])
     asked, answered = _header(request["headers"]), _header(response["headers"] if response else ())
     status = int(response["status_code"]) if response else None
-    if not counts(method, path, asked, status):
+    ours = _ours(state)
+    if not ours and not counts(method, path, asked, status):
         return
     began_ns = to_ns(request["timestamp_start"], "the start of a request")
     ms = None
@@ -141,7 +144,7 @@ def _ask(state: Any, stage: Stage) -> None:
     event = HttpRequest(
         method=method,
         url=f"{scheme}://{place}{path}"[:MAX_URL],
-        what=what_for(method, path, asked),
+        what=_words(ours.get("what")) if ours else what_for(method, path, asked),
         status=status,
         ms=ms,
         length=body_length(answered),
@@ -157,7 +160,21 @@ def _header(fields: Any) -> Header:
     return known.get
 
 
+def _ours(state: Any) -> dict[str, Any]:
+    """What `flows_writer` has put into a flow's metadata."""
+    metadata = state.get("metadata")
+    ours = metadata.get(METADATA) if isinstance(metadata, dict) else None
+    return ours if isinstance(ours, dict) else {}
+
+
+def _words(value: Any) -> str | None:
+    """A text of our own, of a length that we write."""
+    return value[:_OWN_CHARACTERS] if isinstance(value, str) else None
+
+
 def _whose(state: Any, header: Header) -> str:
+    if ours := _ours(state):
+        return _words(ours.get("client")) or ""
     client = state.get("client_conn")
     peer = client.get("peername") if isinstance(client, dict) else None
     return whose(str(peer[0]) if isinstance(peer, list | tuple) and peer else "", header)

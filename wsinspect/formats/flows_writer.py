@@ -1,25 +1,29 @@
 """A capture as mitmproxy flows: what stock mitmproxy, mitmdump and mitmweb read (`mitmdump -r FILE`,
 `mitmweb -r FILE`).
 
-A flow is a message tree that is written with its length in front, so one connection is in memory at a time,
-and of its messages at most `MAX_MESSAGE_BYTES`. mitmproxy has messages where the capture has frames: what
-that loses stands in docs/formats.md.
+A flow for each connection, and for each plain request near one. A flow is a message tree that is written with
+its length in front, so one connection is in memory at a time, and of its messages at most
+`MAX_MESSAGE_BYTES`. mitmproxy has messages where the capture has frames: what that loses stands in
+docs/formats.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import IO, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from wsinspect.capture.queries.packets import transport_ends
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Handshake
+from wsinspect.clients.nearby import Asked
 from wsinspect.formats.choice import EVERYTHING, Choice
 from wsinspect.formats.progress import Progress, nobody
-from wsinspect.formats.secrets import mask_head
+from wsinspect.formats.requests_near import COMMENT, OnceEach, client_of
+from wsinspect.formats.secrets import mask_head, mask_json, mask_url
 from wsinspect.formats.transcript import messages
 from wsinspect.handshake.heads import RawHead
-from wsinspect.net import HTTP_SCHEMES, Address
+from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, Address
 from wsinspect.vocabulary import EndedBy
 
 #: mitmproxy takes about six times a flow's size of memory to read it.
@@ -29,6 +33,8 @@ _MESSAGE_COST: Final = 100
 _PAGE: Final = 200
 _NO_CODE: Final = 1005
 _ABNORMAL: Final = 1006
+#: What mitmproxy has no place for, in a flow's metadata.
+METADATA: Final = "wsinspect"
 
 
 class FlowsWritten(NamedTuple):
@@ -40,6 +46,7 @@ class FlowsWritten(NamedTuple):
         not_inflated: messages whose compressed bytes stand for them.
         left_out: messages beyond what one flow may hold.
         without_request: connections whose request is missing, so that no flow can be made.
+        requests: plain requests near attempts, each a flow of its own.
     """
 
     connections: int
@@ -48,6 +55,7 @@ class FlowsWritten(NamedTuple):
     not_inflated: int
     left_out: int
     without_request: int
+    requests: int = 0
 
 
 def write_flows(
@@ -58,7 +66,7 @@ def write_flows(
     include_secrets: bool = False,
     progress: Progress = nobody,
 ) -> FlowsWritten:
-    """Write a flow for each connection, refused and failed ones included.
+    """Write a flow for each connection, refused and failed ones included, and for each request near one.
 
     Args:
         capture: what to export.
@@ -73,15 +81,23 @@ def write_flows(
     from mitmproxy.io import FlowWriter
 
     writer = FlowWriter(out)
-    counts = _Counts()
+    counts, once = _Counts(), OnceEach()
     for one in _connections(capture, choice):
         shake = capture.handshake(one.id)
+        client = client_of(one, RawHead.parse((shake and shake.request_in) or b""))
+        asked = once.of(capture.events(one.id))
+        before = [each for each in asked if each.began_ns < (one.attempt_ns or 0)]
+        for each in before:
+            counts.add_request(writer, _request_flow(each, one, client, masks=not include_secrets))
         flow = _Flow(capture, choice, counts, progress, include_secrets).make(one, shake)
         if flow is None:
             counts.without_request += 1
         else:
             counts.connections += 1
+            flow.metadata[METADATA] = {"client": client}
             writer.add(flow)
+        for each in asked[len(before) :]:
+            counts.add_request(writer, _request_flow(each, one, client, masks=not include_secrets))
     return FlowsWritten(
         counts.connections,
         counts.messages,
@@ -89,13 +105,73 @@ def write_flows(
         counts.not_inflated,
         counts.left_out,
         counts.without_request,
+        counts.requests,
     )
 
 
 class _Counts:
     def __init__(self) -> None:
         self.connections = self.messages = self.truncated = self.not_inflated = 0
-        self.left_out = self.without_request = 0
+        self.left_out = self.without_request = self.requests = 0
+
+    def add_request(self, writer: Any, flow: Any) -> None:
+        """Write the flow of a plain request, where there is one."""
+        if flow is not None:
+            writer.add(flow)
+            self.requests += 1
+
+
+def _request_flow(asked: Asked, near: Connection, client: str, *, masks: bool) -> Any:
+    """A plain request near a connection as a flow; None where its URL is none."""
+    from mitmproxy import connection, flow, http
+
+    facts = asked.event
+    url = (mask_url(facts.url) if masks else facts.url) if facts.url else ""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    if parts.scheme not in HTTP_SCHEMES.values() or not host or not port:
+        return None
+    address = _address(near.client)
+    start = _seconds(asked.began_ns)
+    made = http.HTTPFlow(
+        connection.Client(
+            peername=(address[0], 0) if address else ("0.0.0.0", 0),
+            sockname=_address(near.listener) or ("0.0.0.0", 0),
+            timestamp_start=start,
+        ),
+        connection.Server(address=(host, port)),
+    )
+    made.client_conn.tls = made.server_conn.tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    host_field = parts.netloc.rpartition("@")[2].encode("utf-8", "surrogateescape")
+    made.request = http.Request(
+        host,
+        port,
+        (facts.method or "GET").encode("latin-1", "replace"),
+        parts.scheme.encode(),
+        b"",
+        path.encode("utf-8", "surrogateescape"),
+        b"HTTP/1.1",
+        ((b"Host", host_field),),
+        None,
+        None,
+        start,
+        start,
+    )
+    at = start + (facts.ms or 0) / 1e3
+    if facts.status is not None:
+        known = {b"Content-Type": facts.media_type, b"Content-Length": facts.length}
+        fields = tuple((name, str(value).encode()) for name, value in known.items() if value is not None)
+        made.response = http.Response(b"HTTP/1.1", facts.status, b"", fields, None, None, at, at)
+    else:
+        error = facts.error or "no answer"
+        made.error = flow.Error(str(mask_json(error)) if masks else error, at)
+    made.comment = f"{COMMENT}: wsinspect connection {near.id}"
+    made.metadata[METADATA] = {"client": client, "what": facts.what}
+    return made
 
 
 def _connections(capture: Capture, choice: Choice) -> Iterator[Connection]:

@@ -21,7 +21,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import IO, Any, Final
 
-from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for
+from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for, whose
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import (
     UrlParts,
@@ -37,6 +37,7 @@ from wsinspect.formats.jsonstream import Digits, JsonStream
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
+from wsinspect.net import Address, host_of
 from wsinspect.vocabulary import Lack
 from wsinspect.vocabulary.events import HttpRequest
 
@@ -189,20 +190,22 @@ class _Reader:
         asked, answered = (_header(one.get("headers")) for one in (request, response))
         status = response.get("status")
         status = status if type(status) is int and 100 <= status <= 999 else None
-        if not counts(method, f"/{path}", asked, status, is_asset=facts.get("_resourceType") in _ASSETS):
+        ours = _object(facts.get("_wsinspect"))
+        is_asset = facts.get("_resourceType") in _ASSETS
+        if not ours and not counts(method, f"/{path}", asked, status, is_asset=is_asset):
             return
         error = response.get("_error") or response.get("_failureText") or facts.get("_error")
         event = HttpRequest(
             method=method[:_METHOD_CHARACTERS],
             url=url[:MAX_URL],
-            what=what_for(method, f"/{path}", asked),
+            what=_words(ours.get("what")) if ours else what_for(method, f"/{path}", asked),
             status=status,
-            ms=_head_ms(facts.get("time"), _object(others.get("timings"))),
+            ms=_head_ms(ours.get("ms") if ours else facts.get("time"), _object(others.get("timings"))),
             length=body_length(answered),
             media_type=media_type(answered),
             error=str(error)[:_FAILURE_CHARS] if error and status is None else None,
         )
-        self._stage.ask("", start_ns, event)
+        self._stage.ask(_words(ours.get("whose")) or "", start_ns, event)
 
     def _finish(self, number: int, facts: dict[str, Any], others: dict[str, Any]) -> None:
         request = _object(facts.get("request"))
@@ -228,6 +231,9 @@ class _Reader:
             imported = imported._replace(lacks=_lacks(facts, fields, imported.status))
         elif isinstance(ours.get("lacks"), list):
             imported = imported._replace(lacks=tuple(one for one in Lack if one in ours["lacks"]))
+        if (client := _words(ours.get("client"))) and Address.read(client) is not None:
+            who = whose(host_of(client), _header(request.get("headers")))
+            imported = imported._replace(client=client, who=who)
         end = _object(ours.get("end"))
         if (
             Lack.END not in imported.lacks
@@ -458,6 +464,11 @@ def _numbers(value: Any) -> Any:
     if isinstance(value, Digits) and math.isfinite(found := float(value)):
         return found
     return value
+
+
+def _words(value: Any) -> str | None:
+    """A text of our own, of a length that we write."""
+    return value[:_FAILURE_CHARS] if isinstance(value, str) else None
 
 
 def _object(value: Any) -> dict[str, Any]:

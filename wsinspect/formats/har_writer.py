@@ -1,8 +1,9 @@
 """A capture as HAR (HTTP Archive 1.2) with Chrome's `_webSocketMessages`.
 
-One entry a connection. What HAR has no place for is in the entry's own key `_wsinspect` (control frames, how
-it ended); what is lost all the same is listed in docs/formats.md. A message that is not whole says so itself
-(`_truncated`, `_problem`), text that is not UTF-8 has its bytes in `_base64`.
+One entry a connection, and one a plain request near an attempt. What HAR has no place for is in the entry's
+own key `_wsinspect` (control frames, how it ended); what is lost all the same is listed in docs/formats.md. A
+message that is not whole says so itself (`_truncated`, `_problem`), text that is not UTF-8 has its bytes in
+`_base64`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from wsinspect.capture.pages import frames_of
 from wsinspect.capture.queries import har_entries
 from wsinspect.capture.reader import Capture, json_object
-from wsinspect.capture.records import Connection, Handshake
+from wsinspect.capture.records import Connection, Event, Handshake
+from wsinspect.clients.nearby import Asked
 from wsinspect.errors import CaptureError
 from wsinspect.formats.choice import EVERYTHING, Choice
 from wsinspect.formats.progress import Progress, nobody
+from wsinspect.formats.requests_near import COMMENT, OnceEach, client_of
 from wsinspect.formats.secrets import mask_head, mask_json, mask_url
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
@@ -45,6 +48,7 @@ class HarResult(NamedTuple):
     messages: int
     truncated: int
     not_inflated: int
+    requests: int = 0
 
 
 def write_har(
@@ -55,7 +59,7 @@ def write_har(
     include_secrets: bool = False,
     progress: Progress = nobody,
 ) -> HarResult:
-    """Write an entry for each connection.
+    """Write an entry for each connection, and for each plain request near one.
 
     Args:
         capture: what to export.
@@ -77,16 +81,16 @@ def write_har(
     while batch := capture.connections(after=after, limit=200):
         for one in batch:
             if choice.connections is None or one.id in choice.connections:
-                out.write(b",\n" if count else b"\n")
-                writer.write(one)
-                count += 1
+                count += writer.write(one, is_first=not count)
         after = batch[-1].id
     for entry in _kept(capture) if choice.connections is None else ():
         out.write(b",\n" if count else b"\n")
         out.write(json.dumps(entry if include_secrets else mask_json(entry), separators=(",", ":")).encode())
         count += 1
     out.write(b"\n]}}\n")
-    return HarResult(count, writer.messages, writer.truncated, writer.not_inflated)
+    return HarResult(
+        count - writer.requests, writer.messages, writer.truncated, writer.not_inflated, writer.requests
+    )
 
 
 def _kept(capture: Capture) -> Iterator[dict[str, Any]]:
@@ -109,13 +113,50 @@ class _Writer:
         self._out = out
         self._masks = not include_secrets
         self._progress = progress
-        self.messages = self.truncated = self.not_inflated = 0
+        self._once = OnceEach()
+        self.messages = self.truncated = self.not_inflated = self.requests = 0
 
-    def write(self, one: Connection) -> None:
-        """Write a connection as one HAR entry, its messages page by page, so that memory is bounded."""
+    def write(self, one: Connection, *, is_first: bool) -> int:
+        """Write a connection and the requests near it, in the order of time.
+
+        Args:
+            is_first: nothing was written before.
+
+        Returns:
+            How many entries that made.
+        """
         handshake = self._capture.handshake(one.id)
+        events = self._capture.events(one.id)
+        client = client_of(one, self._head(handshake.request_in if handshake else None))
+        asked = self._once.of(events)
+        self.requests += len(asked)
+        before = [each for each in asked if each.began_ns < (one.attempt_ns or 0)]
+        for each in before:
+            is_first = self._separate(is_first)
+            self._write_request(each, client)
+        is_first = self._separate(is_first)
+        self._write_connection(one, handshake, events)
+        for each in asked[len(before) :]:
+            self._separate(is_first)
+            self._write_request(each, client)
+        return 1 + len(asked)
+
+    def _separate(self, is_first: bool) -> bool:
+        self._out.write(b"\n" if is_first else b",\n")
+        return False
+
+    def _write_request(self, asked: Asked, client: str) -> None:
+        entry = _request_entry(asked, client)
+        entry = mask_json(entry) if self._masks else entry
+        entry["request"]["url"] = _uri(entry["request"]["url"])
+        entry["request"]["queryString"] = _query(entry["request"]["url"])
+        self._out.write(json.dumps(entry, separators=(",", ":")).encode())
+
+    def _write_connection(self, one: Connection, handshake: Handshake | None, events: list[Event]) -> None:
+        """Its messages page by page, so that memory is bounded."""
         entry = json.dumps(self._entry(one, handshake), separators=(",", ":"))
-        self._out.write(entry[:-1].encode() + b',"_wsinspect":' + self._ours(one)[:-1].encode())
+        ours = self._ours(one, events)
+        self._out.write(entry[:-1].encode() + b',"_wsinspect":' + ours[:-1].encode())
         self._out.write(b',"control":[')
         self._write_items(self._control(one.id))
         self._out.write(b']},"_webSocketMessages":[')
@@ -198,8 +239,7 @@ class _Writer:
                 f'"opcode":{frame.bits >> 8 & 15},"_base64":"{data}"{cut}}}'
             ]
 
-    def _ours(self, one: Connection) -> str:
-        events = self._capture.events(one.id)
+    def _ours(self, one: Connection, events: list[Event]) -> str:
         ends = [event.detail for event in events if event.kind == "end"]
         lacks = {str(item) for event in events if event.kind == "imported" for item in event.detail["lacks"]}
         if self._choice.frames is not None:
@@ -207,6 +247,7 @@ class _Writer:
         found: dict[str, Any] = {
             "connection": one.id,
             "tap": one.tap,
+            "client": one.client,
             "state": one.state,
             "ended_by": one.ended_by,
             "how": one.how,
@@ -236,12 +277,7 @@ class _Writer:
                 "httpVersion": _version(one.http_version or _latin(request.http_version)),
                 "cookies": _cookies(request),
                 "headers": _fields(request),
-                "queryString": [
-                    {"name": name, "value": value}
-                    for name, value in parse_qsl(
-                        urlsplit(url).query, keep_blank_values=True, max_num_fields=None
-                    )
-                ],
+                "queryString": _query(url),
                 "headersSize": len(request.head) or -1,
                 "bodySize": 0,
             },
@@ -261,6 +297,44 @@ class _Writer:
     def _last_ns(self, one: Connection) -> int | None:
         last = self._capture.last_frames(one.id, 1, payload_limit=0)
         return last[0].time_ns if last else one.open_ns
+
+
+def _request_entry(asked: Asked, client: str) -> dict[str, Any]:
+    """A plain request: what is recorded of it, and nothing that is not."""
+    facts = asked.event
+    fields = {"Content-Type": facts.media_type, "Content-Length": facts.length}
+    response = {
+        "status": facts.status or 0,
+        "statusText": "",
+        "httpVersion": "",
+        "cookies": [],
+        "headers": [
+            {"name": name, "value": str(value)} for name, value in fields.items() if value is not None
+        ],
+        "content": {"size": facts.length or 0, "mimeType": facts.media_type or "x-unknown"},
+        "redirectURL": "",
+        "headersSize": -1,
+        "bodySize": -1 if facts.length is None else facts.length,
+    }
+    return {
+        "startedDateTime": _date(asked.began_ns),
+        "time": facts.ms or 0,
+        "request": {
+            "method": facts.method or "GET",
+            "url": facts.url or "",
+            "httpVersion": "",
+            "cookies": [],
+            "headers": [],
+            "queryString": [],
+            "headersSize": -1,
+            "bodySize": -1,
+        },
+        "response": response | ({"_error": facts.error} if facts.error else {}),
+        "cache": {},
+        "timings": {"send": 0, "wait": facts.ms or 0, "receive": 0},
+        "comment": COMMENT,
+        "_wsinspect": {"whose": client, "what": facts.what, "ms": facts.ms},
+    }
 
 
 def _response(one: Connection, head: RawHead, handshake: Handshake | None) -> dict[str, Any]:
@@ -312,6 +386,15 @@ def _cookies(head: RawHead) -> list[dict[str, str]]:
 def _set_cookies(head: RawHead) -> list[dict[str, str]]:
     pairs = [value.partition(b";")[0].partition(b"=") for value in head.get_all("set-cookie")]
     return [{"name": _text(name.strip()), "value": _text(value.strip())} for name, _, value in pairs]
+
+
+def _query(url: str) -> list[dict[str, str]]:
+    try:
+        query = urlsplit(url).query
+    except ValueError:  # an address in brackets that is none
+        return []
+    pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=None)
+    return [{"name": name, "value": value} for name, value in pairs]
 
 
 def _uri(url: str) -> str:

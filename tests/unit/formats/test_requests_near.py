@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mitmproxy import flow as base
 from mitmproxy import http
-from mitmproxy.io import FlowWriter
+from mitmproxy.io import FlowReader, FlowWriter
 from mitmproxy.test import tflow
 
+from tests.support.har_check import problems
 from wsinspect.capture.reader import Capture
 from wsinspect.clients.nearby import MAX_URL, MOST_BEFORE
+from wsinspect.formats.choice import EVERYTHING, Choice
+from wsinspect.formats.exporting import EXPORTERS
+from wsinspect.formats.flows_writer import write_flows
+from wsinspect.formats.har_writer import write_har
 from wsinspect.formats.importing import import_file
+from wsinspect.formats.progress import nobody
 from wsinspect.present.requests import Asked, asked_of
 
 START_S = 1_700_000_000
@@ -209,3 +218,124 @@ def test_flows_the_url_is_what_the_client_asked_for(
     source.write_bytes(out.getvalue())
     [[asked]] = read(tmp_path, source)
     assert asked.facts.url == url
+
+
+# -- and out again
+
+
+def out_and_in(tmp_path: Path, source: Path, kind: str, **options: Any) -> Path:
+    """A capture, exported and imported again; the file stays next to it."""
+    file = tmp_path / f"out.{kind}"
+    with Capture.open(source) as capture, file.open("wb") as out:
+        (write_har if kind == "har" else write_flows)(capture, out, **options)
+    back = source.with_name(f"{source.stem}-{kind}.db")
+    import_file(file, back)
+    return back
+
+
+def asked_in(path: Path) -> list[list[Asked]]:
+    with Capture.open(path) as capture:
+        return [asked_of(capture.events(one.id)) for one in capture.connections()]
+
+
+def facts_of(asked: Sequence[Sequence[Asked]]) -> list[list[tuple[Any, ...]]]:
+    """All of each request but its number; times to the microsecond, which flows have."""
+    return [[(one.time_ns // 1000, replace(one.facts, number=0)) for one in each] for each in asked]
+
+
+@pytest.fixture
+def two_clients(tmp_path: Path) -> Path:
+    """A capture as a proxy records it: two clients, requests near several attempts of one of them."""
+    out = io.BytesIO()
+    writer = FlowWriter(out)
+    page = plain(-3, "/", "10.0.0.1")
+    page.request.headers["accept"] = "text/html"
+    for one in (
+        page,
+        plain(-2, "/token?access_token=s3cr3t", "10.0.0.1", 500),
+        plain(-1, "/token?user=2", "10.0.0.2"),
+        plain(-1, "/app.js", "10.0.0.1", 404),
+        attempt(0, "10.0.0.1"),
+        plain(0.5, "/refused", "10.0.0.1", None),
+        attempt(1, "10.0.0.2"),
+        attempt(2, "10.0.0.1"),
+        plain(3, "/socket.io/?EIO=4&transport=polling", "10.0.0.2"),
+    ):
+        writer.add(one)
+    (tmp_path / "in.flows").write_bytes(out.getvalue())
+    import_file(tmp_path / "in.flows", tmp_path / "in.db")
+    return tmp_path / "in.db"
+
+
+@pytest.mark.parametrize("kind", ["har", "flows"])
+def test_an_export_brings_each_attempt_its_own_requests_again(
+    two_clients: Path, tmp_path: Path, kind: str
+) -> None:
+    first = facts_of(asked_in(two_clients))
+    assert [len(each) for each in first] == [4, 2, 4]  # those of the other client are with it alone
+    back = out_and_in(tmp_path, two_clients, kind, include_secrets=True)
+    assert facts_of(asked_in(back)) == first
+    assert facts_of(asked_in(out_and_in(tmp_path, back, kind, include_secrets=True))) == first
+
+
+def test_a_har_has_each_request_once_before_the_attempt_that_it_led_to(
+    two_clients: Path, tmp_path: Path
+) -> None:
+    out_and_in(tmp_path, two_clients, "har")
+    har = json.loads((tmp_path / "out.har").read_text())
+    assert list(problems(har)) == []
+    entries = har["log"]["entries"]
+    paths = ["/".join(one["request"]["url"].split("/")[3:]) for one in entries]
+    assert paths[:4] == ["", "token?access_token=***", "app.js", "ws"]
+    assert sorted(one for one in paths if one != "ws") == sorted({*paths} - {"ws"})
+    assert paths.count("ws") == 3
+    token = entries[1]
+    assert (token["response"]["status"], token["timings"]["wait"]) == (500, 12.5)
+    assert token["request"]["queryString"] == [{"name": "access_token", "value": "***"}]
+    assert token["request"]["headers"] == []  # none are recorded, and none are made up
+    assert "without headers" in token["comment"]
+    [refused] = [one for one in entries if one["request"]["url"].endswith("/refused")]
+    assert (refused["response"]["status"], refused["response"]["_error"]) == (0, "connection refused")
+
+
+def test_flows_are_what_mitmproxy_reads(two_clients: Path, tmp_path: Path) -> None:
+    out_and_in(tmp_path, two_clients, "flows")
+    with (tmp_path / "out.flows").open("rb") as file:
+        found = list(FlowReader(file).stream())
+    assert b"s3cr3t" not in (tmp_path / "out.flows").read_bytes()
+    token = found[1]
+    assert isinstance(token, http.HTTPFlow)
+    assert token.request.pretty_url == "https://app.example/token?access_token=***"
+    assert token.response is not None
+    assert (token.response.status_code, token.response.raw_content) == (500, None)
+    assert token.client_conn.peername == ("10.0.0.1", 0)
+    errors = [one.error.msg for one in found if one.error is not None]
+    assert errors == ["connection refused"]
+
+
+def test_an_export_of_one_connection_has_the_requests_near_it(two_clients: Path, tmp_path: Path) -> None:
+    back = out_and_in(tmp_path, two_clients, "har", choice=Choice(frozenset({2})))
+    assert words(asked_in(back)[0]) == [
+        ("token?user=2", 200, None),
+        ("?EIO=4&transport=polling", 200, "polling"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nothing", "http://[::1/a", "http://a:99999/", "ftp://a/", "http://[::1]:81/?q=[", "//a/b"]
+)
+@pytest.mark.parametrize("kind", ["har", "flows"])
+def test_a_url_that_is_none_is_no_trouble(two_clients: Path, tmp_path: Path, kind: str, url: str) -> None:
+    with closing(sqlite3.connect(two_clients)) as database, database:
+        database.execute("UPDATE event SET detail = json_set(detail, '$.url', ?) WHERE kind = 'http'", (url,))
+    back = out_and_in(tmp_path, two_clients, kind)
+    assert len(asked_in(back)) == 3
+
+
+def test_the_summary_counts_them(two_clients: Path) -> None:
+    with Capture.open(two_clients) as capture:
+        for kind in ("har", "flows"):
+            written = EXPORTERS[kind].write(
+                capture, io.BytesIO(), choice=EVERYTHING, include_secrets=False, progress=nobody
+            )
+            assert written.summary == "3 connections, 0 messages, 6 HTTP requests near attempts"
