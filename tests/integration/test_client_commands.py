@@ -122,3 +122,13 @@ def test_wscat_runs(asked, copied):
     (request,) = asked[1]
     request.headers.pop("Sec-WebSocket-Extensions", None)  # wscat has no option against it
     assert_sent(asked[1])
+
+
+@pytest.mark.lab
+def test_websocat_runs(asked, copied):
+    beside = Path(sys.executable).parent
+    if not (beside / "websocat").exists():
+        pytest.skip("websocat is not installed")
+    said = ran("sh", copied("w"), path=str(beside))
+    assert said.splitlines() == ["hello from the server"]
+    assert_sent(asked[1])

@@ -44,6 +44,7 @@ Real software
     matrix_odd      peers that break rules, in chains: the oddities of matrix_odds
     fix_hops, fix_checks        hops with a fault or its fix, and whether WebSockets work through them
     short_folder    for a browser's temporary files
+    client_scripts  texts that scripts for other clients may break
     devtools, har_browsers      what Chromium and Firefox say of the same connection
 
 The byte checker

@@ -145,11 +145,17 @@ def write_k6(
 
 _K6_HEAD: Final = f"""// WebSocket clients that wsinspect {__version__} recorded: k6 run FILE
 // Not in here: PING and PONG, fragments, compression, and what the server said (k6 counts what it says).
-import {{ WebSocket }} from "k6/websockets";
 import {{ b64decode }} from "k6/encoding";
 import {{ setTimeout }} from "k6/timers";
 import {{ check }} from "k6";
 
+// Before k6 1.6 the module is an experimental one.
+let sockets;
+try {{
+  sockets = require("k6/websockets");
+}} catch (error) {{
+  sockets = require("k6/experimental/websockets");
+}}
 const text = (data) => data;
 const binary = (data) => b64decode(data, "std");
 const clients = [
@@ -162,13 +168,15 @@ export default function () {
 
 function play(client) {
   const expected = client.expect === 101 || client.expect === 200;
-  const socket = new WebSocket(client.url, client.protocols, { headers: client.headers });
+  const socket = new sockets.WebSocket(client.url, client.protocols, { headers: client.headers });
   let opened = false;
   const say = (data) => { if (socket.readyState === 1) socket.send(data); };
   socket.onopen = () => {
     opened = true;
     for (const [at, data] of client.messages) setTimeout(() => say(data), at);
-    if (client.lasts !== null) setTimeout(() => socket.close(client.code ?? 1000), client.lasts);
+    // One that did not open then, or had no end in the capture, is closed once all is said.
+    const said = client.messages.length ? client.messages[client.messages.length - 1][0] : 0;
+    setTimeout(() => socket.close(client.code ?? 1000), client.lasts ?? said);
   };
   socket.onerror = () => {};
   socket.onclose = () => check(client, { "opened as recorded": () => opened === expected });
@@ -263,6 +271,23 @@ def _postman_url(url: str) -> dict[str, Any]:
 
 # -- websocat
 
+#: What websocat reads at once (its --buffer-size), what a shell surely writes at once, and the seconds
+#: between two writes.
+_WEBSOCAT_BUFFER: Final = 65_536
+_SHELL_WRITE: Final = 4_000
+_WEBSOCAT_PAUSE: Final = 0.1
+#: What the server says goes to stderr.
+_WEBSOCAT_TAIL: Final = """
+case ${1-} in say_*)
+  exec 3<&0
+  cat <&3 >&2 &
+  "$1"
+  exit
+esac
+self=$0
+export self
+"""
+
 
 def write_websocat(
     capture: Capture,
@@ -274,32 +299,41 @@ def write_websocat(
 ) -> ClientsWritten:
     """Write a shell script that plays each client with websocat 1.x, one after the other.
 
-    websocat takes a line for a message, so only texts without line breaks can be said; the pauses between
-    them are those of the recording.
+    Tried with 1.13: what one read gives is one message (`--no-line`; lines would keep their line feed, and
+    `--linemode-strip-newlines` sends that apart where a read gives two lines). So each text is one write of
+    at most `_WEBSOCAT_BUFFER` bytes, with a pause between two; pauses are otherwise those of the recording.
+    websocat starts `sh-c:` once the WebSocket is open.
 
     Raises:
         CaptureError: the capture is damaged.
     """
     reading = _Reading(capture, choice, include_secrets, progress)
-    out.write(
+    about = (
         f"#!/bin/sh\n# WebSocket clients that wsinspect {__version__} recorded, for websocat 1.x.\n"
-        "# Not in here: binary messages, texts with line breaks, PING and PONG.\n".encode()
+        "# Not in here: binary messages, PING and PONG; texts that are empty, over 64 KiB or with a NUL.\n"
     )
+    out.write(about.encode())
+    clients: list[str] = []
     for one, request in reading.each():
-        out.write(f"\n# connection {one.id}\n{{\n".encode())
+        out.write(f"\nsay_{one.id}() {{\n".encode())
         last_ns = one.open_ns or 0
-        for said in reading.said(one, with_binary=False):
+        for number, said in enumerate(reading.said(one, with_binary=False)):
             text = said.data.decode("utf-8", "replace")
-            if set("\n\r\0") & set(text):
+            size = len(text.encode())
+            if not 0 < size <= _WEBSOCAT_BUFFER or "\0" in text:
                 reading.messages -= 1
                 reading.left_out += 1
                 continue
-            pause = max(0, said.time_ns - last_ns) / 1e9
+            pause = max(_WEBSOCAT_PAUSE if number else 0.0, (said.time_ns - last_ns) / 1e9)
             last_ns = said.time_ns
             if pause >= 0.01:
                 out.write(f"sleep {pause:.2f}\n".encode())
-            out.write(f"printf '%s\\n' {shlex.quote(text)}\n".encode())
-        if one.closed_ns is not None and (rest := (one.closed_ns - last_ns) / 1e9) >= 0.01:
-            out.write(f"sleep {rest:.2f}\n".encode())
-        out.write(f":\n}} | {websocat(request)}\n".encode())
+            whole = " | dd obs=65536 2>/dev/null" if size > _SHELL_WRITE else ""
+            out.write(f"printf %s {shlex.quote(text)}{whole}\n".encode())
+        ended_ns = one.closed_ns if one.open_ns is not None else None
+        rest = max(_WEBSOCAT_PAUSE, 0.0 if ended_ns is None else (ended_ns - last_ns) / 1e9)
+        out.write(f"sleep {rest:.2f}\n}}\n".encode())
+        clients.append(f"{websocat(request, is_typed=False)} 'sh-c:sh \"$self\" say_{one.id}'\n")
+    out.write(_WEBSOCAT_TAIL.encode())
+    out.write("".join(clients).encode())
     return reading.written()

@@ -174,7 +174,7 @@ _ALL: Final = (
     Exporter("flows", "mitmproxy flows", _flows, keeps_part=True),
     Exporter("k6", "k6 script", _client("write_k6", "not whole")),
     Exporter("postman", "Postman collection", _client("write_postman", "Postman's format has text alone")),
-    Exporter("websocat", "websocat script", _client("write_websocat", "websocat sends lines of text")),
+    Exporter("websocat", "websocat script", _client("write_websocat", "websocat sends texts to 64 KiB")),
 )
 #: By name, in the order that menus show.
 EXPORTERS: Final[dict[str, Exporter]] = {one.name: one for one in _ALL}

@@ -97,13 +97,18 @@ def _text(value: bytes) -> str:
     return "".join(char for char in value.decode("utf-8", "replace") if char.isprintable())
 
 
-def websocat(request: OpeningRequest) -> str:
-    """websocat 1.x: it ends with the connection; `-H=`, as without the sign it takes all words behind it."""
+def websocat(request: OpeningRequest, *, is_typed: bool = True) -> str:
+    """websocat 1.x: it ends with the connection; `-H=`, as without the sign it takes all words behind it.
+
+    `is_typed`: a line of a terminal is a message, without its line feed, which websocat would send too.
+    Otherwise what one read gives is a message.
+    """
     words = ["websocat", "--exit-on-eof"]
+    words += ["--linemode-strip-newlines"] if is_typed else ["--text", "--no-line"]
     words += [f"-H={name}: {value}" for name, value in request.fields]
     words += [f"--origin={request.origin}"] if request.origin is not None else []
     words += [f"--protocol={', '.join(request.subprotocols)}"] if request.subprotocols else []
-    return shlex.join([*words, request.url])
+    return shlex.join([*words, request.url if is_typed else f"msg2line:{request.url}"])
 
 
 def wscat(request: OpeningRequest) -> str:
