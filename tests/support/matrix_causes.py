@@ -26,6 +26,7 @@ CAUSES = (
     Cause("healthy close by the server", "/app/close-1000", None, ()),
     Cause("healthy with a subprotocol", "/app/echo?sub", None, (), subprotocols=["v1"]),
     Cause("healthy same origin", "/app/same-origin", None, (), origin=SAME),
+    Cause("healthy with a check after the 101", "/app/checks-late", None, (), origin=SAME),
     Cause("healthy with the Host changed", "/hop/host/echo", None, ()),
     Cause("healthy with the Origin changed", "/hop/origin/echo", None, (), origin=SAME),
     Cause("rewritten path", "/hop/rewritten/echo", ("WS-HS-106", "hop"), ("WS-HS-011",)),
@@ -84,6 +85,14 @@ CAUSES = (
         "/hop/host/same-origin-404",
         ("WS-HS-105", "hop"),
         ("WS-HS-011",),
+        origin=SAME,
+    ),
+    Cause(
+        "Host for a check after the 101",
+        "/hop/host/checks-late",
+        ("WS-CL-102", "hop"),
+        ("WS-CL-008",),
+        does="wait",
         origin=SAME,
     ),
     Cause("Host and 401", "/hop/host/401", ("WS-HS-009", "client"), ("WS-HS-009",)),
@@ -170,7 +179,7 @@ CAUSES = (
 
 
 _PAIRS = {"WS-HS-101", "WS-HS-102", "WS-HS-104", "WS-HS-105", "WS-HS-106", "WS-HS-107", "WS-HS-110"}
-_PAIRS |= {"WS-DROP-101", "WS-CL-101", "WS-MS-101", "WS-MS-102", "WS-FR-101"}
+_PAIRS |= {"WS-DROP-101", "WS-CL-101", "WS-CL-102", "WS-MS-101", "WS-MS-102", "WS-FR-101"}
 
 
 def causes_of(setup: Sequence[str], guilty: int) -> list[Cause]:

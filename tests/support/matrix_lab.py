@@ -160,6 +160,10 @@ async def serve_by_path(connection: ServerConnection) -> None:
     assert connection.request is not None
     wanted = urlsplit(connection.request.path).path.rstrip("/").rpartition("/")[2]
     with contextlib.suppress(WebSocketException):
+        if wanted == "checks-late":
+            headers = connection.request.headers
+            if urlsplit(headers.get("Origin", "")).netloc != headers["Host"]:
+                await connection.close(1008, "Invalid origin!")
         if wanted.startswith("close-"):
             await connection.recv()
             await connection.close(int(wanted.removeprefix("close-")), "the application says so")

@@ -9,7 +9,7 @@ accepted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from wsinspect.handshake.bridging import comparable_requests
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.vocabulary import Lack
+from wsinspect.wire.close_codes import REFUSING
 
 Kind = Literal["upgrade", "http10", "method", "path", "query", "sec", "case", "identity", "named"]
 
@@ -173,6 +174,43 @@ def suspects(
     return sorted(found, key=lambda one: -one.weight)
 
 
+#: Of those codes: credentials are missing or not valid.
+_UNAUTHORISED: Final = frozenset((3000, 4001, 4401))
+
+
+def closing_suspects(edge: ConnectionFacts, origin: ConnectionFacts) -> list[Suspect]:
+    """The hop's changes that could explain why the server closed after its 101, the surest first.
+
+    Less is known than of a status, so the reason has to name what was changed, or the code.
+    """
+    sent, came, code = edge.request_out, origin.request_in, origin.server_close_code
+    if sent is None or came is None or code not in REFUSING:
+        return []
+    sent, came = comparable_requests(sent, came)
+    said = (origin.server_close_reason or "").encode()
+    says_origin = _SAYS_ORIGIN.search(said) is not None
+    says_credentials = _SAYS_CREDENTIALS.search(said) is not None or code in _UNAUTHORISED
+    unknown = unknown_fields(edge, origin)
+    found: list[Suspect] = []
+    weight = LIKELY if says_credentials else 0 if said else POSSIBLE
+    for one in field_changes(sent, came):
+        if one.name in unknown:
+            continue
+        if one.name in _CREDENTIALS and one.before and weight and not says_origin:
+            found.append(Suspect("identity", weight, one.lines))
+        elif one.name in ("host", "origin") and is_same_origin(sent) and not is_same_origin(came):
+            why = "Origin is the Host that the client used, and no longer what arrived"
+            if says_origin:
+                found.append(Suspect("identity", PROVEN, one.lines, f"{why}; the server's reason says so"))
+            elif not said and code not in _UNAUTHORISED:
+                found.append(Suspect("identity", POSSIBLE, one.lines, why))
+    (_, _, query), (_, _, new_query) = (head.target.partition(b"?") for head in (sent, came))
+    if query and query != new_query and weight and not says_origin:
+        line = f"changed  query {_names(query)}  ->  {_names(new_query)}"
+        found.append(Suspect("query", weight, (line,)))
+    return sorted(found, key=lambda one: -one.weight)
+
+
 def _upgrade(sent: RawHead, came: RawHead, origin: ConnectionFacts) -> Iterator[Suspect]:
     if lost_upgrade(sent, came):
         changes = [one for one in field_changes(sent, came) if one.name in ("upgrade", "connection")]
@@ -293,6 +331,24 @@ def _identity(
     doubled = by_name.get("x-forwarded-for")
     if doubled is not None and len(doubled.after) > 1 and origin.status in (400, 403):
         yield Suspect("identity", POSSIBLE, doubled.lines)
+    elif is_mute(origin) and origin.status == 403:
+        yield from _addresses(by_name, came, accepted)
+
+
+def _addresses(
+    by_name: Mapping[str, FieldChange], came: RawHead, accepted: Sequence[Accepted]
+) -> Iterator[Suspect]:
+    """What a server may take for the client's address, where it refuses without a word.
+
+    uvicorn believes a proxy on its own machine (`proxy_headers`); many applications have lists of their own.
+    """
+    if any(one.path == accepted_of(came).path for one in accepted):
+        return  # what is at this path takes the hop's addresses
+    for name in ("x-forwarded-for", "x-real-ip", "forwarded"):
+        one = by_name.get(name)
+        if one is not None and one.after:
+            why = "a server that lets only some addresses in may take this one for the client's"
+            yield Suspect("identity", POSSIBLE, one.lines, why)
 
 
 def _credential_weight(origin: ConnectionFacts) -> int:

@@ -26,11 +26,11 @@ from wsinspect.vocabulary import NO_SILENCES, Lack
 
 #: One module a family; the order within a group is the order of precedence.
 _MODULES: Final = (
-    *("tool", "tls", "tls_client", "http2", "development", "socketio", "graphql"),
+    *("tool", "tls", "tls_client", "http2", "development", "socketio", "socketio_polls", "graphql"),
     *("signalr", "frameworks", "messaging"),
     *("credentials", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),
-    *("sandwich", "sandwich_answers", "sandwich_ends", "probes", "held"),
+    *("sandwich", "sandwich_answers", "sandwich_ends", "sandwich_refusals", "probes", "held"),
 )
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 _SURE: Final = {"high": 0, "medium": 1, "low": 2}

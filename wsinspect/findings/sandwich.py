@@ -35,6 +35,8 @@ _HELD_NS: Final = 200_000_000
 #: A message that took this much longer than the fastest one was late.
 _LATE_NS: Final = 300_000_000
 _TOGETHER_NS: Final = 20_000_000
+#: A message that came out this soon after the next one went in was pushed out by it.
+_PUSHED_NS: Final = 100_000_000
 #: How long something may take in a hop without known times; otherwise this many times the longest so far.
 _PATIENCE_NS: Final = 5 * SECOND_NS
 _TIMES_LONGEST: Final = 5
@@ -82,6 +84,7 @@ class Through(NamedTuple):
         held: how many arrived together with others though they had been sent apart.
         held_ns: the longest time one was held.
         late: how many took much longer than the quickest one.
+        behind: how many came out just when the next one went in, and waited for it.
         longest: those that waited longest, in order of time.
         controls: PINGs and PONGs that went in, and that came out: a hop that ends WebSockets makes its own.
     """
@@ -98,6 +101,7 @@ class Through(NamedTuple):
     held: int = 0
     held_ns: int = 0
     late: int = 0
+    behind: int = 0
     longest: tuple[Waited, ...] = ()
     controls: tuple[int, int] = (0, 0)
     tail: int = 0
@@ -112,7 +116,7 @@ class Through(NamedTuple):
     def as_json(self) -> dict[str, Any]:
         """The object in the result."""
         facts = self._asdict()
-        del facts["tail_ns"], facts["tail_bytes"]
+        del facts["tail_ns"], facts["tail_bytes"], facts["behind"]
         facts["lost"], facts["added"] = list(self.lost), list(self.added)
         facts["longest"] = [one._asdict() for one in self.longest]
         facts["controls"] = {"sent": self.controls[0], "arrived": self.controls[1]}
@@ -356,6 +360,7 @@ def compare(
         held=held,
         held_ns=held_ns,
         late=len(late),
+        behind=_behind(pairs, delays, difference_ns),
         tail=len(tail),
         tail_ns=min((one.time_ns for one in tail), default=None),
         tail_bytes=sum(one.length for one in tail),
@@ -401,6 +406,22 @@ def _held(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int]) -> tuple[
     real = [group for group in groups if pairs[group[-1]][0].time_ns - pairs[group[0]][0].time_ns >= _HELD_NS]
     waited = [delays[index] for group in real for index in group]
     return len(waited), max(waited, default=0)
+
+
+def _behind(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int], difference_ns: int) -> int:
+    """Messages that came out just when the next one went in: each is kept until something pushes it out.
+
+    Said only where that is so of every message that had to wait for the next one; the last one has none.
+    """
+    count = 0
+    for (early, late), (following, _), delay in zip(pairs, pairs[1:], delays, strict=False):
+        if following.time_ns - early.time_ns < _HELD_NS:
+            continue  # sent so soon after it that this proves nothing
+        after = late.time_ns - difference_ns - following.time_ns
+        if delay < _HELD_NS or not -_TOGETHER_NS < after < _PUSHED_NS:
+            return 0
+        count += 1
+    return count
 
 
 def _spread(delays: Sequence[int]) -> tuple[int, int, int, int] | None:

@@ -81,6 +81,7 @@ class Link(NamedTuple):
         is_ended_behind: what ended the connection came from the server's side of the tap behind the hop.
         is_abandoned: a refusal came when the client had ended its side.
         kept: what the hop had and did not pass on when the client left without an answer.
+        is_refused_behind: the hop accepted its client before it asked, and its own attempt failed.
     """
 
     edge: int
@@ -95,6 +96,7 @@ class Link(NamedTuple):
     is_ended_behind: bool = False
     is_abandoned: bool = False
     kept: Literal["request", "answer"] | None = None
+    is_refused_behind: bool = False
 
 
 def link_of(pair: PairFacts) -> Link:
@@ -116,6 +118,10 @@ def link_of(pair: PairFacts) -> Link:
         is_ended_behind=origin is not None and origin.ended_by == "server" and pair.closed_by != "hop",
         is_abandoned=left_before_answer(edge),
         kept=kept(pair),
+        is_refused_behind=edge.is_accepted
+        and edge.ended_by == "server"
+        and origin is not None
+        and has_failed(origin),
     )
 
 
@@ -258,6 +264,13 @@ class _Sorting:
 
     def _end(self, link: Link) -> None:
         ids = ids_of_group("end")
+        if link.is_refused_behind and link.origin is not None:
+            causes = self._at_origin(link.origin, (*ids_of_group("attempt"), *_BAD_101))
+            ends = self._mine(link.edge, ids)
+            if causes and ends:
+                line = "the hop had accepted its client before, and ended that connection then"
+                self._change(causes[0], causes[0].fault_of, causes[0].hop, line)
+                self._drop(ends, for_=causes[:1])
         if link.closed_by == "hop" and self._of_hop(link, "end"):
             # The end that the hop made came through the hops behind it, too.
             for number in self._ended_from(link.origin):

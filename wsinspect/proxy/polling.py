@@ -39,6 +39,8 @@ _NEGOTIATE: Final = "/negotiate"
 SIGNALR: Final = "signalr"
 _EVENTS: Final = "text/event-stream"
 _SERVED: Final = 200
+#: So much is kept of the body of a request that was not served.
+MAX_REFUSAL: Final = 300
 #: Engine.IO's packet `close`, alone (in version 3 with its length) or the last of a body.
 _CLOSE: Final = (b"1", b"1:1")
 _LAST_CLOSE: Final = b"\x1e1"
@@ -219,8 +221,9 @@ class PollLog:
             method=poll.method,
             status=status,
             request=poll.request.decode("utf-8", "replace"),
-            response=answer if status == 200 else "",
+            response=answer if status == _SERVED else "",
             is_cut=poll.is_cut,
+            refusal=(answer[:MAX_REFUSAL] or None) if status != _SERVED else None,
             stream=stream,
         )
         self._sink.event(0, event, self._now_ns())

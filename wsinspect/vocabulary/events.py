@@ -477,6 +477,7 @@ class Polled(Event):
         client_session: as of an `Attempt`, where the client has made one before.
         protocol: `signalr`; None for Engine.IO.
         sid: Engine.IO's session, or SignalR's connection.
+        refusal: how the body of an answer begins that is not 200.
         stream: of an answer of Server-Sent Events, `begun` once its header came, then `ended`, or `left` by
             the client; of any other only `left`.
     """
@@ -494,6 +495,7 @@ class Polled(Event):
     request: str | None = None
     response: str | None = None
     is_cut: bool = False
+    refusal: str | None = if_set()
     stream: str | None = if_set()
 
 

@@ -51,6 +51,11 @@ class CloseCode(IntEnum):
     TLS_HANDSHAKE = 1015
 
 
+#: Codes by which a server refuses what it had accepted: policy, and what stands for 401 and 403 (IANA's
+#: registry; applications put 4000 before a status).
+REFUSING: Final = frozenset((1008, 3000, 3003, 4001, 4003, 4401, 4403))
+
+
 #: RFC 6455 section 7.4.1: "MUST NOT be set as a status code in a Close control frame by an endpoint"; 1004
 #: has no meaning.
 NEVER_ON_WIRE: Final = frozenset({1004, 1005, 1006, 1015})

@@ -65,6 +65,13 @@ def at_origin(
     return pair(edge, behind(edge, came), accepted=accepted)
 
 
+def closed_behind(code: int, reason: str, came: bytes, *, sent: bytes | None = None) -> PairFacts:
+    """The server closed what it had accepted; `sent` went into the hop and `came` came out of it."""
+    sent = request() if sent is None else sent
+    edge = ended(by="server", code=code, reason=reason, raw_request_in=sent, raw_request_out=sent)
+    return pair(edge, behind(edge, came))
+
+
 DEFLATE = request(Sec_WebSocket_Extensions="permessage-deflate")
 DEFLATED = switching(Sec_WebSocket_Extensions="permessage-deflate")
 
@@ -241,10 +248,19 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         [
             at_origin("403 Forbidden", request(Host="app:3000"), body=b"banned"),
             at_origin("401 Unauthorized", request(Host="app:3000")),
+            # A server that lets only some addresses in, and does not say so.
+            at_origin("403 Forbidden", request(X_Forwarded_For="192.0.2.1")),
         ],
         [
             pair(ended(), behind(ended(), request(Host="app:3000"))),
-            at_origin("403 Forbidden", request(Via="1.1 proxy", X_Forwarded_For="192.0.2.1")),
+            at_origin("403 Forbidden", request(Via="1.1 proxy", X_Forwarded_For="192.0.2.1"), body=b"banned"),
+            at_origin("404 Not Found", request(X_Forwarded_For="192.0.2.1")),
+            at_origin("403 Forbidden", request(Via="1.1 proxy")),
+            at_origin(
+                "403 Forbidden",
+                request(X_Forwarded_For="192.0.2.1"),
+                accepted=(Accepted(b"/chat", b"example.org", b"http://example.org", b"HTTP/1.1"),),
+            ),
             at_origin("403 Forbidden", request(Host="app:3000"), body=b"origin not allowed"),
         ],
     ),
@@ -336,6 +352,40 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         ],
         [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3))), GOOD],
     ),
+    "WS-CL-102": (
+        [
+            closed_behind(1008, "Invalid origin!", request(Host="app:3000")),
+            closed_behind(4403, "cross-site request", request(Origin="http://app")),
+            closed_behind(1008, "", request(Host="app:3000")),  # a note
+            closed_behind(4401, "", request(), sent=request(Cookie="sid=1")),
+            closed_behind(1008, "missing token", request("/ws"), sent=request("/ws?token=1")),
+            closed_behind(3000, "Unauthorized", request(), sent=request(Authorization="Bearer a")),
+        ],
+        [
+            GOOD,
+            closed_behind(1008, "Invalid origin!", request()),
+            closed_behind(1008, "rate limit", request(Host="app:3000")),
+            closed_behind(1008, "missing token", request(Host="app:3000")),
+            closed_behind(1011, "Invalid origin!", request(Host="app:3000")),
+            closed_behind(4401, "", request(Host="app:3000")),
+            closed_behind(1008, "Invalid origin!", request(), sent=request(Cookie="sid=1")),
+            # The check would have failed without the hop, too, or there is none.
+            closed_behind(
+                1008,
+                "Invalid origin!",
+                request(Host="app:3000", Origin="https://evil.example"),
+                sent=request(Origin="https://evil.example"),
+            ),
+            closed_behind(
+                1008,
+                "Invalid origin!",
+                request(Host="app:3000", without=("Origin",)),
+                sent=request(without=("Origin",)),
+            ),
+            # The client closed, and the server only answered.
+            pair(ended(code=1008), behind(ended(code=1008), request(Host="app:3000"))),
+        ],
+    ),
     "WS-CL-101": (
         [
             pair(cut(at=0.7), behind(ended(by="server", at=0.7, code=1001))),
@@ -360,8 +410,21 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         ],
     ),
     "WS-MS-101": (
-        [pair(ended(), behind(ended()), s2c=HELD)],
-        [pair(ended(), behind(ended()), s2c=STEADY)],
+        [
+            pair(ended(), behind(ended()), s2c=HELD),
+            # One message behind: each comes out when the next one goes in.
+            pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9, 2, 4), traces(0.91, 2.01, 4.02), 0)),
+            pair(ended(), behind(ended()), c2s=compare(traces(0, 0.9, 2), traces(0.9, 2, 3), 0)),
+        ],
+        [
+            pair(ended(), behind(ended()), s2c=STEADY),
+            # One that was not pushed out, or came out long after that, or too few that were.
+            pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9, 2, 4), traces(0.91, 0.95, 4.02), 0)),
+            pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9, 2, 4), traces(1.2, 2.3, 4.3), 0)),
+            pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9), traces(0.91, 0.92), 0)),
+            # Sent so quickly that each leaves while the next one comes.
+            pair(ended(), behind(ended()), s2c=compare(traces(0, 0.1, 0.2), traces(0.1, 0.2, 0.3), 0)),
+        ],
     ),
     "WS-MS-102": (
         [

@@ -127,6 +127,20 @@ def test_a_101_that_the_second_hop_keeps_is_its_doing():
     assert found(*taps) == [("WS-HS-107", "hop", 2)]
 
 
+def test_a_hop_that_accepted_before_it_asked_is_not_also_a_server_that_cut():
+    """A hop that ends WebSockets: its client sees 101 and an end, and the server refused the hop."""
+    client, server = tap(1, "edge", cut(frame(1, C2S, 0.1, 1, b"x"), at=0.5)), refused("401 Unauthorized")
+    assert found(client) == [("WS-DROP-001", "server", 1)]
+    assert found(client, tap(2, "origin", server, request())) == [("WS-HS-009", "client", 2)]
+
+
+def test_a_client_of_such_a_hop_that_ended_it_itself_is_still_said():
+    client = tap(1, "edge", ended(by="client", code=1011))
+    assert ("WS-CL-011", "client", 1) in found(
+        client, tap(2, "origin", refused("401 Unauthorized"), request())
+    )
+
+
 def test_what_another_server_behind_the_hop_answers_is_not_the_hops():
     others = (Other(7, "/chat", START, START),)
     edge = tap(1, "edge", replace(refused("404 Not Found", Server="uvicorn"), others=others))

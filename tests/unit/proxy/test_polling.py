@@ -112,3 +112,14 @@ def test_without_an_answer_it_is_said_who_left(is_connected, stream):
     one.log.requestheaders(flow)
     one.log.error(flow)
     assert [(at.status, at.stream) for at in one.events] == [(None, stream)]
+
+
+def test_the_words_of_what_is_not_served_are_kept_and_no_more_than_their_beginning():
+    one = Recorded()
+    one.ask(status=400, answer=b'{"code":1,"message":"Session ID unknown"}')
+    one.ask(status=502, answer=b"x" * 10_000)
+    one.ask(status=400, answer=b"")
+    one.ask()
+    said = [at.refusal for at in one.events]
+    assert said == ['{"code":1,"message":"Session ID unknown"}', "x" * polling.MAX_REFUSAL, None, None]
+    assert [at.response for at in one.events] == ["", "", "", "2"]

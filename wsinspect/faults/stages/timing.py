@@ -269,7 +269,7 @@ class LossStage(Stage[frames.Loss]):
         lost = sum(not one.is_here for one in segments)
         if lost:
             self.due = self._line.due
-            planned = (self.due or now) - now
+            planned = max(0, (self.due or now) - now)
             detail = {"match": number, "lost": lost, "segments": len(segments)}
             self.report(item.frame, detail, planned_ns=planned)
         if not lost and not self._queue:

@@ -20,6 +20,8 @@ rules = Rules()
 
 JS_CUT: Final = "close with code 1006, wasClean false, empty reason."
 _BUFFERED_NS: Final = 300_000_000
+#: Fewer messages that the next one seemed to push out are chance.
+_LEAST_BEHIND: Final = 2
 #: Bytes that may wait in the hop for a receiver that does not read.
 _BUFFERED_BYTES: Final = 65_536
 _SELF: Final = {C2S: "client", S2C: "server"}
@@ -367,6 +369,9 @@ def _is_whole(pair: PairFacts, arrow: str) -> bool:
 def buffers(pair: PairFacts) -> Iterator[Found]:
     for arrow, through in _ways(pair):
         waits = through.longest
+        if through.behind >= _LEAST_BEHIND and not (pair.edge.lags or (pair.origin and pair.origin.lags)):
+            yield _one_behind(pair, arrow, through)
+            continue
         is_held = through.held >= 3 and (not waits or any(pair.held_ns(one) >= _BUFFERED_NS for one in waits))
         if is_held and through.held_ns >= _BUFFERED_NS and through.delays_ns is not None:
             least, middle, _, longest = through.delays_ns
@@ -383,6 +388,27 @@ def buffers(pair: PairFacts) -> Iterator[Found]:
                 hop=hop_of(pair),
                 software=software_of(pair),
             )
+
+
+def _one_behind(pair: PairFacts, arrow: str, through: Through) -> Found:
+    """What was read is left in a buffer, as of a TLS library that is not asked for what it still has."""
+    assert through.delays_ns is not None
+    least, _, _, longest = through.delays_ns
+    lost = f", and the last {through.tail} never" if through.tail > 1 else ", and the last one never"
+    return Found(
+        title="The hop is one message behind: each comes out when the next one goes in",
+        meaning="The hop reads a message and passes it on only when more data arrives. The last one stays"
+        " there: whoever waits for it waits in vain.",
+        evidence=(
+            f"{arrow}: {through.behind} messages came out just when the next one went in"
+            f"{lost if through.tail else ''}",
+            f"time in the hop: least {seconds(least)}, longest {seconds(longest)}",
+        ),
+        severity="error",
+        js="onmessage is called late, and for the last message never.",
+        hop=hop_of(pair),
+        software=software_of(pair),
+    )
 
 
 def _waited(pair: PairFacts, arrow: str, one: Waited) -> str:
