@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
@@ -86,6 +87,36 @@ def test_a_session_of_another_process_needs_sticky_sessions(tmp_path, servers):
     sid = json.loads(opened[1:])["sid"]
     found = one(tmp_path, servers[1]["plain"], f"{PATH}?EIO=4&transport=websocket&sid={sid}")
     assert found.id == "WS-APP-002"
+    assert "sticky" in found.fixes[-1].text
+
+
+def test_polls_that_a_balancer_sends_in_turn_to_two_servers_need_sticky_sessions(tmp_path, servers):
+    """No WebSocket is refused, for none is tried; the session is known at every second request."""
+    ask = build_opener(ProxyHandler({})).open
+    pool = "".join(f"server {LOOPBACK}:{servers[1][name]};" for name in ("plain", "other"))
+    with (
+        nginx(
+            tmp_path / "nginx", "location / { proxy_pass http://pool; }", http=f"upstream pool {{ {pool} }}"
+        ) as hop,
+        engine_before(tmp_path, pool=hop.port, plain=servers[1]["plain"]) as engine,
+    ):
+
+        def statuses(way: str) -> list[int]:
+            address = f"http://{LOOPBACK}:{engine.port(way)}{PATH}?EIO=4&transport=polling"
+            sid = json.loads(ask(address, timeout=10).read()[1:])["sid"]
+            seen = []
+            for said in (b"40", b"3", b"3"):
+                try:
+                    seen.append(ask(f"{address}&sid={sid}", said, timeout=10).status)
+                except HTTPError as error:
+                    seen.append(error.code)
+            return seen
+
+        assert statuses("plain") == [200, 200, 200]
+        assert statuses("pool") == [400, 200, 400]
+        engine.stop()
+    [found] = found_in(engine.capture)
+    assert (found.id, found.fault_of, found.connection) == ("WS-APP-012", "hop", None)
     assert "sticky" in found.fixes[-1].text
 
 
