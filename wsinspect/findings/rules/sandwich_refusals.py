@@ -8,7 +8,7 @@ from wsinspect.findings.changes import LIKELY, Suspect, closing_suspects
 from wsinspect.findings.evidence import js_sees
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.sandwich import covered_by, hop_of, software_of
+from wsinspect.findings.rules.around import covered_by, hop_of, software_of
 from wsinspect.findings.sandwich import PairFacts
 
 rules = Rules()
