@@ -73,7 +73,9 @@ class Boundary:
             length = short[data[position + 1]]
             if length == before and length:
                 seconds = data[position + 1 : position + 1 + _RUN * length : length]
-                run = len(seconds) - len(seconds.lstrip(seconds[:1]))
+                run = len(seconds)
+                if seconds != seconds[:1] * run:
+                    run -= len(seconds.lstrip(seconds[:1]))
                 frames += run
                 last = position + (run - 1) * length
                 position += run * length

@@ -22,6 +22,9 @@ _COLUMN: Final = 256
 _FEW: Final = 4
 #: Payloads taken apart at a time.
 _SPLIT: Final = 64
+#: Payloads so short are joined by taking the headers out, a column at a time: a third of what an object for
+#: each payload costs. Longer ones would be moved about too much.
+_SHORT: Final = 160
 #: Frames of equal length in a row: where they begin in a run, the length of each payload, how many.
 _Row = tuple[int, int, int]
 
@@ -49,16 +52,18 @@ class Run:
     @property
     def pieces(self) -> list[bytes]:
         """The payload of each frame, made again at each call."""
+        return [piece for row in self._rows for piece in self._pieces(row)]
+
+    def _pieces(self, row: _Row) -> list[bytes]:
         raw = self.raw
+        start, length, count = row
+        stride = HEADER_BYTES + length
+        end = start + count * stride
+        if count < _FEW:
+            return [raw[at : at + length] for at in range(start + HEADER_BYTES, end, stride)]
         found: list[bytes] = []
-        for start, length, count in self._rows:
-            stride = HEADER_BYTES + length
-            end = start + count * stride
-            if count < _FEW:
-                found += [raw[at : at + length] for at in range(start + HEADER_BYTES, end, stride)]
-                continue
-            for at in range(start, end, _SPLIT * stride):
-                found += _splitter(length, min(_SPLIT, (end - at) // stride))(raw, at)
+        for at in range(start, end, _SPLIT * stride):
+            found += _splitter(length, min(_SPLIT, (end - at) // stride))(raw, at)
         return found
 
     @property
@@ -66,8 +71,23 @@ class Run:
         """All payloads as one; joined when first asked for."""
         if self._data is None:
             is_one = self.size + HEADER_BYTES == len(self.raw)
-            self._data = self.raw[HEADER_BYTES:] if is_one else b"".join(self.pieces)
+            self._data = self.raw[HEADER_BYTES:] if is_one else b"".join(self._parts())
         return self._data
+
+    def _parts(self) -> list[bytes | bytearray]:
+        """What `pieces` gives, short payloads together."""
+        found: list[bytes | bytearray] = []
+        for row in self._rows:
+            start, length, count = row
+            if count < _FEW or length > _SHORT:
+                found += self._pieces(row)
+                continue
+            stride = HEADER_BYTES + length
+            part = bytearray(self.raw[start : start + count * stride])
+            for shorter in range(stride, length, -1):
+                del part[::shorter]
+            found.append(part)
+        return found
 
     def frames_for(self, stream_id: int) -> bytes:
         """The same frames on another stream."""
@@ -155,9 +175,11 @@ def _equal_heads(buffer: bytes, start: int, head: bytes, stride: int) -> int:
     # The last byte of the length is the one that differs most.
     for at in (2, 1, 0, 8, 7, 6, 5, 4, 3):
         column = buffer[start + at : start + whole * stride : stride]
-        whole = len(column) - len(column.lstrip(head[at : at + 1]))
-        if whole < _FEW:
-            return min(whole, 1)
+        value = head[at : at + 1]
+        if column != value * whole:
+            whole = len(column) - len(column.lstrip(value))
+            if whole < _FEW:
+                return min(whole, 1)
     return whole
 
 
