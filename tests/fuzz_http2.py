@@ -472,7 +472,8 @@ async def play(folder: Path, seconds: float, first: int, mode: str) -> list[str]
             code = await asyncio.to_thread(engine.stop)
     if code:
         fail(f"the engine ended with {code}: {engine.stderr[-500:]}")
-    found, said = wsinspect_json(folder, "diagnose", engine.capture)
+    # Thousands of attempts, each with its findings.
+    found, said = wsinspect_json(folder, "diagnose", engine.capture, timeout=60.0 + count / 10)
     if found not in (0, 1):
         fail(f"diagnose ended with {found}: {said}")
     print(f"{count} broken conversations in mode {mode}, {len(failures)} failures", flush=True)

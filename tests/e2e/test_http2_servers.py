@@ -67,9 +67,16 @@ class Outcome(NamedTuple):
     said: bytes
 
 
-async def over_http2(port: int, path: str) -> Outcome:
+class Place(NamedTuple):
+    """Where a server is: on a port, in the tunnel of a forward proxy where there is one."""
+
+    port: int
+    proxy: int | None = None
+
+
+async def over_http2(place: Place, path: str) -> Outcome:
     """Ask for a WebSocket by extended CONNECT, whether or not that is allowed."""
-    client = await h2_client(port)
+    client = await h2_client(place.port, proxy=place.proxy)
     try:
         if client.alpn != "h2":
             return Outcome(str(client.alpn), None, 0, b"")
@@ -93,11 +100,11 @@ async def over_http2(port: int, path: str) -> Outcome:
         await asyncio.sleep(0)
 
 
-async def over_http1(port: int, path: str) -> Outcome:
+async def over_http1(place: Place, path: str) -> Outcome:
     """Ask for a WebSocket by an upgrade."""
     context = client_context()
     context.set_alpn_protocols(["http/1.1"])
-    client = await h1_client(port, context)
+    client = await h1_client(place.port, context, proxy=place.proxy)
     try:
         client.upgrade(path)
         status = int((await client.head()).split(" ")[1])
@@ -113,8 +120,8 @@ async def over_http1(port: int, path: str) -> Outcome:
         await asyncio.sleep(0)
 
 
-def ask(way: Callable[[int, str], Any], port: int, path: str) -> Outcome:
-    outcome: Outcome = asyncio.run(way(port, path))
+def ask(way: Callable[[Place, str], Any], place: Place, path: str) -> Outcome:
+    outcome: Outcome = asyncio.run(way(place, path))
     return outcome
 
 
@@ -143,25 +150,43 @@ def servers(certificates, app, tmp_path_factory) -> Iterator[dict[str, int]]:
 
 
 class Run(NamedTuple):
+    """An engine before all servers.
+
+    Attributes:
+        taps: the name of each server's tap; of a forward proxy they are all `regular`.
+    """
+
     mode: str
     engine: Engine
     taps: dict[str, str]
+    servers: dict[str, int]
 
-    def port(self, name: str) -> int:
+    def place(self, name: str) -> Place:
         if name not in self.taps:
             pytest.skip(f"there is no {name} for this machine")
-        return self.engine.port(self.taps[name])
+        port = self.engine.port(self.taps[name])
+        return Place(self.servers[name], port) if self.taps[name] == "regular" else Place(port)
 
 
-@pytest.fixture(scope="module", params=["mirror", "bridge"])
+@pytest.fixture(
+    scope="module",
+    params=[("mirror", False), ("bridge", False), ("mirror", True), ("bridge", True)],
+    ids=["mirror", "bridge", "mirror-forward", "bridge-forward"],
+)
 def run(request, servers, tmp_path_factory) -> Iterator[Run]:
-    """An engine with a tap before each server; its mode is the parameter."""
-    taps = {name: f"t{number}" for number, name in enumerate(servers)}
-    words = ["--insecure", "--http2-websocket", request.param]
+    """An engine with a tap before each server, or one forward proxy before all."""
+    mode, is_forward = request.param
+    taps = {name: "regular" if is_forward else f"t{number}" for number, name in enumerate(servers)}
+    words = ["--insecure", "--http2-websocket", mode, *(["--listen", "0"] if is_forward else [])]
     for name, port in servers.items():
-        words += ["--tap", f"{taps[name]}=127.0.0.1:0=https://localhost:{port}"]
-    with Engine.start(*words, folder=tmp_path_factory.mktemp(request.param)) as engine:
-        yield Run(request.param, engine, taps)
+        words += [] if is_forward else ["--tap", f"{taps[name]}=127.0.0.1:0=https://localhost:{port}"]
+    with Engine.start(*words, folder=tmp_path_factory.mktemp(mode)) as engine:
+        yield Run(mode, engine, taps, servers)
+
+
+def path_of(name: str, version: int) -> str:
+    """A path of its own for each server and version: a forward proxy has one tap for all."""
+    return f"/{list(KINDS).index(name)}/{version}"
 
 
 def ended(engine: Engine, tap: str, path: str) -> int:
@@ -200,8 +225,8 @@ LACKS_KEY = "Envoy"
 @pytest.mark.parametrize("name", KINDS)
 def test_a_client_of_http2(run, name):
     kind, is_bridging = KINDS[name], run.mode == "bridge"
-    path = f"/{run.mode}/2"
-    outcome = ask(over_http2, run.port(name), path)
+    path = path_of(name, 2)
+    outcome = ask(over_http2, run.place(name), path)
     if not is_bridging and kind.alpn is None:
         assert outcome == ("http/1.1", None, 0, b"")
         return
@@ -225,8 +250,8 @@ def test_a_client_of_http2(run, name):
 @pytest.mark.parametrize("name", KINDS)
 def test_a_client_of_http1(run, name):
     kind, is_bridging = KINDS[name], run.mode == "bridge"
-    path = f"/{run.mode}/1"
-    outcome = ask(over_http1, run.port(name), path)
+    path = path_of(name, 1)
+    outcome = ask(over_http1, run.place(name), path)
     facts, found = recorded(run, name, path)
     if name == LACKS_KEY and is_bridging:
         assert (outcome.answer, facts, found) == (400, ("HTTP/1.1", "HTTP/2.0", 400, 1006, 0), ["WS-H2-008"])
@@ -293,7 +318,7 @@ def through(name: str, make: Make, folder: Path, certificates: Certificates, beh
     ):
         outcomes = []
         for way, path in ((over_http2, "/two"), (over_http1, "/one")):
-            outcomes.append(ask(way, engine.port("edge"), path))
+            outcomes.append(ask(way, Place(engine.port("edge")), path))
             ended(engine, "edge", path)
         engine.stop()
     assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)

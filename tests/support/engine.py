@@ -262,9 +262,9 @@ class Engine:
         self.stop()
 
 
-def wsinspect_json(folder: Path, *arguments: object) -> tuple[int, Any]:
+def wsinspect_json(folder: Path, *arguments: object, timeout: float = 60.0) -> tuple[int, Any]:
     """A command with `--json`: its exit code, and its JSON or else what it printed on stderr."""
     words = [*map(str, arguments), "--json"]
-    done = warm.run(words, folder=folder, environment=private_environment(folder))
+    done = warm.run(words, folder=folder, environment=private_environment(folder), timeout=timeout)
     assert "Traceback" not in done.stderr
     return done.returncode, json.loads(done.stdout) if done.stdout else done.stderr

@@ -96,7 +96,22 @@ class H1Origin:
         await asyncio.sleep(0)
 
 
-async def h1_client(port: int, context: ssl.SSLContext | None = None) -> H1Peer:
-    """A client of a server on 127.0.0.1."""
-    name = "localhost" if context else None
-    return H1Peer(*await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=name))
+async def connected(
+    port: int, context: ssl.SSLContext, proxy: int | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection with TLS to `localhost`, through the forward proxy on port `proxy`, if any."""
+    if proxy is None:
+        return await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    reader, writer = await asyncio.open_connection("127.0.0.1", proxy)
+    writer.write(f"CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    await writer.start_tls(context, server_hostname="localhost")
+    return reader, writer
+
+
+async def h1_client(port: int, context: ssl.SSLContext | None = None, *, proxy: int | None = None) -> H1Peer:
+    """A client of a server on 127.0.0.1; with TLS also through a forward proxy."""
+    if context is not None:
+        return H1Peer(*await connected(port, context, proxy))
+    return H1Peer(*await asyncio.open_connection("127.0.0.1", port))

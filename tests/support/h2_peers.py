@@ -30,6 +30,7 @@ from h2.events import (
 from h2.settings import SettingCodes
 from hyperframe.frame import AltSvcFrame, DataFrame, Frame, GoAwayFrame
 
+from tests.support.h1_peers import connected
 from wsinspect.closing import abort
 
 SECONDS = 10.0
@@ -339,14 +340,15 @@ class H2Origin:
 
 
 async def h2_client(
-    port: int, *, settings: dict[int, int] | None = None, offers: Sequence[str] = ("h2", "http/1.1")
+    port: int,
+    *,
+    settings: dict[int, int] | None = None,
+    offers: Sequence[str] = ("h2", "http/1.1"),
+    proxy: int | None = None,
 ) -> H2Peer:
-    """A client of a server on 127.0.0.1 that speaks HTTP/2."""
+    """A client of a server on 127.0.0.1 that speaks HTTP/2, also through a forward proxy."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(list(offers))
-    reader, writer = await asyncio.open_connection(
-        "127.0.0.1", port, ssl=context, server_hostname="localhost"
-    )
-    return H2Peer(reader, writer, is_client=True, settings=settings)
+    return H2Peer(*await connected(port, context, proxy), is_client=True, settings=settings)

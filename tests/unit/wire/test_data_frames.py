@@ -13,7 +13,9 @@ MOST = 1 << 17
 ROOM = 1 << 30
 #: Many of one length in a row, as frames of one application are, and others between them.
 ROWS = st.lists(
-    st.tuples(st.sampled_from([1, 2, 70, 160, 161, 255, 256, 300, 16384]), st.integers(1, 300)), min_size=1, max_size=6
+    st.tuples(st.sampled_from([1, 2, 70, 160, 161, 255, 256, 300, 16384]), st.integers(1, 300)),
+    min_size=1,
+    max_size=6,
 )
 
 
