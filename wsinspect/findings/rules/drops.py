@@ -45,6 +45,8 @@ _AT_ONCE_NS: Final = 3 * SECOND_NS
 _SURE_NS: Final = 5 * SECOND_NS
 _CLUSTER_NS: Final = 500_000_000
 LEAST_TOGETHER: Final = 3
+#: So many do not end at one moment by chance, however many live on (one of several servers restarts).
+_MANY: Final = 10
 _SAME: Final = 0.02
 #: Findings that several ends at once explain better.
 _EXPLAINED: Final = (
@@ -461,10 +463,14 @@ def _is_answer_to_hop(one: Summary, group: list[Summary]) -> bool:
 def clusters(facts: CaptureFacts) -> list[list[Summary]]:
     """Groups of connections of one tap and place of server that ended together, by the server's side.
 
-    Those whose ends were read after a tap had been blind may have ended one after the other.
+    Those whose ends were read after a tap had been blind may have ended one after the other. Where more lived
+    on, a few ends at one moment are a coincidence.
     """
     by_tap: dict[tuple[str | None, str | None], list[Summary]] = {}
+    every: dict[tuple[str | None, str | None], list[Summary]] = {}
     for one in facts.connections:
+        if one.open_ns is not None:
+            every.setdefault((one.tap, one.host), []).append(one)
         if _was_dropped(one):
             by_tap.setdefault((one.tap, one.host), []).append(one)
     found = []
@@ -480,7 +486,24 @@ def clusters(facts: CaptureFacts) -> list[list[Summary]]:
     return [
         group
         for group in found
-        if len(group) >= LEAST_TOGETHER and _is_independent(group) and _is_moment(group, facts.lags)
+        if len(group) >= LEAST_TOGETHER
+        and _is_independent(group)
+        and _is_moment(group, facts.lags)
+        and (len(group) >= _MANY or len(_survivors(group, every[group[0].tap, group[0].host])) <= len(group))
+    ]
+
+
+def _survivors(group: list[Summary], others: Sequence[Summary]) -> list[Summary]:
+    """Those that were open as early as the youngest of a group, and lived on when it ended.
+
+    What was opened later may be on what a reload has started.
+    """
+    youngest = max(one.open_ns or 0 for one in group)
+    over = _by_end(group[-1]) + _CLUSTER_NS
+    return [
+        one
+        for one in others
+        if (one.open_ns or 0) <= youngest and (one.closed_ns is None or one.closed_ns > over)
     ]
 
 
