@@ -6,16 +6,23 @@ import socket
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
 
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.finding_lab import by_path, found_in, record_port
 from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
-from tests.support.sandwich_lab import echo_server, play, talk
+from tests.support.matrix_lab import reset
+from tests.support.recorder_rig import wait_for
+from tests.support.sandwich_lab import afterwards, echo, echo_server, play, stored, talk, told
 from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
-from wsinspect.diagnosis.facts import diagnose
+from wsinspect.diagnosis.facts import FactReader, diagnose
+from wsinspect.diagnosis.hops import Hop as TwoTaps
+from wsinspect.diagnosis.hops import diagnose_hop
+from wsinspect.findings.facts import CaptureFacts
+from wsinspect.findings.registry import diagnose_capture
 
 pytestmark = pytest.mark.lab
 
@@ -211,3 +218,60 @@ def test_a_reload_ends_many_at_once_and_is_one_finding(tmp_path):
         found = diagnose(capture.query)
     assert [one.id for one in found] == ["WS-DROP-004"]
     assert found[0].evidence[0].startswith("4 connections within")
+
+
+@pytest.mark.slow
+def test_of_a_hop_that_dies_while_the_server_restarts_each_is_blamed_for_its_own(tmp_path):
+    """Half of the ends come from behind the hop, by RST, and half are the hop's, all within a moment."""
+
+    async def play():
+        restarted = []
+
+        async def serve_until_restart(connection):
+            if connection.request.path == "/restarts":
+                restarted.append(connection)
+            await echo(connection)
+
+        async with serve(serve_until_restart, LOOPBACK, 0, ping_interval=None) as server:
+            app, origin = next(iter(server.sockets)).getsockname()[1], free_port()
+            location = f"location / {{ {NGINX_GOOD} proxy_pass http://{LOOPBACK}:{origin}; }}"
+            with await asyncio.to_thread(nginx, tmp_path / "hop", location) as hop:
+                taps = (
+                    f"edge={LOOPBACK}:0=http://{LOOPBACK}:{hop.port}",
+                    f"origin={LOOPBACK}:{origin}=http://{LOOPBACK}:{app}",
+                )
+                engine = await asyncio.to_thread(
+                    lambda: Engine.start("--tap", taps[0], "--tap", taps[1], folder=tmp_path / "engine")
+                )
+                base = f"ws://{LOOPBACK}:{engine.port('edge')}"
+                clients = []
+                for number in range(8):
+                    path = ("/restarts", "/stays")[number % 2]
+                    clients.append(asyncio.create_task(talk(base + path, waits=True)))
+                    await asyncio.sleep(0.1)
+                await asyncio.to_thread(wait_for, lambda: len(restarted) == 4, "all that the server ends")
+                for one in restarted:
+                    reset(one)
+                await asyncio.gather(*clients[::2])
+                await asyncio.to_thread(hop.kill)
+                await asyncio.gather(*clients)
+                await asyncio.to_thread(engine.stop)
+                return engine
+
+    engine = asyncio.run(play())
+    assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+    with Capture.open(engine.capture) as capture:
+        paths = {one.id: one.path for one in capture.connections()}
+        taps = {one.id: one.tap for one in capture.connections()}
+        both = diagnose_hop(TwoTaps(capture.query), diagnose(capture.query)).findings
+        facts = FactReader(capture.query).capture()
+    groups = {one.fault_of: one for one in both if one.id == "WS-DROP-004"}
+    assert set(groups) == {"hop", "server"}
+    for party, path in (("hop", "/stays"), ("server", "/restarts")):
+        assert {paths[number] for number, _ in groups[party].covers} == {path}
+    assert "nginx" in groups["hop"].hop
+    assert {paths[one.connection] for one in both if one.fault_of == "hop"} == {"/stays"}
+    # One tap before the hop sees eight ends, and says of whom it does not know.
+    edge = [one for one in facts.connections if taps[one.id] == "edge"]
+    (alone,) = diagnose_capture(CaptureFacts(connections=tuple(edge), lags=facts.lags))
+    assert (alone.id, alone.confidence, len(alone.causes)) == ("WS-DROP-004", "medium", 2)

@@ -178,12 +178,13 @@ async def serve_by_path(connection: ServerConnection) -> None:
             connection.transport.close()
         elif wanted == "reset":
             await connection.recv()
-            _reset(connection)
+            reset(connection)
         async for message in connection:
             await connection.send(message)
 
 
-def _reset(connection: ServerConnection | ClientConnection) -> None:
+def reset(connection: ServerConnection | ClientConnection) -> None:
+    """End its TCP connection with a RST."""
     sock = connection.transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.transport.abort()
@@ -247,7 +248,7 @@ async def _does(connection: ClientConnection, what: str) -> None:
     elif what == "cut":
         connection.transport.close()
     elif what == "reset":
-        _reset(connection)
+        reset(connection)
 
 
 @dataclass

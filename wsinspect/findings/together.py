@@ -343,7 +343,9 @@ class _Sorting:
         if link.origin is None:
             return
         before = {
-            one.id: one for one in self._own if one.connection == link.edge and id(one) not in self._gone
+            one.id: one
+            for one in self._own
+            if one.connection == link.edge and id(one) not in self._gone and one.id not in _OF_MANY
         }
         # Also where a hop in between ended it otherwise, so that its own tap says nothing of it.
         numbers = self._chain_from(link.origin) if self._is_one_file else iter((link.origin,))
@@ -373,12 +375,21 @@ class _Sorting:
             ]
             if behind and here:
                 self._split(one, here, behind)
+            elif here and len(here) * 2 > len(_members(one)):
+                self._settle(one, "hop", self._hop_of(here), f"the hop itself ended {len(here)} of them")
             elif twins and len(behind) * 2 > len(_members(one)):
                 self._drop([one], for_=twins[:1])
             elif len(behind) * 2 > len(_members(one)) and one.fault_of == "hop":
-                self._change(
-                    one, "server", None, "the hop only passed on these ends: they came from behind it"
-                )
+                line = "the hop only passed on these ends: they came from behind it"
+                self._settle(one, "server", None, line)
+
+    def _hop_of(self, edges: Iterable[int]) -> str | None:
+        return self._links[min(edges)].hop or None
+
+    def _settle(self, one: Finding, fault_of: FaultOf, hop: str | None, line: str) -> None:
+        """Two taps show which of the causes it was."""
+        self._change(one, fault_of, hop, line)
+        self._changed[id(one)] = replace(self._changed[id(one)], causes=(), confidence="high")
 
     def _split(self, one: Finding, here: Collection[int], behind: Collection[int]) -> None:
         """Of ends of which only some came from behind the hop: what it did itself, if that is many, too.
@@ -389,9 +400,9 @@ class _Sorting:
             self._drop([one])
             return
         line = f"the hop itself ended {len(here)} of them; the ends of {len(behind)} came from behind it"
-        self._change(one, one.fault_of, self._links[next(iter(sorted(here)))].hop, line)
+        self._settle(one, "hop", self._hop_of(here), line)
         kept = tuple(cover for cover in one.covers if cover[0] not in behind)
-        self._changed[id(one)] = replace(self._changed[id(one)], covers=kept)
+        self._changed[id(one)] = replace(self._changed[id(one)], covers=kept, connection=min(here))
 
     def _place(self, link: Link) -> None:
         """Whose side a failure is on, now that it is known where it happened."""

@@ -555,6 +555,19 @@ def cluster(facts: CaptureFacts) -> Iterator[Found]:
             ),
             connection=group[0].id,
             covers=covers,
+            confidence="high" if answered else "medium",
+            causes=()
+            if answered
+            else two_causes(
+                (
+                    "a hop was reloaded or restarted",
+                    "its log for this moment; a tap behind it shows that the server's side did not end first",
+                ),
+                (
+                    "the server was restarted or deployed, or crashed",
+                    "its log for this moment; a tap right before it shows the same ends",
+                ),
+            ),
             severity="warning" if all(one.server_close_code in _GOING_CODES for one in plain) else None,
         )
 
