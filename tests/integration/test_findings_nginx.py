@@ -13,6 +13,7 @@ from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.finding_lab import by_path, found_in, record_port
 from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
+from tests.support.journals import need
 from tests.support.matrix_lab import reset
 from tests.support.recorder_rig import wait_for
 from tests.support.sandwich_lab import afterwards, echo, echo_server, play, stored, talk, told
@@ -265,12 +266,12 @@ def test_of_a_hop_that_dies_while_the_server_restarts_each_is_blamed_for_its_own
         taps = {one.id: one.tap for one in capture.connections()}
         both = diagnose_hop(TwoTaps(capture.query), diagnose(capture.query)).findings
         facts = FactReader(capture.query).capture()
-    groups = {one.fault_of: one for one in both if one.id == "WS-DROP-004"}
+    groups = {str(one.fault_of): one for one in both if one.id == "WS-DROP-004"}
     assert set(groups) == {"hop", "server"}
     for party, path in (("hop", "/stays"), ("server", "/restarts")):
         assert {paths[number] for number, _ in groups[party].covers} == {path}
-    assert "nginx" in groups["hop"].hop
-    assert {paths[one.connection] for one in both if one.fault_of == "hop"} == {"/stays"}
+    assert "nginx" in need(groups["hop"].hop)
+    assert {paths[need(one.connection)] for one in both if one.fault_of == "hop"} == {"/stays"}
     # One tap before the hop sees eight ends, and says of whom it does not know.
     edge = [one for one in facts.connections if taps[one.id] == "edge"]
     (alone,) = diagnose_capture(CaptureFacts(connections=tuple(edge), lags=facts.lags))

@@ -202,6 +202,24 @@ def _before(second: str, cause: Cause) -> Cause:
     return cause
 
 
+#: Findings about several connections.
+_OF_MANY = ("WS-DROP-004", "WS-DROP-008")
+
+
+def without_chance(seen: Seen, two: tuple[str | Sequence[str], str] | None) -> Seen:
+    """Without what is said of several cells that are played at once: what they have in common by chance, as
+    the moment of their ends, is about none of them. A blame of somebody else than theirs stays."""
+    ids, party = two or ((), "")
+    kept = [
+        one
+        for one in seen.all
+        if one.id not in _OF_MANY
+        or one.id in ([ids] if isinstance(ids, str) else ids)
+        or one.fault_of != party
+    ]
+    return Seen(seen.status, seen.one, kept)
+
+
 def judged(cause: Cause, seen: Seen | None, setup: Sequence[str], guilty: int) -> Iterator[str]:
     """What is wrong with a cell; nothing is right."""
     if seen is None:
@@ -209,6 +227,7 @@ def judged(cause: Cause, seen: Seen | None, setup: Sequence[str], guilty: int) -
         return
     told = [f"{one.id} {one.severity} {one.fault_of} {one.hop or ''}" for one in seen.all]
     where = f"{cause.name}: {seen.status}, {told}"
+    seen = without_chance(seen, cause.two)
     errors = [one for one in seen.all if one.severity != "note"]
     if cause.two is None:
         if errors or [one for one in seen.one if one.severity != "note"]:

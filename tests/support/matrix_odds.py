@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.support.engine import Engine
+from tests.support.matrix_causes import without_chance
 from tests.support.matrix_hops import KINDS
 from tests.support.matrix_lab import Seen
 from tests.support.matrix_odd import Odd
@@ -102,8 +103,6 @@ ODDS = (
     Odd("loses the key", (("WS-HS-104",), "hop"), route="key", server="missing-key"),
 )
 
-#: Findings about several connections.
-_OF_MANY = ("WS-DROP-004", "WS-DROP-008")
 #: Those that are told by what did not come in time, or by which end came first.
 TIMED = (
     *("no pong", "wrong pong", "gives up", "dead at once", "CLOSE unanswered"),
@@ -134,15 +133,13 @@ def _judged(odd: Odd, seen: Seen | None, guilty: int) -> Iterator[str]:
     where = f"{odd.name}: {seen.status}, " + str(
         [f"{o.id} {o.severity} {o.fault_of} {o.hop or ''}" for o in seen.all]
     )
-    ids, party = odd.two or ((), "")
-    # Cells are played at once: what several of them have in common by chance is about none of them.
-    mine = [one for one in seen.all if one.id not in _OF_MANY or one.id in ids or one.fault_of != party]
-    seen = Seen(seen.status, seen.one, mine)
+    seen = without_chance(seen, odd.two)
     worse = [one for one in seen.all if one.severity != "note"]
     if odd.two is None:
         if worse or [one for one in seen.one if one.severity != "note"]:
             yield f"{where} - healthy"
         return
+    ids, party = odd.two
     if not seen.all or seen.all[0].id not in ids:
         yield f"{where} - not {ids} first"
     elif seen.all[0].fault_of != party:

@@ -145,7 +145,8 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
         ),
         hop=hop_of(pair),
         software=software_of(pair),
-        covers=covered_by(pair, "attempt"),
+        # The end that the hop made of the open WebSocket behind it is its own doing, too.
+        covers=(*covered_by(pair, "attempt"), *covered_by(pair, "end")),
     )
 
 
