@@ -26,6 +26,15 @@ def test_positions_are_found_by_id_and_by_time():
     assert index.is_s2c(1)
 
 
+@pytest.mark.parametrize("wide", [0xFFFFFFFF, 0x100000000, (1 << 62) + 1])
+def test_ids_of_any_width_are_found(wide):
+    index = FrameIndex()
+    for number in (3, wide, wide + 1):
+        index.append(columns((number, 100, 5, 1, 0x8105, 0)))
+    assert [index.position_of(number) for number in (3, wide, wide + 1)] == [0, 1, 2]
+    assert index.last_id == wide + 1
+
+
 def test_an_empty_index_answers():
     index = FrameIndex()
     assert len(index) == 0
