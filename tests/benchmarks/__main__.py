@@ -5,6 +5,7 @@ wsinspect failed; 2: wrong usage.
 """
 
 import argparse
+import compileall
 import datetime
 import json
 import os
@@ -19,7 +20,7 @@ from tests.benchmarks import peers as peers_module
 from tests.benchmarks import tables
 from tests.benchmarks.measures import MEASURES, Place, Result, Sizes
 from tests.benchmarks.peers import Peer
-from tests.benchmarks.processes import BenchError, Child
+from tests.benchmarks.processes import ROOT, BenchError, Child
 
 CORES = 2
 IDLE_LOAD = 0.7
@@ -149,6 +150,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (load := os.getloadavg()[0]) > IDLE_LOAD:
         say(f"this machine is busy (load {load:.1f}): the numbers, p99 above all, will say so")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+    for tree in (ROOT, args.beside):
+        if tree is not None:  # as an installation is: a checkout under PYTHONDONTWRITEBYTECODE never would be
+            compileall.compile_dir(tree / "wsinspect", quiet=2)
     with tempfile.TemporaryDirectory(prefix="wsinspect-bench-", dir=args.dir) as name:
         sizes = Sizes.quick() if args.quick else Sizes()
         rounds, failures = run(chosen, args.only or list(MEASURES), args.rounds, sizes, Path(name))
