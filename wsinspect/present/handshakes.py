@@ -6,7 +6,7 @@ each other (`side_by_side`); what they say of a block is the same (`HeaderBlock`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.records import Connection, Handshake
@@ -16,7 +16,7 @@ from wsinspect.handshake.negotiation import accept_key, is_valid_key, negotiate
 from wsinspect.present.cells import Line, wrap
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.words import fact
-from wsinspect.text import counted, escape, escape_bytes, escape_lines, pad, truncate
+from wsinspect.text import cell_width, counted, escape, escape_bytes, escape_lines, pad, truncate
 from wsinspect.units import format_duration
 
 #: The times of an attempt in their usual order, and what happened at each.
@@ -32,6 +32,8 @@ STEPS: Final = (
     ("response_out_ns", "response sent on"),
 )
 _BODY_LINES: Final = 12
+#: A width at which nothing is wrapped: a header block has less, and padding costs as much.
+_UNWRAPPED: Final = 1 << 18
 _BODY_CELLS: Final = 120
 _MARKS: Final = {
     ChangeKind.SAME: (" ", "same"),
@@ -278,8 +280,9 @@ def side_by_side(
         yield block.title
         yield pair_line(*block.ends, half, "muted", " ", glyphs)
         for text in block.alone() if not block.changes else ():
-            cells = truncate(text, half - 2)
-            yield pair_line(*(("", cells) if block.before is None else (cells, "")), half, "", " ", glyphs)
+            for cells in wrap(text, half - 2):
+                sides = ("", cells) if block.before is None else (cells, "")
+                yield pair_line(*sides, half, "", " ", glyphs)
         for change in block.changes:
             if change.kind is not ChangeKind.SAME or not only_differences:
                 yield from change_lines(change, half, glyphs)
@@ -287,6 +290,18 @@ def side_by_side(
         if block.name == "Request":
             yield from informational_lines(handshake)
     yield from body_lines(handshake, whole=True)
+
+
+def unwrapped(make: Callable[[int], list[Line]], glyphs: Glyphs) -> list[Line]:
+    """Lines that are made for a width, at the least one at which nothing side by side is wrapped or cut.
+
+    Args:
+        make: the lines at a width.
+    """
+    rule = (f" {glyphs.column} ", "rule")
+    rows = [line for line in make(_UNWRAPPED) if len(line) == 4 and line[2] == rule]
+    half = max((cell_width(text.rstrip()) for row in rows for text in (row[1][0], row[3][0])), default=0)
+    return make(2 * (half + 2) + 3)
 
 
 def change_lines(change: Change, half: int, glyphs: Glyphs) -> Iterator[Line]:

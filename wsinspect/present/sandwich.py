@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from wsinspect.findings.alignment import align
 from wsinspect.findings.evidence import seconds
@@ -167,11 +167,11 @@ def side_by_side(
     about = f"on one side alone: {counts}" if counts else "the same on both sides" if rows else "none"
     yield [("Frames", "title"), (f"  {about}", "changed" if counts else "muted")]
     zero_ns = pair.edge.open_ns or (edge[0].time_ns if edge else origin[0].time_ns if origin else 0)
-    difference_ns = pair.clocks.difference_ns
+    layout = _FrameCells.of([*edge, *origin], zero_ns, pair.clocks.difference_ns)
     for left, right in rows:
         if only_differences and left is not None and right is not None:
             continue
-        yield _frame_line(left, right, half, (zero_ns, difference_ns), glyphs)
+        yield layout.line(left, right, half, glyphs)
 
 
 def _header_lines(
@@ -182,24 +182,49 @@ def _header_lines(
             yield from change_lines(change, half, glyphs)
 
 
-def _frame_line(
-    left: SideFrame | None, right: SideFrame | None, half: int, times: tuple[int, int], glyphs: Glyphs
-) -> Line:
-    zero_ns, difference_ns = times
-    before = _cell(left, zero_ns) if left is not None else ""
-    after = _cell(right, zero_ns + difference_ns) if right is not None else ""
-    if left is None or right is None:
-        is_lost = (left is not None and not left.is_s2c) or (right is not None and right.is_s2c)
-        return pair_line(before, after, half, "changed", "-" if is_lost else "+", glyphs)
-    took_ns = right.time_ns - difference_ns - left.time_ns
-    took = duration(max(-took_ns if left.is_s2c else took_ns, 0))
-    style = "s2c" if left.is_s2c else "c2s"
-    line = pair_line(before, f"#{right.id:<6} in the hop {took}", half, style, " ", glyphs)
-    return [*line[:-1], (line[-1][0], "same")]
+class _FrameCells(NamedTuple):
+    """The columns of frames, as narrow as they can be: in half a terminal the payload needs the room.
 
+    Attributes:
+        zero_ns: what times count from.
+        difference_ns: how much the clock behind the hop is ahead.
+        id_cells, time_cells, length_cells: of their columns.
+    """
 
-def _cell(one: SideFrame, zero_ns: int) -> str:
-    arrow = "<" if one.is_s2c else ">"
-    passed_s = (one.time_ns - zero_ns) / 1e9
-    head = f"#{one.id:<6} {passed_s:>9.3f} {arrow} {pad(opcode_name(one.opcode), 6)} {one.length:>7}"
-    return f"{head}  {truncate(one.preview, 200)}"
+    zero_ns: int
+    difference_ns: int
+    id_cells: int
+    time_cells: int
+    length_cells: int
+
+    @classmethod
+    def of(cls, frames: Sequence[SideFrame], zero_ns: int, difference_ns: int) -> Self:
+        """Columns that all of these fit into."""
+        longest_ns = max((abs(one.time_ns - zero_ns) for one in frames), default=0)
+        return cls(
+            zero_ns,
+            difference_ns,
+            max((len(str(one.id)) for one in frames), default=1),
+            len(f"{longest_ns / 1e9:.3f}") + any(one.time_ns < zero_ns for one in frames),
+            max((len(str(one.length)) for one in frames), default=1),
+        )
+
+    def line(self, left: SideFrame | None, right: SideFrame | None, half: int, glyphs: Glyphs) -> Line:
+        """A frame on both sides, or on one."""
+        before = self._cell(left, 0) if left is not None else ""
+        after = self._cell(right, self.difference_ns) if right is not None else ""
+        if left is None or right is None:
+            is_lost = (left is not None and not left.is_s2c) or (right is not None and right.is_s2c)
+            return pair_line(before, after, half, "changed", "-" if is_lost else "+", glyphs)
+        took_ns = right.time_ns - self.difference_ns - left.time_ns
+        took = duration(max(-took_ns if left.is_s2c else took_ns, 0))
+        style = "s2c" if left.is_s2c else "c2s"
+        passed = f"#{right.id:<{self.id_cells}}  in the hop {took}"
+        line = pair_line(before, passed, half, style, " ", glyphs)
+        return [*line[:-1], (line[-1][0], "same")]
+
+    def _cell(self, one: SideFrame, ahead_ns: int) -> str:
+        passed = f"{(one.time_ns - ahead_ns - self.zero_ns) / 1e9:.3f}"
+        arrow, opcode = "<" if one.is_s2c else ">", pad(opcode_name(one.opcode), 6)
+        head = f"#{one.id:<{self.id_cells}} {passed:>{self.time_cells}} {arrow} {opcode}"
+        return f"{head} {one.length:>{self.length_cells}}  {truncate(one.preview, 200)}"

@@ -50,6 +50,8 @@ class Filtering:
         self._outdated_since: float | None = None
         self._before: list[Filter | None] = []
         self._is_typing = False
+        #: The frame that was chosen before a filter was typed, and the one that its beginnings have led to.
+        self._anchor: tuple[int, int | None] | None = None
 
     # -- what is asked
 
@@ -73,6 +75,8 @@ class Filtering:
         """Filters are typed from here on: undo takes all of that back at once; or are not any more."""
         if is_on and not self._is_typing:
             self._keep(self._selection.filter)
+        here = self._frames.selected_position()
+        self._anchor = None if not is_on or here is None or self._frames.is_following else (here, here)
         self._is_typing = is_on
         if not is_on and self._before and str(self._before[-1]) == str(self._selection.filter):
             self._before.pop()
@@ -99,7 +103,23 @@ class Filtering:
         self.stop()
         self._connections.shown = None
         self._connections.refresh_order()
+        wanted = self._wanted()
         self._replace_view(self._selection.new_view(is_filtered=False))
+        if wanted is not None and not self._frames.is_following:
+            self._frames.go_to_position(wanted)
+        self._led_to()
+
+    def _wanted(self) -> int | None:
+        """The frame to be chosen among other rows; while a filter is typed, the one from before it."""
+        here = self._frames.selected_position()
+        if self._anchor is not None and here == self._anchor[1]:
+            return self._anchor[0]
+        self._anchor = None  # somebody has moved the cursor meanwhile
+        return here
+
+    def _led_to(self) -> None:
+        if self._anchor is not None:
+            self._anchor = self._anchor[0], self._frames.selected_position()
 
     def start(self, *, is_again: bool = False) -> None:
         """Ask about all frames.
@@ -178,10 +198,11 @@ class Filtering:
             frames.grown()
         elif not (is_again and frames.limit is not None):
             selection.pending = None
-            before = frames.selected_position()
+            before = self._wanted()
             self._replace_view(view)
             self._return_to = None if before is None else (before, frames.selected_position())
         self._return(view)
+        self._led_to()
 
     def _return(self, view: View) -> None:
         """Back to the frame that was chosen, once the pass has reached it; not if the cursor was moved."""

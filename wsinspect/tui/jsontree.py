@@ -20,8 +20,10 @@ from wsinspect.text import counted, escape
 STEP_ROWS: Final = 2_000
 #: Rows that one key may make: the last line of a long document takes several.
 MOST_ROWS: Final = 20_000
-#: Characters of a string that are shown; the whole is copied.
+#: Characters of a string that are shown; the whole is copied, and is in the pager.
 _SHOWN_CHARS: Final = 16_384
+#: No screen is so wide.
+_PAGER_CELLS: Final = 1 << 20
 _MAX_INDENT: Final = 40
 _SPACE: Final = re.compile(r"[ \t\r\n]*+")
 _STRING: Final = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"')
@@ -251,6 +253,11 @@ class JsonTree:
         """Make many rows: somebody goes to the end."""
         self._extend(MOST_ROWS)
 
+    def read_all(self) -> None:
+        """Make every row, for a pager; what may be a tree there is small (`documents.JSON_CHECKED_BYTES`)."""
+        while not self._is_whole:
+            self._extend(MOST_ROWS)
+
     @property
     def is_whole(self) -> bool:
         """Whether every row has been made."""
@@ -260,12 +267,13 @@ class JsonTree:
         if row.problem:
             return cut([(row.problem, "error")], width)
         margin = min(min(row.node.depth, _MAX_INDENT) * 2, width // 2)
-        line: Line = [(" " * margin, ""), *self._row_line(row)]
+        most = _SHOWN_CHARS if width < _PAGER_CELLS else len(self._text)
+        line: Line = [(" " * margin, ""), *self._row_line(row, most)]
         if self._needle:
             line = mark(line, self._needle, "match")
         return cut(line, width, margin + 2)
 
-    def _row_line(self, row: _Row) -> Line:
+    def _row_line(self, row: _Row, most: int) -> Line:
         node, text = row.node, self._text
         comma: Line = [(",", "sign")] if not row_is_open(self, row) and self._has_next(node) else []
         if row.is_close:
@@ -275,8 +283,7 @@ class JsonTree:
             line = [(escape(text[node.name[0] : node.name[1]]), "name"), (": ", "sign")]
         if not self._is_container(node):
             value = text[node.start : node.end]
-            shown = escape(value[:_SHOWN_CHARS])
-            more = len(value) - _SHOWN_CHARS
+            shown, more = escape(value[:most]), len(value) - most
             line.append((shown, _style_of(value)))
             if more > 0:
                 line.append((f" … {more} more characters", "muted"))

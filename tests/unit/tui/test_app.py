@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.tui_captures import (
 )
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.app import InspectApp
+from wsinspect.tui.screens.sandwich import SandwichScreen
 
 pytestmark = pytest.mark.asyncio
 
@@ -450,6 +452,40 @@ async def test_a_pager_gets_all_of_what_is_shown_unwrapped(tmp_path, size):
         assert "Sec-WebSocket-Version: 13" in screen.app.page.document_text()
         await screen.press("h")
         assert "Sec-WebSocket-Version: 13" in screen.app.page.document_text()
+
+
+async def test_a_pager_gets_long_json_and_long_header_lines_whole(tmp_path):
+    """A tree lays out some rows at a time, and a page with two sides breaks lines at half the screen."""
+    path, long = tmp_path / "long.db", "x" * 30_000
+    cookie = f"Cookie: id={'c' * 300}"
+    with CaptureBuilder(path) as builder:
+        for number, tap in ((1, "edge"), (2, "origin")):
+            builder.connection(number, number, tap=tap)
+            builder.handshake(number, number)
+        builder.taps("edge", "origin")
+        for column in ("request_in", "request_out"):
+            builder.database.execute(
+                f"UPDATE handshake SET {column} = CAST(replace(CAST({column} AS TEXT), ?, ?) AS BLOB)",
+                ("Origin: ", f"{cookie}\r\nOrigin: "),
+            )
+        builder.refused(3, 100, tap="edge", path="/" + "p" * 200)
+        builder.frame(1, 10, 1, json.dumps({"long": long, "items": list(range(9_000))}).encode())
+    async with opened(path, size=(80, 24)) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.press("3", "g", "4")
+        lines = screen.app.page.document_text().splitlines()
+        assert f'  "long": "{long}",' in lines
+        assert lines[-3:] == ["    8999", "  ]", "}"]
+        await screen.press("h")
+        assert any(cookie in line for line in screen.app.page.document_text().splitlines())
+        await screen.press("escape", "W")
+        page = screen.app.page
+        assert isinstance(page, SandwichScreen)
+        await screen.until(lambda: page.sandwich.view is not None)
+        assert any(cookie in line for line in page.document_text().splitlines())
+        await screen.press("escape", "i")
+        assert "No findings in this capture" in screen.app.page.document_text()
 
 
 async def test_a_users_key_map_is_used_and_shown(chat, tmp_path):

@@ -83,6 +83,42 @@ async def test_it_is_applied_without_enter_a_moment_after_it_is_typed(chat):
         await screen.until(lambda: shown_ids(screen) == [1, 10])
 
 
+def chosen_id(screen: Screen) -> int | None:
+    position = screen.main.frames.selected_position()
+    return None if position is None else screen.model.index.columns.ids[position]
+
+
+async def test_what_a_filter_begins_with_does_not_move_the_cursor_for_good(chat):
+    """Typed letter by letter it is another filter at first: `o` shows what has one in its payload."""
+    async with opened(chat) as screen:
+        await screen.press("3", "g", "down", "down")
+        assert chosen_id(screen) == 3
+        await screen.press("slash", *"reserved")
+        await screen.until(lambda: shown_ids(screen) == [11])
+        for _ in "reserved":
+            await screen.press("backspace")
+        await screen.until(lambda: len(shown_ids(screen)) == 13)
+        assert chosen_id(screen) == 3
+        await screen.press(*"reserved")
+        await screen.until(lambda: shown_ids(screen) == [11])
+        screen.main.bar.input.value = "dir:s2c"
+        await screen.until(lambda: {3, 11} <= {*shown_ids(screen)} and 2 not in shown_ids(screen))
+        assert chosen_id(screen) == 3
+        await screen.press("enter")
+        assert chosen_id(screen) == 3
+
+
+async def test_a_frame_that_is_chosen_while_a_filter_is_typed_stays_chosen(chat):
+    async with opened(chat) as screen:
+        await screen.press("3", "g", "slash")
+        screen.main.bar.input.value = "dir:s2c"
+        await screen.until(lambda: {3, 11} <= {*shown_ids(screen)} and 2 not in shown_ids(screen))
+        screen.main.going.to_frame(11)
+        screen.main.bar.input.value = "dir:s2c | json:$.op=sub"
+        await screen.until(lambda: 2 in shown_ids(screen))
+        assert chosen_id(screen) == 11
+
+
 async def test_tab_completes_and_up_brings_back(chat):
     async with opened(chat) as screen:
         await screen.press("slash", "o")

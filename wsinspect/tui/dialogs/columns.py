@@ -14,7 +14,7 @@ from wsinspect.tui.workspace import Workspace
 
 _WORDS: Final = {
     "id": "the frame's number",
-    "conn": "the connection's number, where frames of several are listed",
+    "conn": "the connection's number, where several are listed",
     "time": "when the frame arrived; c changes how it is written",
     "delta": "time since the frame before, where there is room",
     "mark": "! where a finding or a violation is about the frame",

@@ -20,6 +20,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from wsinspect.present.cells import Line, between, fit, flow, width_of
+from wsinspect.text import cell_width
 from wsinspect.tui.dialogs.overlay import Overlay
 from wsinspect.tui.widgets.words import Words, hint, key_hints
 from wsinspect.tui.workspace import Workspace
@@ -76,10 +77,19 @@ class Pick(Widget, can_focus=True):
             (f"[{words}]" if value == self.value else f" {words} ", value) for value, words in self.options
         ]
 
+    def _in_sight(self) -> list[tuple[str, str]]:
+        """The parts from the first one on that leaves the chosen one in sight."""
+        parts, room = self._parts(), self.size.width - LABEL_CELLS - 1
+        chosen = [value for value, _ in self.options].index(self.value)
+        first = 0
+        while first < chosen and sum(cell_width(text) for text, _ in parts[first : chosen + 1]) > room:
+            first += 1
+        return parts[first:]
+
     def render_line(self, y: int) -> Strip:
         """The options, the chosen one in brackets."""
         line: Line = [(f" {self.label:<{LABEL_CELLS}}", "key" if self.has_focus else "muted")]
-        for text, value in self._parts():
+        for text, value in self._in_sight():
             line.append((text, "focus" if value == self.value else "muted"))
         over = "cursor" if self.has_focus else ""
         return self.workspace.palette.strip(fit(line, self.size.width), self.size.width, over)
@@ -88,7 +98,7 @@ class Pick(Widget, can_focus=True):
         """Choose what was clicked."""
         event.stop()
         at = LABEL_CELLS + 1
-        for text, value in self._parts():
+        for text, value in self._in_sight():
             if at <= event.x < at + len(text):
                 self.choose(value)
             at += len(text)

@@ -68,6 +68,8 @@ class FindingsPane(LinePane):
 
     def document_text(self) -> str:
         """The chosen one in full."""
+        if self.chosen() is None:
+            return super().document_text()
         document = self._chosen_details()
         return "\n".join("".join(text for text, _ in line) for line in document.lines)
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from wsinspect.present.cells import Line, fit
-from wsinspect.present.handshakes import fact_lines, side_by_side
+from wsinspect.present.cells import Line, fit, text_of
+from wsinspect.present.handshakes import fact_lines, side_by_side, unwrapped
 from wsinspect.present.words import end_lines
 from wsinspect.text import escape
 from wsinspect.tui.documents import LinesDocument
@@ -79,6 +79,11 @@ class HandshakePane(LinePane):
 
     def row(self, number: int, width: int) -> Line:
         return [(" ", ""), *self._document.line(number, max(self.size.width - 3, 10))]
+
+    def document_text(self) -> str:
+        """All of it, as wide as it wants to be."""
+        lines = unwrapped(self._lines, self.glyphs)
+        return "\n".join(text_of(line).rstrip() for line in lines) if lines else super().document_text()
 
     def empty_lines(self, width: int) -> list[Line]:
         return [[("  Choose a connection first (1); then h shows its opening handshake.", "muted")]]

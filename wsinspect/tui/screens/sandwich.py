@@ -7,7 +7,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.message import Message
 
-from wsinspect.present.cells import Line, fit, flow
+from wsinspect.present.cells import Line, fit, flow, text_of
+from wsinspect.present.handshakes import unwrapped
 from wsinspect.present.sandwich import sandwich_lines, side_by_side
 from wsinspect.text import escape
 from wsinspect.tui.asking import MOST_FRAMES, Asker, HopView, hop_of
@@ -99,6 +100,13 @@ class SandwichPane(LinePane):
 
     def row(self, number: int, width: int) -> Line:
         return [(" ", ""), *self._document.line(number, max(self.size.width - 3, 20))]
+
+    def document_text(self) -> str:
+        """All of it, as wide as it wants to be."""
+        if (view := self.view) is None:
+            return super().document_text()
+        lines = unwrapped(lambda width: self._lines(view, width), self.glyphs)
+        return "\n".join(text_of(line).rstrip() for line in lines)
 
     def empty_lines(self, width: int) -> list[Line]:
         if self.connection is None:

@@ -215,6 +215,8 @@ class InspectorPane(LinePane):
         """All of what is shown, unwrapped: a payload whole, not the window of it that is on the screen."""
         if self._blob is not None and (text := whole_text(self._shown_view, self._blob)) is not None:
             return text
+        if isinstance(self._document, JsonTree):
+            self._document.read_all()
         count = self._document.line_count(_UNWRAPPED)
         lines = (self._document.line(at, _UNWRAPPED) for at in range(count))
         return "\n".join("".join(part for part, _ in line) for line in lines)

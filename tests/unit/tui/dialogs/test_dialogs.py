@@ -14,6 +14,7 @@ from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.formats.exporting import EXPORTERS
 from wsinspect.launch.child import EngineChild
 from wsinspect.tui import leaving
 from wsinspect.tui.dialogs.sheet import Dialog, Question
@@ -332,6 +333,18 @@ async def test_the_format_and_the_name_s_ending_go_together(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert lines[0]["secrets"] is False
     assert sum(line["type"] == "frame" for line in lines) == 13
+
+
+async def test_every_choice_of_a_long_line_is_in_sight(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db"), size=(60, 20)) as screen:
+        await screen.press("e", "up", "up", "up")
+        seen = []
+        for _ in EXPORTERS:
+            [line] = [one for one in said(screen).splitlines() if "format" in one]
+            assert line.rstrip().count("[") == line.count("]") == 1
+            seen.append(line.partition("[")[2].partition("]")[0])
+            await screen.press("right")
+    assert seen == [one.label for one in EXPORTERS.values()]
 
 
 async def test_what_passes_the_filter_is_exported(tmp_path):

@@ -46,6 +46,17 @@ async def sandwich(screen: Screen) -> SandwichScreen:
     return page
 
 
+async def test_at_80_columns_frames_show_how_their_payload_begins(hop):
+    async with opened(hop, size=(80, 40)) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.press("W")
+        await sandwich(screen)
+        rows = [line for line in screen.pane("sandwich") if " > TEXT " in line or " < TEXT " in line]
+        begins = [" hello ", " lost on ", " answer "]
+        assert all(begin in line for begin, line in zip(begins, rows, strict=True)), rows
+
+
 async def test_both_sides_of_a_connection_and_what_the_hop_did(hop):
     async with opened(hop, size=(160, 50)) as screen:
         screen.main.show_connection(1)
