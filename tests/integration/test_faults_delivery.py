@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -94,3 +95,31 @@ async def test_a_held_frame_has_the_time_at_which_it_left(spec: str, tmp_path: P
             assert 0 < frame.sent_ns - frame.time_ns < 5_000_000_000
             if not spec.startswith("blackhole"):
                 assert frame.sent_ns - frame.time_ns >= 290_000_000
+
+
+@pytest.mark.parametrize(
+    ("spec", "is_sent"),
+    [
+        ("limit_data:s2c,bytes=10", False),  # inside of the frame
+        ("limit_data:s2c,bytes=14", False),  # before the second one
+        ("truncate:s2c,to=3,where=wire,match=body:second", False),
+        ("truncate:s2c,to=100,where=wire,match=body:second", True),  # all of it, and then the end
+    ],
+)
+async def test_a_frame_that_a_limit_cuts_off_has_no_sending_time(
+    spec: str, is_sent: bool, tmp_path: Path
+) -> None:
+    """The first echo is 14 bytes on the wire; of the last frame the receiver gets a part, or nothing."""
+    async with echo_engine(tmp_path, "--fault", spec, compression=None) as lab:
+        async with connect(lab.url(), ping_interval=None, compression=None) as client:
+            with contextlib.suppress(ConnectionClosed):
+                for word in ("first word..", "second word."):
+                    await client.send(word)
+                    await client.recv()
+            await client.wait_closed()
+        await lab.event("close")
+        with await lab.stop() as capture:
+            frames = [one for one in capture.frames(1) if one.direction.short == "s2c" and one.opcode == 1]
+            assert (frames[-1].sent_ns is not None) == is_sent
+            rows = capture.query("SELECT detail FROM fault_event WHERE frame_id = ?", (frames[-1].id,))
+            assert any(json.loads(row[0]).get("ends") for row in rows)

@@ -63,6 +63,8 @@ _KEPT: Final = (
 _NO_RESPONSE: Final = ("WS-HS-041", "WS-HS-042", "WS-TLS-018")
 
 
+#: What is said of an end of which nothing more is known.
+_BARE_ENDS: Final = frozenset(("WS-DROP-001", "WS-DROP-002", "WS-DROP-003", "WS-DROP-005", "WS-DROP-006"))
 #: Findings about several connections of one tap.
 _OF_MANY: Final = frozenset(("WS-DROP-004", "WS-DROP-008"))
 
@@ -280,9 +282,12 @@ class _Sorting:
         if link.origin is not None and link.closed_by in ("client", "server"):
             before, after = self._mine(link.edge, ids), self._at_origin(link.origin, ids)
             if before and after:
-                dropped, kept = (after, before) if link.closed_by == "client" else (before, after)
+                # A hop may pass an end on later: only before it the wait for a pong is long enough to be one.
+                has_reason = any(one.id == "WS-KA-001" for one in before)
+                is_bare = has_reason and all(one.id in _BARE_ENDS for one in after)
+                dropped, kept = (after, before) if link.closed_by == "client" or is_bare else (before, after)
                 self._drop(dropped, for_=kept)
-                self._is_behind(link, "end", link.closed_by == "server")
+                self._is_behind(link, "end", link.closed_by == "server" and not is_bare)
 
     def _pass_on(self, link: Link, group: str, ids: Sequence[str], is_passed_on: bool) -> bool:
         """Whether a hop is known to have done it: one behind this hop, or this one."""

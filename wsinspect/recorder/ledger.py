@@ -60,19 +60,29 @@ def add_fault(
             to_json({**(event.detail or {}), **more}),
         )
     )
+    is_unsent = event.dropped or _is_cut(event)
     delay = event.delay_ns if event.delay_ns is not None and 0 <= event.delay_ns < 1 << 60 else 0
     if frame_id is not None and not event.injected:
         rows.fault_marks.append((fault_id, delay, frame_id))
         if stream is not None and ordinal is not None:
             stream.note_fault(ordinal, fault_id, is_plan=event.planned_ns is not None)
-            if event.dropped:
+            if is_unsent:
                 stream.forget_held(ordinal)
                 rows.unsent.append((frame_id,))
-        if stream is not None and (delay or event.dropped):
-            stream.delay_ping(frame_id, None if event.dropped else delay)
+        if stream is not None and (delay or is_unsent):
+            stream.delay_ping(frame_id, None if is_unsent else delay)
     if connection is not None and event.ends:
         connection.end_by_fault(event, time_ns)
     return frame_id
+
+
+def _is_cut(event: Fault) -> bool:
+    """Whether a limit ended the connection inside of its frame, or before it: its last byte never left."""
+    detail = event.detail or {}
+    if event.kind == "truncate":
+        sent, of = detail.get("sent"), detail.get("of")
+        return isinstance(sent, int) and isinstance(of, int) and sent < of
+    return event.kind == "limit_data" and event.ends
 
 
 def add_held(event: Held, stream: StreamRows, rows: Rows) -> None:

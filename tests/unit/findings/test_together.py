@@ -17,6 +17,7 @@ from tests.unit.findings.facts_made import (
     failed,
     frame,
     left_at,
+    ping,
     refused,
     request,
     switching,
@@ -139,6 +140,22 @@ def test_a_client_of_such_a_hop_that_ended_it_itself_is_still_said():
     assert ("WS-CL-011", "client", 1) in found(
         client, tap(2, "origin", refused("401 Unauthorized"), request())
     )
+
+
+def test_a_ping_without_a_pong_before_a_hop_that_ends_late_is_said_by_two_taps_too():
+    """The server waits 0.5 s for the pong; the hop passes its end on later, and one tap sees 1.5 s."""
+    mute = (ping(3, S2C, 1),)
+    client = tap(1, "edge", cut(*HELLO, at=2.5, pings=mute))
+    server = tap(2, "origin", cut(*HELLO, at=1.5, pings=mute))
+    assert found(client) == [("WS-KA-001", "client", 1)]
+    assert found(client, server) == [("WS-KA-001", "client", 1)]
+
+
+def test_an_end_that_has_another_reason_behind_the_hop_keeps_it():
+    mute = (ping(3, S2C, 1),)
+    client = tap(1, "edge", cut(*HELLO, at=2.5, pings=mute))
+    server = tap(2, "origin", ended(*HELLO, at=1.5, by="server", code=1011, pings=mute))
+    assert ("WS-KA-001", "client", 1) not in found(client, server)
 
 
 def test_what_another_server_behind_the_hop_answers_is_not_the_hops():

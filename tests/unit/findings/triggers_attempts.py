@@ -11,6 +11,7 @@ from tests.unit.findings.facts_made import (
     CONNECT,
     HELLO,
     OPEN,
+    SECOND,
     START,
     capture,
     cut,
@@ -256,7 +257,13 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ),
             cut(opaque=(OpaqueFact(S2C, OPEN, 30, b"HTTP/1.1 200 OK", v.LENGTH_TOP_BIT, None),)),
         ],
-        [_broken(v.RESERVED_BIT)],
+        [
+            _broken(v.RESERVED_BIT),
+            # Behind its sender's CLOSE frame nobody reads it (WS-FR-008).
+            ended(
+                opaque=(OpaqueFact(S2C, OPEN + 2 * SECOND, 30, b"HTTP/1.1 200 OK", v.LENGTH_TOP_BIT, None),)
+            ),
+        ],
     ),
     "WS-HS-030": (
         [refused("400 Bad Request", head=request(Sec_WebSocket_Key="c2hvcnQ="))],

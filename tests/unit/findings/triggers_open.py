@@ -24,6 +24,8 @@ from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Problem
 from wsinspect.wire import violations as v
 
 HEALTHY = ended()
+#: An HTTP response behind everything else on the connection, read as a frame.
+HTTP_LATE = frame(99, S2C, 2, 8, b"/1.1 200 OK", header=b"HTTP", violation=v.RESERVED_BIT)
 
 
 def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002, **more: Any) -> Any:
@@ -88,7 +90,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-FR-006": ([_broken(v.CONTINUATION_UNEXPECTED, opcode=0), _broken(v.MESSAGE_INTERRUPTED)], [HEALTHY]),
     "WS-FR-007": ([_broken(v.LENGTH_NOT_MINIMAL)], [HEALTHY]),
-    "WS-FR-008": ([_broken(v.DATA_AFTER_CLOSE)], [HEALTHY]),
+    "WS-FR-008": (
+        [
+            _broken(v.DATA_AFTER_CLOSE),
+            # A server that ends the request in the usual way, behind the closing handshake (Werkzeug's).
+            ended(violations=((HTTP_LATE, 1),)),
+            ended(by="server", code=1011, violations=((HTTP_LATE, 1),)),
+            ended(
+                opaque=(OpaqueFact(S2C, OPEN + 2 * SECOND, 30, b"HTTP/1.1 200 OK", v.LENGTH_TOP_BIT, None),)
+            ),
+        ],
+        [HEALTHY, cut(violations=((HTTP_LATE, 1),)), ended(violations=((HTTP_LATE._replace(id=1), 1),))],
+    ),
     "WS-FR-009": (
         [cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"\x82\x7f" + b"\xff" * 8, v.LENGTH_TOP_BIT, 2),))],
         [cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"\x82\x7f", "unfinished-frame", 2),))],

@@ -14,7 +14,7 @@ from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named
 from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact, OpaqueFact
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.switching import body_in_101, text_after_101
+from wsinspect.findings.rules.switching import body_in_101, text_after_101, text_after_close
 from wsinspect.handshake.negotiation import DEFLATE
 from wsinspect.wire.header import whole_header
 from wsinspect.wire.opcodes import opcode_name
@@ -49,7 +49,7 @@ def leading(facts: ConnectionFacts) -> list[tuple[FrameFact, int]]:
 
     A frame that never ended counts too where its header alone breaks the protocol; its id is 0.
     """
-    if any(text_after_101(facts)) or any(one.severity == "error" for one in body_in_101(facts)):
+    if _has_text(facts) or any(one.severity == "error" for one in body_in_101(facts)):
         return []
     first: dict[int, int] = {}
     for frame, _ in facts.violations:
@@ -84,6 +84,11 @@ def _unfinished(facts: ConnectionFacts, one: OpaqueFact) -> Iterator[FrameFact]:
             header,
             violation=code,
         )
+
+
+def _has_text(facts: ConnectionFacts) -> bool:
+    """Whether what was read as frames is text."""
+    return text_after_close(facts) is not None or any(text_after_101(facts))
 
 
 def broken(facts: ConnectionFacts, *codes: str) -> Iterator[Found]:
@@ -257,6 +262,17 @@ def long_length(facts: ConnectionFacts) -> Iterator[Found]:
     rows="F11",
 )
 def after_close(facts: ConnectionFacts) -> Iterator[Found]:
+    text = text_after_close(facts)
+    if text is not None:
+        first, side, frame = text
+        yield Found(
+            title=f"Text came after the {'client' if side == C2S else 'server'}'s own CLOSE frame",
+            evidence=(f"{side.arrow} after CLOSE: '{first}'", end_line(facts), js_sees(facts)),
+            frame=frame,
+            fault_of="client" if side == C2S else "server",
+            js=js_sees(facts),
+            software=named(answer_marks(facts)),
+        )
     yield from broken(facts, DATA_AFTER_CLOSE)
 
 
@@ -272,7 +288,7 @@ def after_close(facts: ConnectionFacts) -> Iterator[Found]:
     rows="F3 H28",
 )
 def lost_boundaries(facts: ConnectionFacts) -> Iterator[Found]:
-    if any(text_after_101(facts)):
+    if _has_text(facts):
         return
     for one in facts.opaque:
         if one.reason in (LENGTH_TOP_BIT, LENGTH_TOO_LARGE):
@@ -301,7 +317,7 @@ def lost_boundaries(facts: ConnectionFacts) -> Iterator[Found]:
     rows="F11",
 )
 def cut_frame(facts: ConnectionFacts) -> Iterator[Found]:
-    if any(text_after_101(facts)):
+    if _has_text(facts):
         return
     for one in facts.opaque:
         if any(not frame.id for frame, _ in leading(facts)):

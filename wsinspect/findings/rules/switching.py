@@ -23,7 +23,7 @@ from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, FrameFact
 from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.negotiation import DEFLATE, accept_key
-from wsinspect.wire.opcodes import Direction
+from wsinspect.wire.opcodes import Direction, Opcode
 
 rules = Rules()
 
@@ -260,7 +260,7 @@ _CHUNK: Final = re.compile(rb"[0-9a-f]{1,8}\r\n", re.I)
 )
 def text_after_101(facts: ConnectionFacts) -> Iterator[Found]:
     found = _text(facts) if facts.was_open else None
-    if found is None:
+    if found is None or _is_after_close(facts, found):
         return
     first, frame, time_ns, side = found
     status = first.split(b"\r\n", 1)[0][:80].decode("latin-1")
@@ -280,6 +280,28 @@ def text_after_101(facts: ConnectionFacts) -> Iterator[Found]:
         fault_of="client" if side == C2S else None,
         software=named(answer_marks(facts)),
         js=js_sees(facts),
+    )
+
+
+def text_after_close(facts: ConnectionFacts) -> tuple[str, Direction, int | None] | None:
+    """Text behind its sender's own CLOSE frame: how it begins, whose it is, and the frame it was read as.
+
+    A server that ends the request of an open WebSocket in the usual way does so (Werkzeug's, where the
+    application returns a response). Receivers do not read on after a CLOSE frame.
+    """
+    found = _text(facts) if facts.was_open else None
+    if found is None or not _is_after_close(facts, found):
+        return None
+    first, frame, _, side = found
+    return repr(first[:80])[2:-1], side, frame
+
+
+def _is_after_close(facts: ConnectionFacts, found: tuple[bytes, int | None, int, Direction]) -> bool:
+    _, frame, time_ns, side = found
+    return any(
+        one.opcode == Opcode.CLOSE and one.violation is None and one.time_ns <= time_ns
+        for one in _of_side(facts, side)
+        if frame is None or one.id < frame
     )
 
 
