@@ -60,7 +60,7 @@ def add_fault(
             to_json({**(event.detail or {}), **more}),
         )
     )
-    is_unsent = event.dropped or _is_cut(event)
+    is_unsent = bool(event.dropped) or _is_cut(event)
     delay = event.delay_ns if event.delay_ns is not None and 0 <= event.delay_ns < 1 << 60 else 0
     if frame_id is not None and not event.injected:
         rows.fault_marks.append((fault_id, delay, frame_id))
@@ -82,7 +82,7 @@ def _is_cut(event: Fault) -> bool:
     if event.kind == "truncate":
         sent, of = detail.get("sent"), detail.get("of")
         return isinstance(sent, int) and isinstance(of, int) and sent < of
-    return event.kind == "limit_data" and event.ends
+    return event.kind == "limit_data" and bool(event.ends)
 
 
 def add_held(event: Held, stream: StreamRows, rows: Rows) -> None:
