@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles, and five rules about a whole run.
+"""What all tests share: hypothesis profiles, what need not be collected, and five rules about a whole run.
 
 - With `CI` set in the environment a skipped test fails the run, unless tests/allowed_skips.toml names it. A
   test that needs what `make test-deps` installs carries the marker `lab`; `make test` deselects those, so a
@@ -15,7 +15,9 @@ import fcntl
 import fnmatch
 import functools
 import gc
+import itertools
 import os
+import re
 import shutil
 import sys
 import tomllib
@@ -194,6 +196,34 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Orphans(run), "wsinspect-orphans")
     if os.environ.get("CI"):
         config.pluginmanager.register(SkipGate(), "wsinspect-skip-gate")
+
+
+#: The marks that a module gives to all its tests.
+_OF_MODULE = re.compile(r"^pytestmark = (\[[^\]]*\]|[^\n]*)", re.MULTILINE)
+#: The words of `-m` that are read here; an option with others is left to pytest alone.
+_MARKS = frozenset({"lab", "slow", "alone", "snapshot"})
+
+
+def are_all_deselected(source: str, expression: str) -> bool:
+    """Whether `-m` leaves out every test of a module, whatever marks one of them has in addition."""
+    words = set(re.findall(r"\w+", expression)) - {"and", "or", "not"}
+    found = _OF_MODULE.findall(source)
+    if len(found) != 1 or not words or not words <= _MARKS:
+        return False
+    open_ones = sorted(words - set(re.findall(r"\bpytest\.mark\.(\w+)", found[0])))
+    return not any(
+        eval(expression, {}, dict.fromkeys(words, True) | dict(zip(open_ones, values, strict=True)))
+        for values in itertools.product((False, True), repeat=len(open_ones))
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Of `make test`, each worker would import a hundred modules whose tests it leaves out afterwards."""
+    expression = config.getoption("markexpr")
+    is_module = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
+    if is_module and expression and are_all_deselected(collection_path.read_text("utf-8"), expression):
+        return True
+    return None
 
 
 @pytest.hookimpl(wrapper=True)
