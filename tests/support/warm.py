@@ -20,6 +20,7 @@ import fcntl
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -41,6 +42,11 @@ _REQUEST_BYTES = 256 * 1024
 #: What the process that stands by can become, and the options of `subprocess.Popen` that it knows.
 _MODULES = ("wsinspect", "wsinspect.recorder.process")
 _OPTIONS = {"stdin", "stdout", "stderr", "pass_fds", "start_new_session"}
+#: What recorders and commands import when they need it: each that is forked would do it again.
+_IMPORTED_LATER = (
+    *("recorder", "diagnosis", "clients", "findings", "present", "capture", "filters", "faults", "proxy"),
+    *("decoders", "explain", "formats", "replay", "doctor"),
+)
 #: No descriptor of a process that begins is above this.
 _BEYOND = 200
 
@@ -217,6 +223,11 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
 
     for lazy in COMMANDS.values():
         importlib.import_module(lazy.place.partition(":")[0])
+    for package in _IMPORTED_LATER:
+        path = importlib.import_module(f"wsinspect.{package}").__path__
+        for module in pkgutil.walk_packages(path, f"wsinspect.{package}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
 
     sql_guard.watch()
     return fork_on_request(control, _become)
