@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm
 from wsinspect.journal.writer import JournalWriter
 from wsinspect.recorder.prepare import PreparedCapture, prepare_capture
 
@@ -26,22 +27,27 @@ class Rig:
         self.writer = JournalWriter(
             self.prepared.journal, first_segment=self.prepared.first_segment, **options
         )
-        self.recorder: subprocess.Popen[str] | None = None
+        self.recorder: subprocess.Popen[str] | warm.TextProcess | None = None
         self._wake = -1
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str] | warm.TextProcess:
+        """Start a recorder: an ordinary process where it needs options of `Popen`, else a forked one."""
         self._close_pipe()
         read, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
-        self.recorder = subprocess.Popen(
-            [sys.executable, "-m", "wsinspect.recorder.process", str(self.path), *arguments],
-            stdin=read,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **options,
-        )
-        os.close(read)
+        words, module = [str(self.path), *arguments], "wsinspect.recorder.process"
+        with os.fdopen(read, "rb") as wakes:
+            if options:
+                self.recorder = subprocess.Popen(
+                    [sys.executable, "-m", module, *words],
+                    stdin=wakes,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    **options,
+                )
+            else:
+                self.recorder = warm.start_text(words, environment=os.environ, stdin=wakes, module=module)
         self.writer.set_wake_fd(self._wake)
         return self.recorder
 

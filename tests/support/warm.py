@@ -18,6 +18,7 @@ import atexit
 import contextlib
 import fcntl
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -113,6 +114,52 @@ class WarmProcess(_Forked):
         return int(line) if line else -signal.SIGKILL
 
 
+class TextProcess:
+    """A forked process as `subprocess.Popen` with `text=True` and pipes has it.
+
+    Attributes:
+        stdout: read while it runs.
+        stderr: what it has said by now; it never waits for more.
+    """
+
+    def __init__(self, process: WarmProcess, stderr: IO[str]) -> None:
+        assert process.stdout is not None
+        self.process, self.pid = process, process.pid
+        self.stdout: IO[str] = io.TextIOWrapper(process.stdout, "utf-8")
+        self.stderr = stderr
+        self.poll, self.wait = process.poll, process.wait
+        self.send_signal, self.terminate, self.kill = process.send_signal, process.terminate, process.kill
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.returncode
+
+    def communicate(self, timeout: float = 60.0) -> tuple[str, str]:
+        """What it says until its end, which is a kill after so many seconds."""
+        guard = threading.Timer(timeout, self.kill)
+        guard.start()
+        with contextlib.closing(self.stdout), self.stderr:
+            out = "" if self.stdout.closed else self.stdout.read()
+            self.wait(timeout)
+            guard.cancel()
+            return out, self.stderr.read()
+
+
+def start_text(
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    stdin: IO[bytes] | None = None,
+    module: str = "wsinspect",
+) -> TextProcess:
+    """As `start`, for tests that read what it says."""
+    with tempfile.NamedTemporaryFile() as stderr:
+        process = start(
+            arguments, folder=Path.cwd(), environment=environment, stderr=stderr, stdin=stdin, module=module
+        )
+        return TextProcess(process, Path(stderr.name).open(encoding="utf-8"))
+
+
 def start(
     arguments: Sequence[str],
     *,
@@ -120,16 +167,21 @@ def start(
     environment: Mapping[str, str],
     stderr: IO[bytes],
     stdin: IO[bytes] | None = None,
+    module: str = "wsinspect",
 ) -> WarmProcess:
-    """`wsinspect` with these arguments, in a session of its own, its stdin empty and its stdout a pipe."""
+    """A module with these arguments, in a session of its own, its stdin empty and its stdout a pipe.
+
+    Args:
+        module: one of `_MODULES`.
+    """
     control = _server()
     read_out, write_out = os.pipe()
     read_report, write_report = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin.fileno())
     try:
         request = {
-            "module": "wsinspect",
-            "arguments": list(arguments),
+            "module": module,
+            "arguments": [*map(str, arguments)],
             "folder": str(folder),
             "environment": dict(environment),
             "has_session": True,

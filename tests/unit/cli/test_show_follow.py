@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
+from tests.support import warm
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.recorder.following import looks
 from wsinspect.wire.opcodes import Opcode
@@ -22,17 +21,20 @@ class Live:
         self.environment = home(tmp_path)
         self.maker = CaptureMaker(tmp_path / "live.db")
         read_end, self.wake = os.pipe()
-        command = [sys.executable, "-m", "wsinspect.recorder.process", str(self.maker.path)]
-        self.recorder = subprocess.Popen(command, stdin=read_end, env=self.environment)
-        os.close(read_end)
+        with os.fdopen(read_end, "rb") as wakes:
+            self.recorder = warm.start_text(
+                [str(self.maker.path)],
+                environment=self.environment,
+                stdin=wakes,
+                module="wsinspect.recorder.process",
+            )
         self.maker.writer.set_wake_fd(self.wake)
         self.followers = []
         self.is_over = False
 
     def follow(self, *args):
-        command = [sys.executable, "-m", "wsinspect", "show", str(self.maker.path), *args, "--follow"]
-        pipe = subprocess.PIPE
-        follower = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=self.environment)
+        words = ["show", str(self.maker.path), *args, "--follow"]
+        follower = warm.start_text(words, environment=self.environment)
         self.followers.append(follower)
         return follower
 
@@ -43,7 +45,8 @@ class Live:
         self.maker.writer.set_wake_fd(None)
         self.maker.finish()
         os.close(self.wake)
-        assert self.recorder.wait(30) == 0
+        self.recorder.communicate(30)
+        assert self.recorder.returncode == 0
 
 
 @pytest.fixture
@@ -53,7 +56,9 @@ def live(tmp_path):
     made.end()
     for follower in made.followers:
         follower.kill()
-        follower.communicate()
+        follower.wait(30)
+        follower.stdout.close()
+        follower.stderr.close()
 
 
 def read_until(follower, words):
