@@ -43,7 +43,7 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.register_profile("quick", parent=hypothesis.settings.get_profile("fast"), max_examples=15)
+hypothesis.settings.register_profile("quick", parent=hypothesis.settings.get_profile("fast"), max_examples=10)
 hypothesis.settings.register_profile(
     "deep", parent=hypothesis.settings.get_profile("fast"), max_examples=2000
 )

@@ -28,6 +28,7 @@ def told():
     return []
 
 
+@pytest.mark.slow
 async def test_handshake_log_when_clients_connect_and_one_is_refused(tmp_path, told):
     log = await talk(tmp_path, "handshake_log.py", told)
     assert "relay seams installed" in log
@@ -87,6 +88,7 @@ async def test_capture_when_the_file_is_there_already(tmp_path):
     assert path.read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 async def test_faults_in_a_stock_mitmdump(tmp_path, told):
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text(

@@ -9,6 +9,7 @@ from wsinspect.diagnosis.facts import diagnose
 pytestmark = pytest.mark.asyncio
 
 
+@pytest.mark.slow  # a stock mitmdump; `make test` starts one in test_addons.py
 async def test_the_log_has_the_findings_that_diagnose_finds(tmp_path):
     path = tmp_path / "addon.db"
     log = await talk(tmp_path, "findings.py", [], "--set", f"wsinspect_capture={path}")

@@ -123,6 +123,7 @@ async def watch_and_change(agent: Agent, port: int) -> None:
     assert ended["connection"]["close_codes"] == {"client": 1000, "server": 1000}
 
 
+@pytest.mark.slow
 def test_an_end_of_stdin_ends_it(tmp_path: Path) -> None:
     async def run() -> int:
         process = await asyncio.create_subprocess_exec(

@@ -229,7 +229,7 @@ def test_pytest_with_the_plugin(pytester, server):
             pass
         """,
     )
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:schemathesis")
     result.assert_outcomes(failed=1, passed=2, errors=2)
     text = result.stdout.str()
     assert "- wsinspect -" in text

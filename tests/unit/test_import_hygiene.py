@@ -217,7 +217,7 @@ def test_sql_stands_in_the_package_of_the_capture_alone():
 
 def test_nobody_else_asks_a_capture_with_a_statement():
     """Whoever needs rows calls a function of `capture/`, and hands it the capture's `query`."""
-    words = rb"\b(_?query|page|Query)\b"
+    words = rb"""\.(_?query|page)\b|\bQuery\b|["'](_?query|page)["']"""
     found = {
         path.relative_to(PACKAGE).as_posix(): [f"{path}:{node.lineno}" for node in calls]
         for path in sources.suspects(words, [path for _, path in modules(PACKAGE)])

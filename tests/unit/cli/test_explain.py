@@ -1,8 +1,7 @@
 """`wsinspect explain`: input, exit codes, what is printed, and the capture."""
 
 import json
-import subprocess
-import sys
+import tempfile
 
 import pytest
 
@@ -19,8 +18,10 @@ def explain(folder, *arguments, code=0):
 
 
 def piped(folder, data, *arguments):
-    command = [sys.executable, "-m", "wsinspect", "explain", *arguments]
-    return subprocess.run(command, input=data, capture_output=True, env=home(folder), timeout=60, check=False)
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(data)
+        stdin.seek(0)
+        return warm.run(["explain", *arguments], folder=folder, environment=home(folder), stdin=stdin)
 
 
 def test_a_line_with_its_causes_the_fix_and_what_to_run(tmp_path):
@@ -63,7 +64,7 @@ def test_lines_from_stdin(tmp_path):
             tmp_path, b"x\n" + LINE.encode() + b"Unexpected response code: 404\nCode: 1006\n", *arguments
         )
         assert done.returncode == 0
-        assert done.stdout.startswith(b"No WebSocket at this path (404)\n")
+        assert done.stdout.startswith("No WebSocket at this path (404)\n")
     assert piped(tmp_path, b"").returncode == 2
     assert piped(tmp_path, b"\xff\xfe\x00").returncode == 1
 
@@ -72,7 +73,7 @@ def test_control_characters_of_a_line_are_visible(tmp_path):
     line = (
         b"ws://a/\x9b31m\x07 Error during WebSocket handshake: Unexpected response code: 404 \xe2\x80\xae\x7f"
     )
-    out = piped(tmp_path, line).stdout.decode()
+    out = piped(tmp_path, line).stdout
     assert "␇" in out
     assert "\\u202e" in out
     assert not any(ord(char) < 32 and char != "\n" for char in out)

@@ -10,18 +10,18 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.support import warm
 from wsinspect.cli import main
 from wsinspect.errors import CaptureError, LocalError, UpstreamError
 
 ROOT = Path(main.__file__).parents[2]
 
 
-def run(*args, home=None, **options):
+def run(*args, home=None):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if home is not None:
         environment |= {"HOME": str(home), "XDG_DATA_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": ""}
-    command = [sys.executable, "-m", "wsinspect", *args]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, **options)
+    return warm.run(args, folder=Path.cwd(), environment=environment)
 
 
 def failing(error):
