@@ -62,6 +62,7 @@ class Rig:
         self._close_pipe()
         assert self.recorder is not None
         out, err = self.recorder.communicate(timeout=patience)
+        assert self.recorder.returncode is not None
         return self.recorder.returncode, out, err
 
     def close(self) -> None:
