@@ -422,7 +422,7 @@ def test_a_file_that_is_not_a_capture_is_one_line_and_exit_code_2(tmp_path):
 
 @pytest.mark.slow
 def test_memory_stays_bounded_in_a_burst(rig, path):
-    recorder = rig.start()
+    recorder = rig.start(is_forked=False)
     script = Script()
     script.open(1)
     play(rig.writer, script.steps)

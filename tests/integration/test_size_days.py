@@ -57,7 +57,7 @@ class Memory:
 
 def test_a_limit_turned_over_many_times_leaves_disk_and_memory_as_they_were(rig: Rig, path: Path) -> None:
     """A connection that never ends, short ones, refused ones and faults, three times the limit."""
-    memory = Memory(rig.start().pid)
+    memory = Memory(rig.start(is_forked=False).pid)
     rng = random.Random(3)
     filler = rng.randbytes(9_000)
     traffic = Traffic(rig)

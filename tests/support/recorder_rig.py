@@ -30,14 +30,21 @@ class Rig:
         self.recorder: subprocess.Popen[str] | warm.TextProcess | None = None
         self._wake = -1
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str] | warm.TextProcess:
-        """Start a recorder: an ordinary process where it needs options of `Popen`, else a forked one."""
+    def start(
+        self, *arguments: str, is_forked: bool = True, **options: Any
+    ) -> subprocess.Popen[str] | warm.TextProcess:
+        """Start a recorder.
+
+        Args:
+            is_forked: from a process that has imported more than a recorder does; not where memory is judged.
+            options: of `subprocess.Popen`, for an ordinary process.
+        """
         self._close_pipe()
         read, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         words, module = [str(self.path), *arguments], "wsinspect.recorder.process"
         with os.fdopen(read, "rb") as wakes:
-            if options:
+            if options or not is_forked:
                 self.recorder = subprocess.Popen(
                     [sys.executable, "-m", module, *words],
                     stdin=wakes,

@@ -20,6 +20,10 @@ _IMPORT = re.compile(
 )
 
 
+#: A module that is imported by its name.
+_BY_NAME = re.compile(rb"""\b(?:import_module|__import__)\(\s*["']([\w.]+)["']""")
+
+
 @cache
 def source(path: Path) -> bytes:
     """What a file holds."""
@@ -48,4 +52,4 @@ def imports(path: Path) -> frozenset[str]:
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
                 names.add(node.module)
-    return frozenset(names)
+    return frozenset(names | {name.decode() for name in _BY_NAME.findall(source(path))})

@@ -35,7 +35,9 @@ OPTIONAL = RUNTIME + [
     for extra in ("pytest", "mcp", "serve", "parquet", "otel")
     for line in PROJECT["optional-dependencies"][extra]
 ]
-TEST = RUNTIME + PROJECT["optional-dependencies"]["test"]
+#: What only a script of the tests needs, installed by .ci/test-deps.
+FLEET = ["duckdb", "chdb"]
+TEST = [*RUNTIME, *FLEET] + PROJECT["optional-dependencies"]["test"]
 
 
 @functools.cache

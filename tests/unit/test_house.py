@@ -97,18 +97,65 @@ STARTERS = {
     "testing/forking.py": "the process that forks engines for tests",
     "doctor/proof/programs.py": "a hop's own program, for as long as it is tried",
 }
-STARTING = {"Popen", "create_subprocess_exec", "create_subprocess_shell", "fork", "posix_spawn", "system"}
+STARTING = {
+    *(
+        "Popen",
+        "popen",
+        "create_subprocess_exec",
+        "create_subprocess_shell",
+        "subprocess_exec",
+        "subprocess_shell",
+    ),
+    *("fork", "forkpty", "system", "posix_spawn", "posix_spawnp", "Process", "ProcessPoolExecutor"),
+    *(f"spawn{how}" for how in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+}
+_OF_LIBRARIES = {"subprocess", "os", "pty", "asyncio", "multiprocessing", "futures"}
+
+
+def starts_something(nodes: list[ast.AST]) -> bool:
+    """Whether what starts a process is called, imported by its name, or given to a variable or a call."""
+    types = {id(node.value) for node in nodes if isinstance(node, ast.Subscript)}  # `Popen[bytes]`
+    for node in nodes:
+        if isinstance(node, ast.Call) and name_of(node.func) in STARTING - {"fork"}:
+            return True
+        if isinstance(node, ast.ImportFrom) and {one.name for one in node.names} & STARTING:
+            return True
+        is_other = isinstance(node, ast.Attribute) and name_of(node.value) in _OF_LIBRARIES
+        if is_other and name_of(node) in STARTING and id(node) not in types:
+            return True
+    return False
 
 
 def test_few_places_start_processes_and_one_starts_engines() -> None:
-    words = rb"\b(%b)\(" % "|".join(sorted(STARTING)).encode()
+    words = rb"\b(%b)\b" % "|".join(sorted(STARTING)).encode()
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in suspects(words, SOURCES)
-        for node in nodes(path)
-        if isinstance(node, ast.Call) and name_of(node.func) in STARTING
+        if starts_something(nodes(path))
     }
     assert found == set(STARTERS), "an engine is started by launch/child.py"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "subprocess.Popen(['x'])",
+        "from subprocess import Popen as Start\nStart(['x'])",
+        "start = subprocess.Popen\nstart(['x'])",
+        "partial(subprocess.Popen, ['x'])",
+        "os.spawnv(0, 'x', [])",
+        "os.fork()",
+        "loop.subprocess_exec(object, 'x')",
+        "multiprocessing.Process(target=print).start()",
+    ],
+)
+def test_what_starts_a_process_is_found(source: str) -> None:
+    assert starts_something(list(ast.walk(ast.parse(source))))
+
+
+def test_a_type_and_a_run_to_its_end_start_nothing_that_lives_on() -> None:
+    source = "def f(one: subprocess.Popen[bytes]) -> None:\n    subprocess.run(['x'])\n    context.fork()\n"
+    assert not starts_something(list(ast.walk(ast.parse(source))))
 
 
 def test_type_checking_imports_and_defines_nothing() -> None:
@@ -142,12 +189,22 @@ def annotated(path: Path) -> Iterator[tuple[ast.AST, str, ast.expr]]:
             yield node, name_of(node.target), node.annotation
 
 
+def is_any(annotation: ast.expr | None) -> bool:
+    """Whether it is `Any`, or that or something else."""
+    if isinstance(annotation, ast.BinOp):
+        return is_any(annotation.left) or is_any(annotation.right)
+    if isinstance(annotation, ast.Subscript) and name_of(annotation.value) in ("Optional", "Union"):
+        inner = annotation.slice
+        return any(map(is_any, inner.elts)) if isinstance(inner, ast.Tuple) else is_any(inner)
+    return name_of(annotation) == "Any"
+
+
 def test_no_part_of_the_program_is_any() -> None:
     found = [
         f"{place(path, node)} {name}"
-        for path in suspects(rb"\b_*%b: (?:\w+\.)?Any\b" % PARTS.pattern.encode(), SOURCES)
+        for path in suspects(rb"\b_*%b: [^,=\n]*\bAny\b" % PARTS.pattern.encode(), SOURCES)
         for node, name, annotation in annotated(path)
-        if name_of(annotation) == "Any" and PARTS.fullmatch(name.strip("_"))
+        if is_any(annotation) and PARTS.fullmatch(name.strip("_"))
     ]
     assert found == []
 

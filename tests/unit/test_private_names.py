@@ -1,7 +1,7 @@
 """Private names of other libraries stand in wsinspect/proxy/seams/ alone, where a check at start covers each.
 
-Three ways to lean on one are looked for: to import a private module or name, to read `other._name`, and to
-override a private method of a foreign class.
+Four ways to lean on one are looked for: to import a private module or name, to read `other._name`, to ask for
+it by name (`getattr`), and to override a private method of a foreign class.
 """
 
 from __future__ import annotations
@@ -55,19 +55,26 @@ _READ = re.compile(rb"\.(_(?!_)\w+)")
 #: One that a file gives to something: a bare name, which is the file's own or imported; one in quotes, as in
 #: `__slots__`; a part of `self`.
 _GIVEN = re.compile(rb"(?<![\w.`])(_(?!_)\w+)|\b(?:self|cls)\.(_(?!_)\w+)(?=(?:, [\w.]+)*(?::[^=\n]*)? = )")
+#: One that is asked for by name.
+_BY_NAME = re.compile(
+    rb"""\b(?:[gs]etattr|hasattr|delattr|attrgetter|methodcaller)\([^\n]*?["'](_(?!_)\w+)["']"""
+)
+_ASKING = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"}
 _IMPORTED = re.compile(rb"^[ \t]*(?:from|import)\b.*\b_(?!_)\w", re.M)
 
 
 @cache
 def defined_in(path: Path) -> frozenset[str]:
     """The private names that a file gives to things of its own."""
-    return frozenset((one or other).decode() for one, other in _GIVEN.findall(source(path)))
+    given = _GIVEN.findall(_BY_NAME.sub(b"", source(path)))
+    return frozenset((one or other).decode() for one, other in given)
 
 
 def is_plainly_its_own(path: Path) -> bool:
     """Whether a file reads only private names that it gives itself: it need not be parsed."""
     text = source(path)
-    return not _IMPORTED.search(text) and {one.decode() for one in _READ.findall(text)} <= defined_in(path)
+    read = {one.decode() for one in (*_READ.findall(text), *_BY_NAME.findall(text))}
+    return not _IMPORTED.search(text) and read <= defined_in(path)
 
 
 @cache
@@ -97,6 +104,11 @@ def foreign_reads(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             if node.attr not in known:
                 yield f"{node.lineno}: {ast.unparse(node)}"
+        elif (
+            isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in _ASKING
+        ):
+            asked = [str(one.value) for one in node.args if isinstance(one, ast.Constant)]
+            yield from (f"{node.lineno}: .{one}" for one in asked if is_private(one) and one not in known)
         elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("wsinspect"):
             parts = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
             if any(is_private(part) for part in parts):
@@ -115,8 +127,16 @@ def test_a_private_name_of_another_library_is_found(tmp_path):
     )
     assert not is_plainly_its_own(path)
     assert list(foreign_reads(path)) == ["1: from socket import _GLOBAL", "7: other._theirs"]
-    path.write_text("def f(a):\n    return a._theirs\n")
-    assert not is_plainly_its_own(path)
+    for way in (
+        "a._theirs",
+        "getattr(a, '_theirs')",
+        "operator.attrgetter('_theirs')(a)",
+        "hasattr(a.b(), '_theirs')",
+    ):
+        path = tmp_path / f"other{len(way)}.py"  # what was read of a file is kept
+        path.write_text(f"def f(a):\n    return {way}\n")
+        assert not is_plainly_its_own(path)
+        assert list(foreign_reads(path)) in (["2: a._theirs"], ["2: ._theirs"])
 
 
 def test_no_private_name_of_another_library_is_read():
