@@ -32,6 +32,7 @@ from wsinspect.proxy.attempts import AttemptLog
 from wsinspect.proxy.authority import trust_file
 from wsinspect.proxy.controlled import Controlled, ControlOptions
 from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
+from wsinspect.proxy.direct import ShortWay, serves_short_way
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.listening import (
@@ -48,6 +49,7 @@ from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
+from wsinspect.proxy.seams.arriving import install_arrivals
 from wsinspect.proxy.seams.bridging import SettingsWait
 from wsinspect.proxy.seams.hooks import Addons
 from wsinspect.proxy.seams.http2 import Mode, set_mode
@@ -275,7 +277,17 @@ class _Engine:
         master.addons.add(polls)
         master.addons.add(RequestLog(self.recording.journal, self.recording.clock.now_ns))
         self._set_options(master.options)
+        self.short_way = ShortWay(master, self._is_clear)
+        may_be_short = self.options.may_splice and not (
+            self.options.settings or self.options.recorded or self.options.ignore_hosts
+        )
+        install_arrivals(self.short_way.arrival if may_be_short else None, serves_short_way)
         return master
+
+    def _is_clear(self) -> bool:
+        """Whether no rule may want to act on an opening handshake now."""
+        board = self.options.board
+        return not board.order and board.scenario is None
 
     def _set_options(self, opts: options.Options) -> None:
         try:
@@ -404,6 +416,8 @@ class _Engine:
         await servers.update([])
         self.handshake_faults.stop()
         self.controller.close()
+        self.short_way.give_up()
+        await asyncio.sleep(0)
         self.log.shut_down()
         handlers = self.master.proxyserver.connections
         for handler in list(handlers.values()):

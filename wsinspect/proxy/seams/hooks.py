@@ -67,7 +67,11 @@ class Addons(addonmanager.AddonManager):
         Returns:
             None when all have answered; a coroutine for the rest when one of them has to be waited for.
         """
-        waiting = self._call(self.functions(hook.name), data)
+        return self.answer(hook.name, data)
+
+    def answer(self, name: str, data: Any) -> Any:
+        """The same, by the hook's name."""
+        waiting = self._call(self.functions(name), data)
         if waiting is None and isinstance(data, flow.Flow):
             return self._call(self.functions(_UPDATE), [data])
         return waiting if waiting is None else self._then_update(waiting, data)

@@ -30,6 +30,7 @@ from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
 from wsinspect.closing import abort
+from wsinspect.proxy.seams.arriving import ArrivedProtocol
 from wsinspect.proxy.seams.hooks import answer_in_place
 from wsinspect.proxy.seams.http2_tunnels import Outbox
 from wsinspect.proxy.seams.release import forget_cancelling
@@ -77,6 +78,13 @@ class Endpoint:
             return None
         endpoint = cls(connection, reader, writer, transport, transport.get_protocol())
         transport.max_size = READ_BYTES
+        # It may have ended before anybody could watch it (`seams.arriving`, `seams.adopting`).
+        if (error := reader.exception()) is not None:
+            endpoint.how = "timeout" if isinstance(error, TimeoutError) else "rst"
+        elif reader._eof:  # type: ignore[attr-defined]
+            endpoint.how = "fin"
+        if endpoint.protocol is None:
+            return endpoint
         stock_eof, stock_lost = endpoint.protocol.eof_received, endpoint.protocol.connection_lost
 
         def eof_received() -> bool | None:
@@ -123,6 +131,11 @@ class Endpoint:
     def is_write_paused(self) -> bool:
         """Whether the peer takes nothing for now: the transport's buffer is full."""
         return bool(self.protocol._paused)
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended the stream, if it was not a FIN."""
+        return self.reader.exception()
 
     def is_quiet(self) -> bool:
         """Nothing is under way between socket and layer: all that was read has been handled."""
@@ -205,7 +218,9 @@ class Wire:
         handler.timeout_watchdog.timeout = NEVER_SECONDS
         answer_in_place(handler, ctx.master.addons)
         forget_cancelling(handler)
-        wire.watch(handler.client)
+        endpoint = wire.watch(handler.client)
+        if endpoint is not None and isinstance(endpoint.protocol, ArrivedProtocol):
+            handler.client.timestamp_start = endpoint.protocol.came
         return wire
 
     @classmethod
@@ -250,7 +265,7 @@ class Wire:
         endpoint = self.endpoints.get(connection.id)
         if endpoint is None:
             return "fin"
-        exc = endpoint.reader.exception()
+        exc = endpoint.error
         if exc is not None and endpoint.how in ("", "fin"):
             endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
         return endpoint.how or "fin"

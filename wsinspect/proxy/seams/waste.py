@@ -34,6 +34,14 @@ def install_waste() -> None:
         url.parse_authority = lru_cache(_HOSTS)(url.parse_authority)
 
 
+def make_context(client: Any, server: Any, options: Any) -> Context:
+    """A context without a server of its own that would be thrown away."""
+    found = Context.__new__(Context)
+    found.client, found.server, found.options = client, server, options
+    found.layers = []
+    return found
+
+
 def _fork(context: Context) -> Context:
     """A copy whose layers are its own."""
     found = Context.__new__(Context)
