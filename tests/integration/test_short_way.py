@@ -12,7 +12,7 @@ import asyncio
 import json
 import re
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -247,7 +247,7 @@ async def nobody_there(scene: Scene) -> None:
     scene.client.close()
 
 
-SHORT: dict[str, Callable[[Scene], Awaitable[None]]] = {
+SHORT: dict[str, Callable[[Scene], Coroutine[Any, Any, None]]] = {
     "ordinary": ordinary,
     "frames-behind-the-101": frames_behind_the_101,
     "compressed": compressed,
@@ -257,7 +257,7 @@ SHORT: dict[str, Callable[[Scene], Awaitable[None]]] = {
     "client-half-closes-it-open": client_half_closes_it_open,
     "late-reset": late_reset,
 }
-LAYERS: dict[str, Callable[[Scene], Awaitable[None]]] = {
+LAYERS: dict[str, Callable[[Scene], Coroutine[Any, Any, None]]] = {
     "head-in-two-pieces": head_in_two_pieces,
     "frame-behind-the-request": frame_behind_the_request,
     "frame-while-it-waits": frame_while_it_waits,
@@ -286,7 +286,7 @@ class Lab:
     def __init__(self, loop: ThreadedLoop, origin: Origin, engines: dict[str, Engine]) -> None:
         self.loop, self.origin, self.engines = loop, origin, engines
 
-    def play(self, name: str, act: Callable[[Scene], Awaitable[None]], way: str) -> dict[str, Any]:
+    def play(self, name: str, act: Callable[[Scene], Coroutine[Any, Any, None]], way: str) -> dict[str, Any]:
         """What both sides saw, and what was recorded."""
         engine = self.engines[way]
         scene = Scene(name, engine.port("nowhere" if act is nobody_there else "plain"), self.origin)

@@ -230,6 +230,8 @@ def attempt_of(flow: http.HTTPFlow) -> Attempt | None:
 def is_opening_handshake(request: http.Request) -> bool:
     """Whether a request asks for a WebSocket (RFC 6455 section 4.1), or did until somebody took a header."""
     head = wire_head(request)
+    if head is not None and head.asks:
+        return True
     if head is not None and head.protocol is not None:
         return head.protocol == b"websocket"
     headers = request.headers

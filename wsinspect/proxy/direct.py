@@ -164,6 +164,8 @@ class Leg(asyncio.Protocol):
         self.owner.lost(self, exc)
         if exc is not None and is_late and self.endpoint.on_late_reset:
             self.endpoint.on_late_reset()
+        # They refer to each other, and nothing comes any more.
+        self.endpoint.protocol = None
 
     def pause_writing(self) -> None:
         self.is_full = True
@@ -244,7 +246,7 @@ class Opening:
             timestamp_end=now,
         )
         flow.live = True
-        attach_head(flow.request, raw)
+        attach_head(flow.request, raw).asks = True
         self._addons.answer("requestheaders", flow)
         self._addons.answer("request", flow)
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
@@ -426,7 +428,9 @@ class Opening:
         layer = self.layer
         if layer is not None:
             layer.context.layers.clear()
-            vars(layer).pop("_handle_event", None)
+            for name in ("_handle_event", "link"):
+                vars(layer).pop(name, None)
+        vars(self).pop("wsinspect_wire", None)
 
     # What the relay and its link ask for (`ConnectionHandler`)
 

@@ -270,9 +270,25 @@ def _streams_shape() -> bool:
     reader = asyncio.StreamReader(loop=_NoLoop())  # type: ignore[arg-type]
     return (
         all(hasattr(protocol, name) for name in ("_drain_helper", "pause_writing", "resume_writing"))
-        and {"_waiter", "_buffer"} <= set(vars(reader))
+        and {"_waiter", "_buffer", "_eof"} <= set(vars(reader))
         and "_paused" in streams.FlowControlMixin.__init__.__code__.co_names
         and "_sock" in selector_events._SelectorTransport.__init__.__code__.co_names  # type: ignore[attr-defined]
+    )
+
+
+def _arrival_shape() -> bool:
+    from mitmproxy.proxy import mode_servers, server
+    from mitmproxy.proxy.layers import http
+
+    instance = mode_servers.AsyncioServerInstance
+    return (
+        _source_has(instance.listen, "asyncio.start_server(self.handle_stream, host, port)")
+        and _source_has(instance.handle_stream, "self.make_top_layer(", "self.manager.register_connection(")
+        and list(inspect.signature(server.ConnectionHandler.__init__).parameters) == ["self", "context"]
+        and _source_has(server.ConnectionHandler.server_event, "async with self._server_event_lock")
+        and _source_has(server.ConnectionHandler.handle_client, "await self.server_event(events.Start())")
+        and _source_has(http.HttpLayer.__init__, "self.streams = {}", "self.connections = {}")
+        and _source_has(http.HttpStream.state_wait_for_request_headers, "HttpRequestHeadersHook(self.flow)")
     )
 
 
@@ -300,4 +316,5 @@ _CHECKS: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("the addon NextLayer's decisions", _next_layer_shape),
     ("OpenSSL's result of a verification", _openssl_shape),
     ("asyncio's StreamReaderProtocol and StreamReader", _streams_shape),
+    ("how a listener's clients come to the layers", _arrival_shape),
 )

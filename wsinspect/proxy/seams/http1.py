@@ -130,6 +130,7 @@ class WireHead:
         protocol: what an extended CONNECT asks for (RFC 8441 section 4), as `:protocol` names it.
         may_bridge: a server of HTTP/1.1 may answer it, though it came over HTTP/2.
         opposite: the server's HTTP/2 stream for a handshake that came over HTTP/1.1.
+        asks: it is known that this is an opening handshake.
         was_allowed: whether the server's SETTINGS allowed an extended CONNECT when this one left; None before
             they came.
     """
@@ -153,6 +154,7 @@ class WireHead:
     may_bridge: bool = False
     opposite: Tunnel | None = None
     was_allowed: bool | None = None
+    asks: bool = False
 
 
 @dataclass
