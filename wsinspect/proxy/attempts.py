@@ -25,6 +25,7 @@ from wsinspect.proxy.connections import ConnectionEvents
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.lag import LagWatch
 from wsinspect.proxy.link import SocketLink
+from wsinspect.proxy.memory import Relief
 from wsinspect.proxy.seams.http1 import observe_heads, wire_head
 from wsinspect.proxy.seams.http2 import drop_stream, is_bridging, observe
 from wsinspect.proxy.seams.http2_tunnels import Tunnel
@@ -124,6 +125,7 @@ class Attempt:
                 self.log.controller.closed(self.number)
             self.event(events.Closed())
             self.log.open.pop(self.number, None)
+            self.log.relief.closed()
             self.link = None
 
     # What the handshake records
@@ -268,6 +270,7 @@ class AttemptLog:
         self.now_ns = now_ns
         self.taps = taps
         self.open: dict[int, Attempt] = {}
+        self.relief = Relief(self.open)
         self.when_unblocked = wait_unblocked or (lambda callback: callback())
         self._next = first_number
         self._sessions = Sessions()
@@ -305,6 +308,7 @@ class AttemptLog:
             if attempt.link:
                 attempt.link.shut_down()
         self.lag.stop()
+        self.relief.stop()
 
     # Connections
 
@@ -355,6 +359,7 @@ class AttemptLog:
             attempt = Attempt(self._next, self, tap)
             self._next += 1
             self.open[attempt.number] = attempt
+            self.relief.opened()
             self.lag.start()
             flow.metadata[_METADATA] = attempt
             name = tap.name if tap else None
