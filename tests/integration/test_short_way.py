@@ -24,7 +24,6 @@ from tests.support.certs import make_certificates
 from tests.support.engine import Engine, start_engine
 from tests.support.origin import Origin
 from tests.support.rawpeers import Peer
-from tests.support.recorder_rig import wait_for
 from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 
@@ -180,6 +179,7 @@ async def refused(scene: Scene) -> None:
     server.fin()
     await scene.client.has_ended()
     scene.client.close()
+    await server.has_ended()
 
 
 async def refused_and_asked_again(scene: Scene) -> None:
@@ -247,7 +247,8 @@ async def nobody_there(scene: Scene) -> None:
     scene.client.close()
 
 
-SHORT: dict[str, Callable[[Scene], Coroutine[Any, Any, None]]] = {
+Act = Callable[[Scene], Coroutine[Any, Any, None]]
+SHORT: dict[str, Act] = {
     "ordinary": ordinary,
     "frames-behind-the-101": frames_behind_the_101,
     "compressed": compressed,
@@ -257,7 +258,7 @@ SHORT: dict[str, Callable[[Scene], Coroutine[Any, Any, None]]] = {
     "client-half-closes-it-open": client_half_closes_it_open,
     "late-reset": late_reset,
 }
-LAYERS: dict[str, Callable[[Scene], Coroutine[Any, Any, None]]] = {
+LAYERS: dict[str, Act] = {
     "head-in-two-pieces": head_in_two_pieces,
     "frame-behind-the-request": frame_behind_the_request,
     "frame-while-it-waits": frame_while_it_waits,
@@ -273,7 +274,7 @@ LAYERS: dict[str, Callable[[Scene], Coroutine[Any, Any, None]]] = {
     "client-gives-up-rst": lambda scene: client_gives_up(scene, "rst"),
     "nobody-there": nobody_there,
 }
-#: What differs from run to run: ports, times, and what times decide.
+#: What differs from run to run, apart from times and the order of clients.
 _PORTS = re.compile(r"127\.0\.0\.1:\d+")
 _CONNECTION = (
     "state, status, subprotocol, extensions, error, ended_by, how, js_code, js_was_clean, client_close_code"
@@ -282,61 +283,73 @@ _FRAMES = "SELECT is_s2c, bits, payload FROM frame WHERE connection_id = ? ORDER
 _HANDSHAKE = "request_in, request_out, informational, response_in, response_out, body, problems"
 
 
-class Lab:
-    def __init__(self, loop: ThreadedLoop, origin: Origin, engines: dict[str, Engine]) -> None:
-        self.loop, self.origin, self.engines = loop, origin, engines
+@dataclass
+class Played:
+    """What came of all cases before one engine, which has ended.
 
-    def play(self, name: str, act: Callable[[Scene], Coroutine[Any, Any, None]], way: str) -> dict[str, Any]:
-        """What both sides saw, and what was recorded."""
-        engine = self.engines[way]
-        scene = Scene(name, engine.port("nowhere" if act is nobody_there else "plain"), self.origin)
-        self.loop.run(act(scene))
-        peers = [scene.client, *scene.servers]
-        seen = [(bytes(peer.received), peer.ended) for peer in peers]
-        for peer in peers:
-            self.loop.run(_close(peer))
-        return {"seen": seen, "recorded": self.recorded(engine, name)}
+    Attributes:
+        seen: of each case, what each peer received, and how it was ended.
+        capture: the capture.
+        clients: how many clients mitmproxy's layers had, in the cases for the short way and in the others.
+    """
 
-    def recorded(self, engine: Engine, name: str) -> list[Any]:
-        def rows() -> list[Any]:
-            with closing(sqlite3.connect(f"file:{engine.capture}?mode=ro", uri=True)) as database:
-                found = database.execute(
-                    f"SELECT id, closed_ns, {_CONNECTION} FROM connection WHERE path LIKE ? ORDER BY id",
-                    (f"/case/{name}?%",),
-                ).fetchall()
-                return [
-                    (
-                        closed_ns,
-                        columns,
-                        database.execute(
-                            f"SELECT {_HANDSHAKE} FROM handshake WHERE connection_id = ?",
-                            (number,),
-                        ).fetchall(),
-                        database.execute(
-                            _FRAMES,
-                            (number,),
-                        ).fetchall(),
-                        sorted(
-                            (kind, _without_times(detail))
-                            for kind, detail in database.execute(
-                                "SELECT kind, detail FROM event WHERE connection_id = ?", (number,)
-                            )
-                        ),
-                    )
-                    for number, closed_ns, *columns in found
-                ]
+    seen: dict[str, list[Any]]
+    capture: Path
+    clients: tuple[int, int]
+    stderr: str
 
-        wait_for(lambda: bool(found := rows()) and all(row[0] for row in found), f"the end of {name}")
-        return [_PORTS.sub("HOST", repr(row[1:])) for row in rows()]
+
+async def play(name: str, act: Act, port: int, origin: Origin) -> list[Any]:
+    """One case; what its peers saw."""
+    scene = Scene(name, port, origin)
+    await act(scene)
+    peers = [scene.client, *scene.servers]
+    seen = [(bytes(peer.received), peer.ended) for peer in peers]
+    for peer in peers:
+        peer.close()
+    return seen
+
+
+async def play_all(cases: dict[str, Act], engine: Engine, origin: Origin) -> dict[str, list[Any]]:
+    """Cases at the same time."""
+    ports = [engine.port("nowhere" if act is nobody_there else "plain") for act in cases.values()]
+    seen = await asyncio.gather(
+        *(play(name, act, port, origin) for (name, act), port in zip(cases.items(), ports, strict=True))
+    )
+    return dict(zip(cases, seen, strict=True))
+
+
+def recorded(capture: Path, name: str) -> list[str]:
+    """All that the capture has of a case but times and ports, in parts."""
+    parts: list[Any] = []
+    with closing(sqlite3.connect(f"file:{capture}?mode=ro", uri=True)) as database:
+        for number, *columns in database.execute(
+            f"SELECT id, {_CONNECTION} FROM connection WHERE path LIKE ? ORDER BY id",
+            (f"/case/{name}?%",),
+        ).fetchall():
+            parts += columns
+            parts += database.execute(
+                f"SELECT {_HANDSHAKE} FROM handshake WHERE connection_id = ?",
+                (number,),
+            ).fetchall()
+            parts += database.execute(_FRAMES, (number,)).fetchall()
+            events = database.execute("SELECT kind, detail FROM event WHERE connection_id = ?", (number,))
+            parts += sorted((kind, _without_times(detail)) for kind, detail in events)
+    return [_PORTS.sub("HOST", repr(part)) for part in parts]
 
 
 def _without_times(detail: str) -> str:
     found = json.loads(detail)
-    return json.dumps({key: value for key, value in found.items() if not key.endswith("_ns")})
+    return json.dumps({key: value for key, value in found.items() if not key.endswith(("_ns", "_session"))})
 
 
-async def _close(peer: Peer) -> None:
-    peer.close()
+@dataclass
+class Lab:
+    """An origin, and what was played before it."""
+
+    loop: ThreadedLoop
+    origin: Origin
+    ways: dict[str, Played]
 
 
 @pytest.fixture(scope="module")
@@ -346,12 +359,16 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     nowhere = ("--tap", f"nowhere=127.0.0.1:0=http://127.0.0.1:{free_port()}", "--verbose")
     with ThreadedLoop() as loop:
         origin = loop.run(_open(context))
+        lab = Lab(loop, origin, {})
         try:
-            with (
-                start_engine(origin, folder / "short", *nowhere) as short,
-                start_engine(origin, folder / "layers", *nowhere, "--no-splice") as layers,
-            ):
-                yield Lab(loop, origin, {"short": short, "layers": layers})
+            for way, options in (("short", ()), ("layers", ("--no-splice",))):
+                with start_engine(origin, folder / way, *nowhere, *options) as engine:
+                    seen = loop.run(play_all(SHORT, engine, origin), 60)
+                    first = engine.stderr.count("client connect")
+                    seen |= loop.run(play_all(LAYERS, engine, origin), 60)
+                    both = engine.stderr.count("client connect")
+                lab.ways[way] = Played(seen, engine.capture, (first, both - first), engine.stderr)
+            yield lab
         finally:
             loop.run(origin.__aexit__())
 
@@ -362,22 +379,25 @@ async def _open(context: Any) -> Origin:
 
 @pytest.mark.parametrize("name", [*SHORT, *LAYERS])
 def test_both_ways_show_and_record_the_same(lab: Lab, name: str) -> None:
-    act = {**SHORT, **LAYERS}[name]
-    clients = lab.engines["short"].stderr.count("client connect")
-    short, layers = lab.play(name, act, "short"), lab.play(name, act, "layers")
-    assert short == layers
-    assert lab.engines["short"].stderr.count("client connect") - clients == (0 if name in SHORT else 1)
-    assert "Traceback" not in lab.engines["short"].stderr
+    short, layers = lab.ways["short"], lab.ways["layers"]
+    assert short.seen[name] == layers.seen[name]
+    assert recorded(short.capture, name) == recorded(layers.capture, name) != []
+
+
+def test_the_layers_have_the_clients_that_the_short_way_is_not_for_and_no_other(lab: Lab) -> None:
+    assert lab.ways["short"].clients == (0, len(LAYERS))
+    assert lab.ways["layers"].clients == (len(SHORT), len(LAYERS))
+    assert "Traceback" not in lab.ways["short"].stderr
 
 
 def test_an_armed_rule_has_openings_take_the_layers(lab: Lab, tmp_path: Path) -> None:
     with start_engine(lab.origin, tmp_path, "--verbose", "--fault", "delay,delay=1ms") as engine:
-        lab.engines["faulted"] = engine
-        assert lab.play("ruled", ordinary, "faulted")["seen"][0][0].startswith(ACCEPTED)
+        seen = lab.loop.run(play("ruled", ordinary, engine.port("plain"), lab.origin))
+        assert seen[0][0].startswith(ACCEPTED)
         assert engine.stderr.count("client connect") == 1
 
 
-def test_a_client_that_says_nothing_is_reported_with_its_time_and_its_end(lab: Lab) -> None:
+def test_a_client_that_says_nothing_is_reported_with_its_time_and_its_end(lab: Lab, tmp_path: Path) -> None:
     async def visit(port: int, how: str) -> None:
         client = await Peer.connect(port)
         await asyncio.sleep(0.05)
@@ -385,8 +405,8 @@ def test_a_client_that_says_nothing_is_reported_with_its_time_and_its_end(lab: L
         await (client.has_ended() if how == "fin" else asyncio.sleep(0))
         client.close()
 
-    engine = lab.engines["short"]
-    for how in ("fin", "rst"):
-        lab.loop.run(visit(engine.port("plain"), how))
-        event = engine.wait_for_event("client_left", how=how)
-        assert event["ms"] >= 40
+    with start_engine(lab.origin, tmp_path) as engine:
+        for how in ("fin", "rst"):
+            lab.loop.run(visit(engine.port("plain"), how))
+            event = engine.wait_for_event("client_left", how=how)
+            assert event["ms"] >= 40

@@ -4,7 +4,7 @@ An ordinary one is a `GET` that asks for a WebSocket, whole in the first read an
 HTTP/1.1 at a reverse tap, while no rule, script or option asks for more; and its answer is a 101 that comes
 whole. Nine of ten opening handshakes are, and the layers cost each three times of what is needed.
 
-Where anything is not so, the layers take over and all goes on as if they had been there from the start
+Where anything is not so, the layers take over, as if they had been there from the start
 (`Arrival.hand_over` before anything was done, `seams.adopting` after). What is recorded, and the bytes on
 both sides, are the same either way: tests/integration/test_direct.py. `run --no-splice` takes the layers.
 """
@@ -159,7 +159,7 @@ class Leg(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         is_late = self.endpoint.how == "fin"
         if exc is not None:
-            self.endpoint._salvage()
+            self.endpoint.salvage()
             self.endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
         self.owner.lost(self, exc)
         if exc is not None and is_late and self.endpoint.on_late_reset:
@@ -451,7 +451,7 @@ class Opening:
         self.handle(event)
 
     def close_connection(self, connection: Connection, half_close: bool = False) -> None:
-        """mitmproxy's method."""
+        """A FIN, with the other direction left open, or the end of both (`ConnectionHandler`)."""
         leg = self.transports[connection]
         if half_close:
             if not connection.state & ConnectionState.CAN_WRITE:

@@ -45,7 +45,7 @@ class Relief:
             self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._give)
 
     def stop(self) -> None:
-        """The engine ends."""
+        """The engine ends: there is no later moment to wait for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

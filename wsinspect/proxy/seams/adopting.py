@@ -98,7 +98,7 @@ class _Adopted(mode_servers.ProxyConnectionHandler):
         self.layer._layer = _Replay(self.layer._layer, given)  # type: ignore[attr-defined]
 
     def begin(self) -> None:
-        """Show the layers what has come, and let mitmproxy go on."""
+        """Show the layers what has come, and leave the rest to mitmproxy."""
         given = self._given
         assert given is not None
         _at_once(self.server_event(events.Start()))
@@ -169,7 +169,7 @@ class _Replay:
             head.forwarded = None
 
     def handle_event(self, event: events.Event) -> Any:
-        """What `ConnectionHandler.server_event` asks."""
+        """An event for the layers, and what they want done that has not been done."""
         pending = deque([event])
         while pending:
             for command in self._layer.handle_event(pending.popleft()):
@@ -186,7 +186,7 @@ class _Replay:
         return not self._is_sent and isinstance(command.connection, Server)
 
     def _put_flow(self) -> None:
-        """The layers go on with the flow that the hooks were called with."""
+        """The layers get the flow that the hooks were called with."""
         for layer in list(self._layer.context.layers):
             if isinstance(layer, HttpLayer):
                 for each in layer.connections.values():

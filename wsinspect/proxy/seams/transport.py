@@ -95,7 +95,7 @@ class Endpoint:
         def connection_lost(exc: Exception | None) -> None:
             is_late = endpoint.how == "fin"
             if exc is not None:
-                endpoint._salvage()
+                endpoint.salvage()
                 endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
             stock_lost(exc)
             # They are of a circle of references: endpoint, protocol, and these.
@@ -118,7 +118,7 @@ class Endpoint:
             endpoint.protocol.data_received = first_received
         return endpoint
 
-    def _salvage(self) -> None:
+    def salvage(self) -> None:
         """Hand on what the kernel received before the reset that a write found."""
         sock = getattr(self.transport, "_sock", None)
         if sock is None:
