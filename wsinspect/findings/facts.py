@@ -372,6 +372,8 @@ class ConnectionFacts:
 
         Over HTTP/2 `:authority` stands for Host (RFC 9113 section 8.3.1).
         """
+        if Lack.REQUEST in self.unrecorded:
+            return f"{name} is not in the file"
         if name == "Host" and self.request_in is not None and self.request_in.get(":authority") is not None:
             name = ":authority"
         return _line(self.request_in, name)

@@ -228,7 +228,7 @@ class _Reader:
             self.notes.without_messages += 1
         ours = _object(facts.get("_wsinspect"))
         if not ours:
-            imported = imported._replace(lacks=_lacks(facts, fields, imported.status))
+            imported = imported._replace(lacks=_lacks(facts, fields, imported))
         elif isinstance(ours.get("lacks"), list):
             imported = imported._replace(lacks=tuple(one for one in Lack if one in ours["lacks"]))
         if (client := _words(ours.get("client"))) and Address.read(client) is not None:
@@ -307,7 +307,8 @@ class _Reader:
                 return base64.b64decode(text, validate=True)
             except (binascii.Error, ValueError):
                 self.notes.not_base64 += 1
-        return text.encode("utf-8", "surrogatepass")
+        # Half of a surrogate pair is no text: browsers send U+FFFD in its place (WebIDL, USVString).
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _header(listed: Any) -> Header:
@@ -324,7 +325,7 @@ def _head_ms(whole: Any, timings: dict[str, Any]) -> float | None:
     return round(max(0.0, length - max(receive or 0.0, 0.0)), 3)
 
 
-def _lacks(facts: dict[str, Any], fields: list[tuple[str, str]], status: int | None) -> tuple[Lack, ...]:
+def _lacks(facts: dict[str, Any], fields: list[tuple[str, str]], imported: Imported) -> tuple[Lack, ...]:
     """What is not in an entry, and is for that reason no evidence."""
     found = [Lack.PINGS, Lack.END]
     if "messages" not in facts:
@@ -335,11 +336,15 @@ def _lacks(facts: dict[str, Any], fields: list[tuple[str, str]], status: int | N
         found.append(Lack.CREDENTIALS)
     response = _object(facts.get("response"))
     content = _object(response.get("content"))
-    if status is not None and status != 101:
-        if not fields_of(response.get("headers")):
-            found.append(Lack.ANSWER)
-        if not isinstance(content.get("text"), str) and content.get("size") != 0:
-            found.append(Lack.BODY)
+    status = imported.status
+    if not fields:
+        found.append(Lack.REQUEST)
+    has_words = fields_of(response.get("headers")) if status is not None else imported.error
+    if not has_words:
+        found.append(Lack.ANSWER)  # also of no answer: the attempt may have been cancelled
+    is_refusal = status is not None and status != 101
+    if is_refusal and not isinstance(content.get("text"), str) and content.get("size") != 0:
+        found.append(Lack.BODY)
     return tuple(found)
 
 

@@ -97,7 +97,8 @@ class Lack(StrEnum):
 
     `PINGS`: PING and PONG frames. `END`: CLOSE frames, and how TCP ended. `TRANSPORT`: how TCP ended, while
     the first CLOSE frame is there. `MESSAGES`: all that was said. `TIMES`: when the attempt was made.
-    `CREDENTIALS`: Cookie and Authorization. `ANSWER`: the header fields of a refusal, and `BODY`: its body.
+    `CREDENTIALS`: Cookie and Authorization. `REQUEST`: the request's header fields. `ANSWER`: those of the
+    answer, or whether there was one. `BODY`: its body.
     """
 
     PINGS = "pings"
@@ -106,6 +107,7 @@ class Lack(StrEnum):
     MESSAGES = "messages"
     TIMES = "times"
     CREDENTIALS = "credentials"
+    REQUEST = "request"
     ANSWER = "answer"
     BODY = "body"
 

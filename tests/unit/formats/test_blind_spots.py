@@ -316,6 +316,12 @@ def _without_body(entry):
     return _foreign(entry)
 
 
+def _without_headers(entry):
+    """As a tool writes it that leaves out what may be private."""
+    entry["request"]["headers"] = entry["response"]["headers"] = []
+    return _foreign(entry)
+
+
 def _texts(capture):
     return choose(capture, parse("op:text"))
 
@@ -338,6 +344,7 @@ FORMATS: dict[str, Callable[[Capture], bytes]] = {
     "handshakes": lambda capture: _har(capture, _without("_webSocketMessages")),
     "without times": lambda capture: _har(capture, _without("startedDateTime", "time")),
     "without bodies": lambda capture: _har(capture, _without_body),
+    "without headers": lambda capture: _har(capture, _without_headers),
     "our HAR, texts only": lambda capture: _har(capture, choice=_texts(capture)),
     "JSONL, texts only": lambda capture: as_jsonl(capture, _texts(capture)),
     "flows": as_flows,
@@ -468,6 +475,29 @@ def test_a_hop_is_not_blamed_for_what_the_file_before_it_lacks(tmp_path, recorde
         assert pair.origin is not None
     assert [one for one in sandwich.findings if one.id.split("-")[2].startswith("1")] == []
     assert [one for one in sandwich.findings if one.fault_of == "hop"] == []
+
+
+@pytest.mark.parametrize("error", [{}, {"_error": "net::ERR_CONNECTION_REFUSED"}])
+def test_an_attempt_without_an_answer_in_the_file_blames_nobody_unless_an_error_is_there(both, error):
+    """A browser writes status 0 of an attempt that was cancelled, blocked, or is still under way."""
+
+    def unanswered(entry):
+        entry["response"].update({"status": 0, "statusText": "", "headers": [], **error})
+        return _foreign(entry)
+
+    _, [found] = both(rejected, lambda capture: _har(capture, unanswered))
+    if error:
+        assert (found.id, found.severity) == ("WS-HS-032", "error")
+    else:
+        assert (found.id, found.severity, found.confidence) == ("WS-HS-035", "warning", "low")
+        assert found.fault_of == "network"
+        assert "server closed" not in found.title
+
+
+def test_header_fields_that_a_file_leaves_out_are_not_said_to_have_been_missing(both):
+    for traffic, ids in ((rejected, ["WS-HS-009"]), (healthy, [])):
+        _, found = both(traffic, lambda capture: _har(capture, _without_headers), name=traffic.__name__)
+        assert [one.id for one in found] == ids
 
 
 def test_a_body_that_is_not_in_the_file_was_not_therefore_empty(both):

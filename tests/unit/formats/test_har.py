@@ -639,3 +639,15 @@ def test_server_sent_events_that_are_too_large_are_counted(tmp_path, monkeypatch
     (tmp_path / "a.har").write_text(json.dumps({"log": {"entries": [entry]}}))
     notes = import_file(tmp_path / "a.har", tmp_path / "a.db")
     assert [*notes.lines()] == ["1 entry with Server-Sent Events left out: too large"]
+
+
+def test_half_of_a_surrogate_pair_is_what_a_browser_sends_in_its_place(tmp_path):
+    """JSON can have what no text message can; it is not said that somebody sent invalid UTF-8."""
+    sent = {"type": "send", "time": 1796014800.1, "opcode": 1, "data": "a\ud83d \U0001f600 b"}
+    made = json.loads(json.dumps(CHROME))
+    made["log"]["entries"][0]["_webSocketMessages"] = [sent]
+    (tmp_path / "half.har").write_text(json.dumps(made))
+    import_file(tmp_path / "half.har", tmp_path / "half.db")
+    with Capture.open(tmp_path / "half.db") as capture:
+        [frame] = capture.frames(1)
+        assert frame.payload.decode() == "a\ufffd \U0001f600 b"

@@ -497,6 +497,22 @@ def _failure(facts: ConnectionFacts) -> str:
 def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.state != "failed" or facts.failed_where in ("connect", "tls-server") or client_left(facts):
         return
+    if Lack.ANSWER in facts.unrecorded:
+        yield Found(
+            title="The file has no answer to this handshake, and does not say why",
+            meaning="The export has neither a status nor an error. The attempt may have been cancelled,"
+            " blocked in the browser, or still under way; or the server did not answer.",
+            evidence=("no status and no error in the file",),
+            severity="warning",
+            confidence="low",
+            fault_of="network",
+            js="Not known: the file does not say how it ended.",
+            causes=two_causes(
+                ("the page or the browser gave up", "the browser's console has a line about it"),
+                ("the server did not answer", "a capture made by a proxy between them shows it"),
+            ),
+        )
+        return
     sent = facts.times.get("request_out_ns")
     after = f" after {seconds(facts.closed_ns - sent)}" if sent and facts.closed_ns else ""
     yield Found(evidence=(f"no valid answer{after}: {(facts.error or 'closed')[:200]}",))

@@ -34,6 +34,7 @@ from wsinspect.findings.rules.handshake import (
 )
 from wsinspect.findings.software import PROXIES
 from wsinspect.handshake.negotiation import is_valid_key
+from wsinspect.vocabulary import Lack
 
 rules = Rules()
 
@@ -206,6 +207,7 @@ def bad_key(facts: ConnectionFacts) -> Iterator[Found]:
         not has_failed(facts)
         or head is None
         or head.is_extended_connect  # which has none (RFC 8441 section 5)
+        or Lack.REQUEST in facts.unrecorded
         or facts.status in (None, 401, 403, 404, *(407, 429, 502, 503, 504))
     ):
         return

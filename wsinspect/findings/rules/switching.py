@@ -23,6 +23,7 @@ from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, FrameFact
 from wsinspect.findings.model import Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.negotiation import DEFLATE, accept_key
+from wsinspect.vocabulary import Lack
 from wsinspect.wire.opcodes import Direction, Opcode
 
 rules = Rules()
@@ -58,6 +59,8 @@ def _problems(facts: ConnectionFacts) -> tuple[str, ...]:
 
 def _is_whole_101(facts: ConnectionFacts) -> bool:
     head = facts.response_in
+    if facts.unrecorded & {Lack.REQUEST, Lack.ANSWER}:
+        return False  # a file that somebody has taken header fields out of proves nothing about them
     return head is not None and head.status == 101 and head.is_complete
 
 
