@@ -25,16 +25,20 @@ from wsinspect import units
 from wsinspect.cli import main
 from wsinspect.cli.demo import parse_length
 from wsinspect.cli.options import DURATION, SIZE
+from wsinspect.clients.expectations import KEYS, expectation_schema, read_expectations
+from wsinspect.errors import UsageError
 from wsinspect.faults.errors import FaultError
 from wsinspect.faults.kinds import KINDS
 from wsinspect.faults.rule import Rule
-from wsinspect.faults.scenario import load_text
+from wsinspect.faults.scenario import load_object, load_text
 from wsinspect.faults.spec import parse_spec
-from wsinspect.faults.values import Quantity, Rate
+from wsinspect.faults.values import SECONDS, Quantity, Rate
 from wsinspect.faults.when import WHEN_FIELDS
 from wsinspect.filters import FilterError, parse
 from wsinspect.filters.fields import FIELDS
 from wsinspect.filters.kinds import QuantityKind
+from wsinspect.peers.mock.script import load_text as read_mock
+from wsinspect.peers.typed import parse_line
 from wsinspect.units import DAY, HOUR, MINUTE, MS, SECOND, US, QuantityError
 
 KIB = 1 << 10
@@ -52,7 +56,7 @@ RATES = {
     **{"5 parsecs/s": None, "-1B/s": None, "1e9": None, "nan": None, "": None, "90": None, "64 KiB": None},
 }
 SPELLINGS = {"size": SIZES, "duration": DURATIONS, "rate": RATES}
-REFUSALS = (click.BadParameter, FilterError, FaultError, QuantityError)
+REFUSALS = (click.BadParameter, FilterError, FaultError, QuantityError, UsageError)
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,45 @@ def condition_places() -> Iterator[Place]:
     yield Place("demo --seconds", "duration", lambda text: demo_length(text))
 
 
+def expectation_places() -> Iterator[Place]:
+    """Every expectation whose value is a duration, by its schema."""
+    properties = expectation_schema()["properties"]
+    for key in (one for one in KEYS if properties[one] == SECONDS.schema()):
+        yield Place(f"expect {key}", "duration", partial(expected, key))
+
+
+def expected(key: str, text: str) -> Any:
+    scenario = {
+        "version": 1,
+        "phases": [{"do": [{"kind": "blackhole"}]}],
+        "expect": [{key: text}],
+    }
+    return read_expectations(load_object(scenario))[0].value
+
+
+def peer_places() -> Iterator[Place]:
+    """Scripts of `mock`, where nothing is longer than a day, and lines of `connect`."""
+    yield Place(
+        "mock delay",
+        "duration",
+        lambda text: of_mock("refuse: 503\ndelay: {}", text, lambda one: one.delay_ns),
+    )
+    yield Place("mock wait", "duration", lambda text: of_mock("script: [{{wait: {}}}]", text, waited))
+    yield Place("connect /wait", "duration", lambda text: parse_line(f"/wait {text}").for_ns)  # type: ignore[union-attr]
+
+
+def of_mock(line: str, text: str, value: Callable[[Any], Any]) -> Any:
+    if text == "2d":
+        with pytest.raises(FaultError, match="at most 24 h"):
+            read_mock("version: 1\n" + line.format(json.dumps(text)))
+        return 2 * DAY
+    return value(read_mock("version: 1\n" + line.format(json.dumps(text))))
+
+
+def waited(script: Any) -> int:
+    return int(script.script[0].for_ns)
+
+
 def until(text: str) -> int:
     when = Rule.parse({"kind": "drop", "when": {"between": ["0", text]}}).when
     assert when.between is not None
@@ -157,7 +200,8 @@ def demo_length(text: str) -> int:
         return DURATION.convert(text, None, None)
 
 
-PLACES = [*option_places(), *filter_places(), *fault_places(), *condition_places()]
+PLACES = [*option_places(), *filter_places(), *fault_places(), *condition_places(), *expectation_places()]
+PLACES += peer_places()
 CASES = [(place, text, value) for place in PLACES for text, value in SPELLINGS[place.kind].items()]
 
 
@@ -174,7 +218,8 @@ def test_the_places_are_found():
     assert {"run --page-wait", "doctor --timeout", "replay --timeout", "stop --timeout"} <= names
     assert {"filter len", "filter wire", "filter gap", "filter rtt", "filter t", "filter age"} & names
     assert {"fault latency latency", "fault bandwidth rate", "fault limit_data bytes"} <= names
-    assert len(names) == len(PLACES) >= 39
+    assert {"expect reconnects_within", "expect gap_at_least", "mock wait", "connect /wait"} <= names
+    assert len(names) == len(PLACES) >= 58
 
 
 def test_every_spelling_is_taken_or_refused_alike():
