@@ -138,6 +138,29 @@ def test_a_sans_io_package_loads_no_event_loop_and_no_sockets(package):
     assert not loaded & {"asyncio", "socket", "ssl", "selectors", "sqlite3", "mitmproxy", "click", "textual"}
 
 
+#: Modules of doctor/ that do I/O or read a clock; all others are asked with values.
+DOCTORS_IO = {
+    "asker": "asks",
+    "certificates": "the paths where OpenSSL looks for authorities",
+    "examination": "how long it took",
+    "holder": "holds connections",
+    "tls_refusal": "asks what TLS a server would take",
+    "proof.application": "the server behind a hop that is tried",
+    "proof.programs": "the hop's own program",
+    "proof.proving": "asks that hop",
+}
+
+
+def test_in_the_doctor_few_modules_do_io():
+    """The contract in pyproject.toml names modules that must not; a new one is in neither list."""
+    found = {
+        name.removeprefix("wsinspect.doctor.")
+        for name, path in modules(PACKAGE / "doctor")
+        if imported_by(path) & (IMPURE - {"tempfile", "signal", "logging"})
+    }
+    assert found == set(DOCTORS_IO)
+
+
 def test_reading_a_capture_loads_nothing_that_writes_one():
     loaded = every_module_after("import wsinspect.capture.reader")
     ours = {name for name in loaded if name.startswith("wsinspect.")}
