@@ -379,6 +379,17 @@ def test_run_refuses_before_it_loads_the_engine(options):
     assert not every_module_after(code) & {"mitmproxy.master", "wsinspect.proxy.engine"}
 
 
+def test_an_engine_imports_the_addons_that_it_uses_alone():
+    loaded = loaded_after("import wsinspect.proxy.engine")
+    assert "mitmproxy" in loaded
+    assert not loaded & {"flask", "werkzeug", "jinja2", "ldap3"}
+
+
+def test_all_addons_of_mitmproxy_are_still_there_for_who_asks():
+    code = "import wsinspect.proxy.engine, mitmproxy.addons as all; assert len(all.default_addons()) > 20"
+    assert "ldap3" in loaded_after(code)
+
+
 @pytest.fixture(scope="module")
 def loaded_by_help() -> dict[str, list[str]]:
     """Each command with what its `--help` loaded that the ones before it had not, in one interpreter."""

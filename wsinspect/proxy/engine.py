@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mitmproxy import exceptions, options
 from mitmproxy import master as mitmproxy_master
-from mitmproxy.addons import core, proxyauth, tlsconfig, upstream_auth
+from mitmproxy.addons import core, tlsconfig, upstream_auth
 
 from wsinspect.capture.windows import window_at
 from wsinspect.control.server import ControlServer
@@ -46,7 +46,6 @@ from wsinspect.proxy.mirroring import AlpnMirror, HttpThreeOffers
 from wsinspect.proxy.nearby import RequestLog
 from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.polling import PollLog
-from wsinspect.proxy.recorded import RecordedServer
 from wsinspect.proxy.recording import Narration, Recording
 from wsinspect.proxy.relay import RelayLayer
 from wsinspect.proxy.seams.arriving import install_arrivals
@@ -58,6 +57,9 @@ from wsinspect.proxy.seams.release import ReleasingServer
 from wsinspect.proxy.taps import Tap, Taps
 from wsinspect.proxy.welcome import Welcome
 from wsinspect.vocabulary import events
+
+if TYPE_CHECKING:
+    from wsinspect.proxy.recorded import RecordedServer
 
 #: How often a free port is chosen again when somebody else takes it first.
 PORT_CHOICES = 3
@@ -159,7 +161,6 @@ class EngineMaster(mitmproxy_master.Master):
         self.proxyserver = ReleasingServer()  # type: ignore[no-untyped-call]
         self.addons.add(
             core.Core(),
-            proxyauth.ProxyAuth(),
             self.proxyserver,
             _TlsConfig(),
             upstream_auth.UpstreamAuth(),
@@ -246,6 +247,11 @@ class _Engine:
         refuse_own_targets(self.taps)
         descriptors = DescriptorWatch(raise_limit(), self.options.warn)
         master = EngineMaster(options.Options(), self._on_running, descriptors)
+        if any(setting.startswith("proxyauth") for setting in self.options.settings):
+            # It brings an LDAP client along: a tenth of a start.
+            from mitmproxy.addons import proxyauth
+
+            master.addons.add(proxyauth.ProxyAuth())
         window_of = partial(window_at, self.recording.capture)
         self.controller = FaultController(
             self.options.board, self.recording.clock.now_ns, window_of=window_of
