@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.handshake.bridging import comparable_requests
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
@@ -176,6 +176,14 @@ def suspects(
 
 #: Of those codes: credentials are missing or not valid.
 _UNAUTHORISED: Final = frozenset((3000, 4001, 4401))
+#: How long after the 101 a server may still look at its request; it may wait for the client's first message.
+_SOON_NS: Final = 10 * SECOND_NS
+#: A reason about Host or Origin: "host" alone is also whoever runs a meeting or a game.
+_REASON_ORIGIN: Final = re.compile(
+    rb"\borigin\b|cross[- ](site|origin)|csrf|\bcors\b|allowed_?hosts"
+    rb"|(invalid|unknown|bad|wrong|untrusted) host|host (header|mismatch|not allowed|is not allowed)",
+    re.I,
+)
 
 
 def closing_suspects(edge: ConnectionFacts, origin: ConnectionFacts) -> list[Suspect]:
@@ -188,7 +196,9 @@ def closing_suspects(edge: ConnectionFacts, origin: ConnectionFacts) -> list[Sus
         return []
     sent, came = comparable_requests(sent, came)
     said = (origin.server_close_reason or "").encode()
-    says_origin = _SAYS_ORIGIN.search(said) is not None
+    if (origin.age_ns or 0) > _SOON_NS:
+        return []  # a check of the handshake comes at once; later the code is about what happened since
+    says_origin = _REASON_ORIGIN.search(said) is not None
     says_credentials = _SAYS_CREDENTIALS.search(said) is not None or code in _UNAUTHORISED
     unknown = unknown_fields(edge, origin)
     found: list[Suspect] = []

@@ -37,6 +37,8 @@ _LATE_NS: Final = 300_000_000
 _TOGETHER_NS: Final = 20_000_000
 #: A message that came out this soon after the next one went in was pushed out by it.
 _PUSHED_NS: Final = 100_000_000
+#: By how many times the longest wait for the next message is longer than the shortest, at least.
+_VARIED: Final = 1.2
 #: How long something may take in a hop without known times; otherwise this many times the longest so far.
 _PATIENCE_NS: Final = 5 * SECOND_NS
 _TIMES_LONGEST: Final = 5
@@ -413,15 +415,16 @@ def _behind(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int], differe
 
     Said only where that is so of every message that had to wait for the next one; the last one has none.
     """
-    count = 0
+    waits = []
     for (early, late), (following, _), delay in zip(pairs, pairs[1:], delays, strict=False):
         if following.time_ns - early.time_ns < _HELD_NS:
             continue  # sent so soon after it that this proves nothing
         after = late.time_ns - difference_ns - following.time_ns
         if delay < _HELD_NS or not -_TOGETHER_NS < after < _PUSHED_NS:
             return 0
-        count += 1
-    return count
+        waits.append(delay)
+    # A hop that takes a second for each message of a clock that ticks every second looks the same.
+    return len(waits) if waits and max(waits) > _VARIED * min(waits) else 0
 
 
 def _spread(delays: Sequence[int]) -> tuple[int, int, int, int] | None:

@@ -65,10 +65,12 @@ def at_origin(
     return pair(edge, behind(edge, came), accepted=accepted)
 
 
-def closed_behind(code: int, reason: str, came: bytes, *, sent: bytes | None = None) -> PairFacts:
+def closed_behind(
+    code: int, reason: str, came: bytes, *, sent: bytes | None = None, at: float = 1.0
+) -> PairFacts:
     """The server closed what it had accepted; `sent` went into the hop and `came` came out of it."""
     sent = request() if sent is None else sent
-    edge = ended(by="server", code=code, reason=reason, raw_request_in=sent, raw_request_out=sent)
+    edge = ended(at=at, by="server", code=code, reason=reason, raw_request_in=sent, raw_request_out=sent)
     return pair(edge, behind(edge, came))
 
 
@@ -365,6 +367,10 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             GOOD,
             closed_behind(1008, "Invalid origin!", request()),
             closed_behind(1008, "rate limit", request(Host="app:3000")),
+            closed_behind(4003, "The host has ended this meeting", request(Host="app:3000")),
+            # What a server learned later is not about the handshake.
+            closed_behind(4001, "session expired", request(), sent=request(Cookie="sid=1"), at=600),
+            closed_behind(1008, "Invalid origin!", request(Host="app:3000"), at=600),
             closed_behind(1008, "missing token", request(Host="app:3000")),
             closed_behind(1011, "Invalid origin!", request(Host="app:3000")),
             closed_behind(4401, "", request(Host="app:3000")),
@@ -422,6 +428,10 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9, 2, 4), traces(0.91, 0.95, 4.02), 0)),
             pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9, 2, 4), traces(1.2, 2.3, 4.3), 0)),
             pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9), traces(0.91, 0.92), 0)),
+            # A hop that takes a second, and a clock that ticks every second.
+            pair(
+                ended(), behind(ended()), s2c=compare(traces(0, 1, 2, 3), traces(1.01, 2.02, 3.01, 4.02), 0)
+            ),
             # Sent so quickly that each leaves while the next one comes.
             pair(ended(), behind(ended()), s2c=compare(traces(0, 0.1, 0.2), traces(0.1, 0.2, 0.3), 0)),
         ],
