@@ -48,6 +48,7 @@ def test_a_shell_reads_the_words_as_they_were():
     assert shlex.split(websocat(REQUEST)) == [
         "websocat",
         "--exit-on-eof",
+        "--linemode-strip-newlines",
         "-H=Cookie: a='1'; b=2",
         "-H=X-Trace: one",
         "-H=X-Trace: two",
@@ -103,4 +104,4 @@ def test_a_websocket_over_http2_becomes_an_upgrade():
     assert said.endswith("https://h/a")
     request = opening_request("wss", "h", None, "/a", head)
     assert request.fields == (("cookie", "a=1"),)
-    assert websocat(request) == "websocat --exit-on-eof '-H=cookie: a=1' wss://h/a"
+    assert websocat(request) == "websocat --exit-on-eof --linemode-strip-newlines '-H=cookie: a=1' wss://h/a"
