@@ -428,6 +428,23 @@ def envoy_access(folder, app, fix):
     )
 
 
+def envoy_query(folder, app, fix):
+    """A filter takes the token away; what the fix says about rewrites is so."""
+    manager = {"upgrade_configs": [{"upgrade_type": "websocket"}]}
+    rewrite = {}
+    if fix is None:
+        mutations = {"query_parameter_mutations": [{"remove": "token"}]}
+        name, kind = "envoy.filters.http.header_mutation", "header_mutation.v3.HeaderMutation"
+        manager["http_filters"] = _envoy_filter(name, kind, {"mutations": mutations})
+    else:
+        assert "No query_parameter_mutations that remove it" in fix, fix
+        assert "regex_rewrite and path_rewrite_policy keep it" in fix, fix
+        pattern = {"pattern": {"regex": "^/ws/(.*)$"}, "substitution": "/app/\\1"}
+        rewrite = {"regex_rewrite": pattern}
+    route = {"cluster": "app", **rewrite}
+    return envoy(folder, [{"match": {"prefix": "/"}, "route": route}], {"app": app}, manager=manager)
+
+
 def envoy_sticky(folder, app, fix):
     """Two endpoints in turns; the fix names a filter that remembers one by a cookie."""
     name = "envoy.filters.http.stateful_session"

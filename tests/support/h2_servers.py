@@ -13,11 +13,11 @@ import shutil
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -145,16 +145,26 @@ def tls_haproxy(folder: Path, certificates: Certificates, app: int, server: str 
 
 
 def tls_apache(
-    folder: Path, certificates: Certificates, app: int, more: str = "", *, is_http2_behind: bool = False
+    folder: Path,
+    certificates: Certificates,
+    app: int,
+    more: str = "",
+    *,
+    is_http2_behind: bool = False,
+    proxy_pass: str = "",
 ) -> Hop:
-    """Apache with mod_http2, and mod_proxy_http2 where the application speaks HTTP/2 over TLS."""
+    """Apache with mod_http2, and mod_proxy_http2 where the application speaks HTTP/2 over TLS.
+
+    `proxy_pass` takes the place of its own line.
+    """
     lines = (
         f"SSLEngine on\nSSLCertificateFile {certificates.chain}\nSSLCertificateKeyFile {certificates.key}\n"
     )
     if is_http2_behind:
         more += "SSLProxyEngine on\nSSLProxyCheckPeerName off\n"
     scheme = "h2" if is_http2_behind else "http"
-    lines += f"Protocols h2 http/1.1\nProxyPass / {scheme}://{LOOPBACK}:{app}/ upgrade=websocket\n"
+    proxy_pass = proxy_pass or f"ProxyPass / {scheme}://{LOOPBACK}:{app}/ upgrade=websocket"
+    lines += f"Protocols h2 http/1.1\n{proxy_pass}\n"
     return apache(folder, lines + more, modules=("http2", "proxy_http2"))
 
 
@@ -198,6 +208,7 @@ def tls_caddy(
     program: str = "caddy",
     *,
     is_http2_behind: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Hop:
     """Caddy. Go's HTTP/2 allows extended CONNECT only where the environment says so (golang/go#71128)."""
     port = free_port()
@@ -207,14 +218,23 @@ def tls_caddy(
     site += f" reverse_proxy {behind}\n}}\n"
     (folder / "Caddyfile").write_text("{\n admin off\n auto_https off\n}\n" + site)
     command = [program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
-    return Hop.start(command, port, folder, environment={"GODEBUG": "http2xconnect=1"})
+    variables = {"GODEBUG": "http2xconnect=1"} if environment is None else environment
+    return Hop.start(command, port, folder, environment=variables)
 
 
 _ALLOWED: Final = {"http2_protocol_options": {"allow_connect": True}}
 
 
-def tls_envoy(folder: Path, certificates: Certificates, app: int, *, is_http2_behind: bool = False) -> Hop:
-    """Envoy, with what it has to be told to carry WebSockets over HTTP/2 on either side."""
+def tls_envoy(
+    folder: Path,
+    certificates: Certificates,
+    app: int,
+    *,
+    is_http2_behind: bool = False,
+    allowed: Mapping[str, Any] | None = None,
+) -> Hop:
+    """Envoy, with what it has to be told to carry WebSockets over HTTP/2 on either side; `allowed` is that of
+    its clients' side."""
     files = {
         "certificate_chain": {"filename": str(certificates.chain)},
         "private_key": {"filename": str(certificates.key)},
@@ -229,7 +249,10 @@ def tls_envoy(folder: Path, certificates: Certificates, app: int, *, is_http2_be
         folder,
         [{"match": {"prefix": "/"}, "route": {"cluster": "app", "timeout": "0s"}}],
         {"app": app},
-        manager={"upgrade_configs": [{"upgrade_type": "websocket"}], **_ALLOWED},
+        manager={
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+            **(_ALLOWED if allowed is None else allowed),
+        },
         listener={"tls_certificates": [files], "alpn_protocols": ["h2", "http/1.1"]},
         tls={"app": None} if is_http2_behind else None,
         cluster=behind if is_http2_behind else None,

@@ -248,8 +248,9 @@ def envoy(
     tls: Mapping[str, Path | None] | None = None,
     cluster: Mapping[str, Any] | None = None,
     listener: Mapping[str, Any] | None = None,
+    options: Sequence[str] = ("--disable-hot-restart",),
 ) -> Hop:
-    """An Envoy with one listener.
+    """An Envoy with one listener; its configuration is `envoy.json` in the folder.
 
     Args:
         routes: of its one virtual host.
@@ -259,6 +260,7 @@ def envoy(
             for any certificate.
         cluster: more of each cluster.
         listener: the TLS context of the listener (`DownstreamTlsContext`); None for plain TCP.
+        options: more of the command line.
     """
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -329,5 +331,5 @@ def envoy(
     )
     program = envoy_program()
     assert program is not None, "Envoy is missing: make test-deps"
-    command = [program, "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "-l", "warning"]
+    command = [program, "-c", str(config), "--concurrency", "1", "-l", "warning", *options]
     return Hop.start(command, port, folder)
