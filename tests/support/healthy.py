@@ -32,7 +32,9 @@ WHERE state = 'closed' AND status = 101 AND how = 'close-frame' AND js_was_clean
 #: Of more connections so many are looked at, from the first to the last: thousands of them are alike.
 _MOST = 400
 #: Applications say of themselves that something failed, on connections that are healthy.
-_SAID_BY_APPLICATIONS = frozenset({"WS-APP-007", "WS-APP-021", "WS-APP-023", "WS-APP-030", "WS-APP-040"})
+_SAID_BY_APPLICATIONS = frozenset(
+    {"WS-APP-007", "WS-APP-009", "WS-APP-021", "WS-APP-023", "WS-APP-030", "WS-APP-040"}
+)
 
 
 def healthy_with_findings(path: Path) -> list[str]:
