@@ -62,6 +62,7 @@ CAUSES = (
     Cause("401 of the hop", "/hop/401/echo", ("WS-HS-009", "client"), ("WS-HS-009",)),
     Cause("403 of the hop", "/hop/403/echo", ("WS-HS-010", "hop"), ("WS-HS-010",)),
     Cause("404 of the hop", "/hop/404/echo", ("WS-HS-011", "hop"), ("WS-HS-011",)),
+    Cause("426 of the hop", "/hop/426/echo", ("WS-HS-002", "hop"), ("WS-HS-002",)),
     Cause("429 of the hop", "/hop/429/echo", ("WS-HS-017", "client"), ("WS-HS-017",)),
     Cause("500 of the hop", "/hop/500/echo", ("WS-HS-019", "hop"), ("WS-HS-019",)),
     Cause("page of the hop", "/hop/page/echo", ("WS-HS-004", "hop"), ("WS-HS-004",)),

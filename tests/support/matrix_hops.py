@@ -138,6 +138,13 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
     "503": ("http-request deny deny_status 503 if { path_beg /hop/503/ }", ""),
     "429": ("http-request deny deny_status 429 if { path_beg /hop/429/ }", ""),
     "500": ("http-request deny deny_status 500 if { path_beg /hop/500/ }", ""),
+    "421": ("http-request return status 421 if { path_beg /hop/421/ }", ""),
+    "426": ("http-request return status 426 if { path_beg /hop/426/ }", ""),
+    "page": (
+        'http-request return status 200 content-type text/html string "<!doctype html><title>app</title>"'
+        " if { path_beg /hop/page/ }",
+        "",
+    ),
     "stripped": ("", "http-request del-header Upgrade\n    server app {origin}"),
     "host": ("", "http-request set-header Host app.internal\n    server app {origin}"),
     "origin": ("", "http-request set-header Origin http://app.internal\n    server app {origin}"),
@@ -180,14 +187,17 @@ def _haproxy(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]]
 #: (ProxyPass of the path, other directives of the location, or of the server)
 _APACHE: Mapping[str, tuple[str, str]] = {
     "302": ("!", "Redirect 302 /hop/302/ /login"),
+    "401": ("!", "Redirect 401 /hop/401/"),
     "403": ("!", "Require all denied"),
     "404": ("!", "Redirect 404 /hop/404/"),
     "405": ("!", "Redirect 405 /hop/405/"),
     "413": ("!", "Redirect 413 /hop/413/"),
     "421": ("!", "Redirect 421 /hop/421/"),
     "503": ("!", "Redirect 503 /hop/503/"),
+    "426": ("!", "Redirect 426 /hop/426/"),
     "429": ("!", "Redirect 429 /hop/429/"),
     "500": ("!", "Redirect 500 /hop/500/"),
+    "page": ("!", "SetHandler server-status"),
     "stripped": ("http://{origin}/hop/stripped/", ""),
     "host": ("http://{origin}/hop/host/ upgrade=websocket", "RequestHeader set Host app.internal"),
     "origin": (
@@ -237,7 +247,8 @@ def _apache(folder: Path, behind: Behind, routes: Mapping[str, tuple[str, str]])
     # All clients come at once, each occupies a thread, and httpd starts one more process a second.
     lines.append("StartServers 4")
     tls = "SSLProxyEngine On\nSSLProxyVerify require\nSSLProxyCACertificateFile {authority}"
-    return apache(folder, _filled("\n".join(["ProxyPreserveHost On", tls, *lines]), behind))
+    text = _filled("\n".join(["ProxyPreserveHost On", tls, *lines]), behind)
+    return apache(folder, text, modules=["status"])
 
 
 _CADDY: Mapping[str, str] = {
@@ -282,6 +293,7 @@ def _to(cluster: str = "origin", **more: Any) -> dict[str, Any]:
 
 _ENVOY: Mapping[str, dict[str, Any]] = {
     "302": {"redirect": {"path_redirect": "/login", "response_code": "FOUND"}},
+    "401": {"direct_response": {"status": 401}},
     "403": _to(route={"upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}]}),
     "404": {"direct_response": {"status": 404}},
     "405": {"direct_response": {"status": 405}},
@@ -291,6 +303,10 @@ _ENVOY: Mapping[str, dict[str, Any]] = {
     "426": {"direct_response": {"status": 426}},
     "429": {"direct_response": {"status": 429}},
     "500": {"direct_response": {"status": 500}},
+    "page": {
+        "direct_response": {"status": 200, "body": {"inline_string": "<!doctype html><title>app</title>"}},
+        "response_headers_to_add": [{"header": {"key": "Content-Type", "value": "text/html"}}],
+    },
     "host": _to(route={"host_rewrite_literal": "app.internal"}),
     "origin": _to(
         request_headers_to_add=[
@@ -333,8 +349,7 @@ def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]]) -
 #: HAProxy makes a key where none is left (h1_generate_random_ws_input_key in its src/h1.c), so it loses none.
 #: A new hop is one line here, with its routes above. A route that is missing is one that the hop cannot have:
 #: of these only Envoy has a limit on the lifetime of a tunnel (nginx and Apache have none, HAProxy's
-#: hard-stop-after counts from a soft stop, `retire`, and Caddy's stream_timeout is newer than Debian's 2.6);
-#: 401, 426 and pages of its own are not in every configuration language.
+#: hard-stop-after counts from a soft stop, `retire`, and Caddy's stream_timeout is newer than Debian's 2.6).
 KINDS = {
     "nginx": Kind("nginx", _nginx, _NGINX, signal.SIGQUIT),
     "haproxy": Kind("HAProxy", _haproxy, _HAPROXY, signal.SIGUSR1),

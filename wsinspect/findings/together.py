@@ -59,6 +59,20 @@ _KEPT: Final = (
 )
 
 
+#: A hop that answers as a server does to an ordinary GET has not lost the upgrade: it asked nobody.
+_UNASKED: Final = "The hop answered as to an ordinary GET, and did not ask the server"
+_OWN_GET: Final = (
+    Cause(
+        "a rule of the hop answers so by itself",
+        "its configuration for this path: a status that it returns, or a check of Upgrade",
+    ),
+    Cause(
+        "it asked another server, without the upgrade",
+        "its log or status page says where it sent the request",
+    ),
+)
+
+
 #: What a server sent is not an HTTP response, or never became a whole one: why nobody got an answer.
 _NO_RESPONSE: Final = ("WS-HS-041", "WS-HS-042", "WS-TLS-018")
 
@@ -423,6 +437,9 @@ class _Sorting:
                 if one.fault_of in ("server", "network", "hop"):
                     line = "nothing arrived at the tap behind the hop: it is the hop's own doing"
                     self._change(one, "hop", link.hop, line)
+                    if one.id == "WS-HS-002":
+                        now = self._changed[id(one)]
+                        self._changed[id(one)] = replace(now, title=_UNASKED, causes=_OWN_GET)
         if link.is_elsewhere:
             for one in self._mine(link.edge, ids_of_group("attempt")):
                 self._change(one, one.fault_of, one.hop, "another server behind the hop answered it")

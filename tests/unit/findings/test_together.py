@@ -97,6 +97,18 @@ def test_a_hop_that_answers_itself_is_not_the_servers_fault():
     assert found(edge, answered=False) == [("WS-HS-011", "hop", 1)]
 
 
+def test_a_hop_that_answers_426_itself_has_not_lost_the_upgrade():
+    edge = tap(1, "edge", refused("426 Upgrade Required"))
+    link = link_of(replace(pair(edge, None), edge=edge))
+    (kept,) = together((), diagnose_connection(edge), [link])
+    assert (kept.id, kept.fault_of) == ("WS-HS-002", "hop")
+    assert kept.title == "The hop answered as to an ordinary GET, and did not ask the server"
+    assert "a rule of the hop answers so by itself" in [one.cause for one in kept.causes]
+    # Where the server answered so, the upgrade was lost on the way, or it has no WebSocket there.
+    (alone,) = diagnose_connection(edge)
+    assert alone.title.startswith("The server did not see the upgrade")
+
+
 def test_a_hop_that_hangs_up_without_asking_is_not_the_servers_fault():
     """nginx's `return 444`, HAProxy's `http-request reject`: no answer, and nothing arrives behind them."""
     edge = tap(1, "edge", failed("server ended the connection before a response (fin)", "response"))
