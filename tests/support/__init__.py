@@ -24,6 +24,7 @@ Peers
     small_servers   an echo of `websockets`, a server that never answers, pages over HTTP, a free port
     h2_client       HTTP/2 over TLS                h2_peers, h2_lab    both ends of it, by hand
     h2_servers      HTTP/2 by servers and hops: who carries WebSockets over it
+    h2_asked        one of them asked over HTTP/2 and over HTTP/1.1: what a client was told
     h1_peers        HTTP/1.1 opposite to them
     talk_server, page_server, named_sites      pages with WebSockets
     ticking         a server that ticks, and its client
