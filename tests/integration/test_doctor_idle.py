@@ -140,6 +140,7 @@ SERVERS: list[tuple[str, dict[str, Any], bytes, list[str], str]] = [
 ]
 
 
+@pytest.mark.slow  # five seconds of silence; unit/doctor/test_hold.py has every limit on a clock of its own
 def test_the_limits_of_servers():
     """All at once, because each trial takes its time."""
 

@@ -132,7 +132,7 @@ def test_silence_ends_nothing(tmp_path: Path) -> None:
             with Engine.start("--tap", tap, *options, folder=home, environment=environment) as engine:
                 client, server = await opened(engine, origin, "plain", b"silence", tls=False)
                 with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(client.has_ended(60), 3)
+                    await asyncio.wait_for(client.has_ended(60), 1.6)
                 await client.send(b"awake")
                 await server.until(lambda: server.received == b"awake")
                 await server.send(b"too")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.sync.server import ServerConnection, serve
 
+from tests.support.every_case import every_case
 from wsinspect.control.client import ControlError
 from wsinspect.errors import UsageError
 from wsinspect.testing import Proxy, WaitError
@@ -82,20 +84,20 @@ def test_faults_are_calls_and_say_how_often_they_acted(ws_proxy, server):
         proxy.latency("no time at all")
 
 
-@pytest.mark.parametrize("compression", [None, "deflate"])
-@pytest.mark.parametrize("before", [0, 1, 3])
-def test_a_rule_acts_from_the_moment_it_is_armed(ws_proxy, server, compression, before):
+def test_a_rule_acts_from_the_moment_it_is_armed(ws_proxy, server):
     """Also on a connection that has compressed messages before: the next frame is met."""
     proxy = ws_proxy(server)
-    with connect(proxy.url, compression=compression) as client:
-        for number in range(before):
-            client.send(f"message {number}")
-            assert client.recv(timeout=10) == f"message {number}"
-        with proxy.drop("op:text", direction="c2s") as lost:
-            client.send("message: lost")
-            proxy.wait_for(f"hit of {lost.name}", lambda: lost.hits or None)
-        client.send("message: not lost")
-        assert client.recv(timeout=10) == "message: not lost"
+    with every_case(6) as case:
+        for compression, before in itertools.product((None, "deflate"), (0, 1, 3)):
+            with case(compression, before), connect(proxy.url, compression=compression) as client:
+                for number in range(before):
+                    client.send(f"message {number}")
+                    assert client.recv(timeout=10) == f"message {number}"
+                with proxy.drop("op:text", direction="c2s") as lost:
+                    client.send("message: lost")
+                    proxy.wait_for(f"hit of {lost.name}", lambda lost=lost: lost.hits or None)
+                client.send("message: not lost")
+                assert client.recv(timeout=10) == "message: not lost"
 
 
 def test_a_wait_that_is_over_shows_the_lane(ws_proxy, server):

@@ -25,6 +25,7 @@ def test_a_damaged_file_is_one_line_or_a_capture(
     assert [*check(path, tmp_path)] == [], done
 
 
+@pytest.mark.slow  # each format's own tests import one
 def test_the_sound_ones_are_imported(sound: list[Path], tmp_path: Path) -> None:
     for path in sound:
         assert [*check(path, tmp_path)] == []
