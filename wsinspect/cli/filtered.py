@@ -111,6 +111,8 @@ class Frames:
                 is_open = connection is not None and connection.closed_ns is None
                 is_live = is_open and self._capture.is_live
                 table = tables[number] = FrameTable(connection, width, palette, is_live, clock)
+                if not self._number and self._capture.start_ns is not None:
+                    table.start_ns = self._capture.start_ns  # one zero for all
             return table
 
         for rows in self._blocks(LINE_COLUMNS):

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from tests.support import journals, warm
 from tests.support.journals import Script, index, write_journal
+from tests.support.tui_captures import CaptureBuilder
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.cli.main import cli
 from wsinspect.wire.opcodes import Opcode
@@ -366,6 +367,18 @@ def test_times_are_written_as_asked(show, capture, clock, column):
     assert any(re.search(row, line) for line in text.splitlines())
     filtered = show(capture, 1, "--time", clock, "--filter", "op:text")
     assert next(line for line in filtered.splitlines() if "TEXT" in line) in text.splitlines()
+
+
+def test_frames_of_several_connections_have_one_zero(show, tmp_path):
+    """Counted from each one's own attempt their times would jump back and forth."""
+    with CaptureBuilder(tmp_path / "two.db") as builder:
+        for number in (1, 2):
+            builder.connection(number, number * 1_000)
+        for at in (3_000, 4_000):
+            builder.frame(1, at, 1, b"one")
+            builder.frame(2, at + 500, 1, b"two")
+    rows = [line.split() for line in show(tmp_path / "two.db", "--filter", "op:text").splitlines()]
+    assert [row[2] for row in rows if "TEXT" in row] == ["3.000000", "3.500000", "4.000000", "4.500000"]
 
 
 def test_time_is_for_frames(show, capture):

@@ -18,6 +18,7 @@ from tests.unit.findings.facts_made import (
 )
 from tests.unit.findings.triggers_answers import C2S_TEXT, CASES, NOT_HTTP, TEXT_LATER, early, other
 from wsinspect.findings.facts import C2S, S2C, EndFact
+from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.quotes import protocol_of, quote
 from wsinspect.findings.registry import diagnose_connection
 
@@ -141,7 +142,11 @@ def test_a_header_block_that_never_ended_is_not_a_101_that_lacks_fields():
 
 def test_a_demand_for_a_subprotocol_is_told_from_a_refused_one():
     body = b"invalid or missing subprotocol"
-    assert first(refused("400 Bad Request", body)).title.endswith("and none was offered")
+    bare = first(refused("400 Bad Request", body))
+    assert bare.title.endswith("and none was offered")
+    assert [one.text for one in bare.fixes] == [
+        FIXES["no-subprotocol"]["general"]
+    ]  # nothing to change at the server
     offered = first(refused("400 Bad Request", body, head=request(Sec_WebSocket_Protocol="v1")))
     assert (offered.id, offered.title) == ("WS-HS-043", "The server refused the offered subprotocols")
 

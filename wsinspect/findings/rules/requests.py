@@ -262,6 +262,7 @@ def refused_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
         marks = answer_marks(facts)
         was_offered = facts.request_in is not None and facts.request_in.get_all("sec-websocket-protocol")
         is_removed = bool(was_offered) and not offered
+        is_without = not offered and not was_offered
         lines, suffix = _compared(facts)
         yield Found(
             evidence=(
@@ -270,9 +271,8 @@ def refused_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
                 *lines,
                 *marks_lines(marks),
             ),
-            title=None
-            if offered or was_offered
-            else "The server demands a subprotocol, and none was offered",
+            title="The server demands a subprotocol, and none was offered" if is_without else None,
+            topic="no-subprotocol" if is_without else None,
             title_more=suffix,
             fault_of="hop" if is_removed else None,
             software=named(marks),
