@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.faulted import C2S, MS, S2C, Faulted, text
@@ -109,3 +111,22 @@ def test_reorder_acts_where_something_overtakes():
     book.s2c(text("a")).s2c(text("b")).at(100)
     assert book.payloads() == [b"b", b"a"]
     assert [event["frame"] for event in book.ledger] == [0]
+
+
+def test_a_copy_that_is_cut_off_is_told_from_its_frame():
+    """The frame itself has left: what the limit ended was its copy."""
+    rules: tuple[dict[str, Any], ...] = (
+        {"kind": "duplicate"},
+        {"kind": "truncate", "to": 1, "where": "wire", "when": {"nth": 2}},
+    )
+    for more in ((), ({"kind": "latency", "latency": "50ms"},)):
+        book = Faulted(*rules, *more).s2c(text("secret")).at(100)
+        [cut] = [one for one in book.ledger if one["kind"] == "truncate"]
+        assert cut["detail"]["copy"]
+        assert bytes(book.got[S2C]).startswith(text("secret"))
+    [cut] = [
+        one
+        for one in Faulted({"kind": "truncate", "to": 1, "where": "wire"}).s2c(text("secret")).ledger
+        if one["kind"] == "truncate"
+    ]
+    assert "copy" not in cut["detail"]

@@ -421,7 +421,10 @@ class ConnectionFaults:
         self._late_by = rule.author
         is_cut = more.get("ends") and rule.kind in ("limit_data", "truncate")
         if ordinal is not None and (more.get("dropped") or is_cut):
-            self.lanes[direction].unsent.forget(ordinal)
+            unsent = self.lanes[direction].unsent
+            if is_cut and ordinal in unsent.turn:
+                detail = {**detail, "copy": True}  # of a frame that has left
+            unsent.forget(ordinal)
         self._log(direction, rule.author, ordinal, detail, **more)
 
     def skipped(self, rule: Rule, reason: str) -> None:

@@ -362,7 +362,7 @@ def compare(
         held=held,
         held_ns=held_ns,
         late=len(late),
-        behind=_behind(pairs, delays, difference_ns),
+        behind=_behind(sent, arrived, places, difference_ns),
         tail=len(tail),
         tail_ns=min((one.time_ns for one in tail), default=None),
         tail_bytes=sum(one.length for one in tail),
@@ -410,17 +410,20 @@ def _held(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int]) -> tuple[
     return len(waited), max(waited, default=0)
 
 
-def _behind(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int], difference_ns: int) -> int:
+def _behind(
+    sent: Sequence[Trace], arrived: Sequence[Trace], places: Sequence[tuple[int, int]], difference_ns: int
+) -> int:
     """Messages that came out just when the next one went in: each is kept until something pushes it out.
 
     Said only where that is so of every message that had to wait for the next one; the last one has none.
     """
     waits = []
-    for (early, late), (following, _), delay in zip(pairs, pairs[1:], delays, strict=False):
-        if following.time_ns - early.time_ns < _HELD_NS:
-            continue  # sent so soon after it that this proves nothing
-        after = late.time_ns - difference_ns - following.time_ns
-        if delay < _HELD_NS or not -_TOGETHER_NS < after < _PUSHED_NS:
+    for i, j in places:
+        if i + 1 == len(sent) or sent[i + 1].time_ns - sent[i].time_ns < _HELD_NS:
+            continue  # nothing followed, or so soon that this proves nothing
+        came_ns = arrived[j].time_ns - difference_ns
+        delay = came_ns - sent[i].time_ns
+        if delay < _HELD_NS or not -_TOGETHER_NS < came_ns - sent[i + 1].time_ns < _PUSHED_NS:
             return 0
         waits.append(delay)
     # A hop that takes a second for each message of a clock that ticks every second looks the same.

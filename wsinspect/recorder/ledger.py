@@ -79,6 +79,8 @@ def add_fault(
 def _is_cut(event: Fault) -> bool:
     """Whether a limit ended the connection inside of its frame, or before it: its last byte never left."""
     detail = event.detail or {}
+    if detail.get("copy"):
+        return False
     if event.kind == "truncate":
         sent, of = detail.get("sent"), detail.get("of")
         return isinstance(sent, int) and isinstance(of, int) and sent < of

@@ -421,6 +421,8 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             # One message behind: each comes out when the next one goes in.
             pair(ended(), behind(ended()), s2c=compare(traces(0, 0.9, 2, 4), traces(0.91, 2.01, 4.02), 0)),
             pair(ended(), behind(ended()), c2s=compare(traces(0, 0.9, 2), traces(0.9, 2, 3), 0)),
+            # Of three, the last one stays in the hop.
+            pair(ended(), behind(ended()), s2c=compare(traces(0, 1, 2.5), traces(1.01, 2.51), 0)),
         ],
         [
             pair(ended(), behind(ended()), s2c=STEADY),

@@ -148,6 +148,7 @@ class TruncateStage(ContentStage[kinds.Truncate]):
             "of": len(last.raw),
             "how": self.fault.how,
         }
+        self.lane.let_go(now)  # so that it is known of a copy that the frame itself has left
         self.report(last, detail, ends=True)
         self.lane.cut_off(cut, self.fault.how, self.rule.author, now)
 
