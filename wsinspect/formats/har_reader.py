@@ -144,7 +144,7 @@ class _Reader:
                 for _ in self._stream.elements():
                     item = self._stream.value()
                     if isinstance(item, dict) and item.get("type") == "error":
-                        facts["failure"] = str(item.get("data"))[:_FAILURE_CHARS]
+                        facts.setdefault("failure", str(item.get("data"))[:_FAILURE_CHARS])
                     else:
                         self._message(number, item, start_ns)
             elif key == "response" and self._stream.peek() == "{":

@@ -651,3 +651,18 @@ def test_half_of_a_surrogate_pair_is_what_a_browser_sends_in_its_place(tmp_path)
     with Capture.open(tmp_path / "half.db") as capture:
         [frame] = capture.frames(1)
         assert frame.payload.decode() == "a\ufffd \U0001f600 b"
+
+
+def test_the_first_error_of_a_browser_is_why_and_later_ones_are_not(tmp_path):
+    made = json.loads(json.dumps(CHROME))
+    made["log"]["entries"][0]["_webSocketMessages"] += [
+        {"type": "error", "time": 1700000000.9, "opcode": -1, "data": "WebSocket is closed"}
+    ]
+    (tmp_path / "two.har").write_text(json.dumps(made))
+    import_file(tmp_path / "two.har", tmp_path / "two.db")
+    with Capture.open(tmp_path / "two.db") as capture:
+        [found] = diagnose(capture.query)
+        assert (found.id, found.title) == (
+            "WS-FR-011",
+            "The browser ended the connection: Invalid frame header",
+        )
