@@ -312,7 +312,8 @@ class _Sorting:
             self._drop(self._mine(link.edge, ids))
             self._causes[link.edge, group] = "hop"
             return True
-        if any(one.severity == "error" for one in hops):
+        # An end that the hop made is no error where its order is in doubt; a tap's own is no surer then.
+        if any(one.severity == "error" or one.id == "WS-DROP-101" for one in hops):
             # What the taps behind it reported is the consequence.
             for number in self._chain_from(link.origin) if is_passed_on else ():
                 self._drop(self._mine(number, ids))

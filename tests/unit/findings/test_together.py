@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.findings.facts_made import (
     HELLO,
+    MS_NS,
+    OPEN,
     SECOND,
     START,
     capture,
@@ -24,6 +26,7 @@ from tests.unit.findings.facts_made import (
 )
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
 from wsinspect.findings.facts import C2S, S2C, EndFact, Other
+from wsinspect.findings.lag import Lag
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, diagnose_pair, ranked
 from wsinspect.findings.together import link_of, once, together
 from wsinspect.wire.violations import RESERVED_BIT, RESERVED_OPCODE
@@ -321,6 +324,21 @@ def test_what_the_client_ended_is_never_said_to_have_come_from_behind_the_last_t
     for one in found(*ended_at("client", "client", "client")):
         assert one[1] != "server"
     assert [one[1] for one in found(*ended_at("server", "server", "server"))] == ["server"]
+
+
+def test_an_end_by_a_hop_that_is_in_doubt_covers_what_a_tap_before_it_guesses():
+    """Envoy's lifetime limit behind HAProxy, on a machine on which the taps were blind at the end."""
+    talk = [frame(n, S2C, 0.1 * n, 1, b"x" * 300) for n in range(1, 26)]
+
+    def blind(by, other):
+        ends = tuple(EndFact(side, "fin", OPEN + 3500 * MS_NS + n) for n, side in enumerate((by, other)))
+        lag = Lag(OPEN + 3300 * MS_NS, OPEN + 3510 * MS_NS)
+        return cut(*talk, at=3.5, by=by, ends=ends, lags=(lag,))
+
+    edge, middle = tap(1, "edge", blind("server", "client")), tap(2, "middle", blind("server", "client"))
+    origin = tap(3, "origin", blind("client", "server"))
+    assert [one.id for one in diagnose_connection(edge)][:1] == ["WS-DROP-002"]
+    assert found(edge, middle, origin) == [("WS-DROP-101", "hop", 2)]
 
 
 def test_a_healthy_chain_has_no_finding():
