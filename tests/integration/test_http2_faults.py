@@ -50,12 +50,11 @@ def test_faults_on_frames_act_on_their_stream_alone(tmp_path, certificates):
     assert found == [("/abort", "fault", "rst")]
 
 
-@pytest.mark.slow
 def test_a_preset_acts_on_each_stream(tmp_path, certificates):
     """A satellite holds back what each WebSocket of a connection says, both ways."""
 
     async def play():
-        async with h2_lab(tmp_path, certificates, "--like", "satellite") as place:
+        async with h2_lab(tmp_path, certificates, "--like", "satellite", "--time-scale", "0.05") as place:
             client, server = await place.connect()
             pairs = [await client.opened(path, server) for path in ("/one", "/two")]
             for mine, theirs in pairs:

@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from tests.support.apps import NODE
 from tests.support.certs import Certificates
@@ -63,14 +65,32 @@ async def _answer(socket: ServerConnection) -> None:
         await socket.close(CODE, "asked")
 
 
+def _page(connection: ServerConnection, request: Request) -> Response | None:
+    if "upgrade" in request.headers:
+        return None
+    response = connection.respond(HTTPStatus.OK, "<title>a</title>")
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = "text/html"
+    return response
+
+
 @contextlib.contextmanager
-def application(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """The application over HTTP/1.1; its port."""
+def application(context: ssl.SSLContext | None = None, *, has_page: bool = False) -> Iterator[int]:
+    """The application over HTTP/1.1; its port. With a page requests that ask for no upgrade get one."""
 
     async def start() -> tuple[contextlib.AsyncExitStack, int]:
         stack = contextlib.AsyncExitStack()
+        page = _page if has_page else None
         server = await stack.enter_async_context(
-            serve(_answer, LOOPBACK, 0, ssl=context, ping_interval=None, compression=None)
+            serve(
+                _answer,
+                LOOPBACK,
+                0,
+                ssl=context,
+                ping_interval=None,
+                compression=None,
+                process_request=page,
+            )
         )
         return stack, next(iter(server.sockets)).getsockname()[1]
 

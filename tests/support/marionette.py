@@ -40,15 +40,20 @@ class Marionette:
 
     Args:
         accepts_certificates: any, without a page that asks.
+        proxy: the port of the forward proxy that it uses, for loopback too.
     """
 
-    def __init__(self, folder: Path, *, accepts_certificates: bool = False) -> None:
+    def __init__(self, folder: Path, *, accepts_certificates: bool = False, proxy: int | None = None) -> None:
         program = firefox_program()
         assert program is not None, "Firefox is missing: make test-deps"
         port = free_port()
         profile = folder / "profile"
         profile.mkdir(parents=True)
-        wanted = {**_PREFERENCES, "marionette.port": port}
+        wanted: dict[str, str | int] = {**_PREFERENCES, "marionette.port": port}
+        if proxy is not None:
+            wanted |= {"network.proxy.type": 1, "network.proxy.allow_hijacking_localhost": True}
+            for scheme in ("http", "ssl"):
+                wanted |= {f"network.proxy.{scheme}": "127.0.0.1", f"network.proxy.{scheme}_port": proxy}
         lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in wanted.items())
         (profile / "user.js").write_text("\n".join(lines))
         options = ["--headless", "--marionette", "--remote-allow-system-access", "--no-remote"]
