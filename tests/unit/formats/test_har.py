@@ -661,8 +661,5 @@ def test_the_first_error_of_a_browser_is_why_and_later_ones_are_not(tmp_path):
     (tmp_path / "two.har").write_text(json.dumps(made))
     import_file(tmp_path / "two.har", tmp_path / "two.db")
     with Capture.open(tmp_path / "two.db") as capture:
-        [found] = diagnose(capture.query)
-        assert (found.id, found.title) == (
-            "WS-FR-011",
-            "The browser ended the connection: Invalid frame header",
-        )
+        [found] = [one for one in diagnose(capture.query) if one.id == "WS-FR-011"]
+        assert found.title == "The browser ended the connection: Invalid frame header"
