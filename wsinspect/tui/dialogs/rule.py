@@ -23,12 +23,16 @@ _SHOWN = 6
 class RuleInput(DialogInput):
     """Handles Tab itself: a binding would be handled after the keys typed behind it."""
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         screen = self.screen
-        if event.key == "tab" and isinstance(screen, RuleDialog):
+        if not isinstance(screen, RuleDialog):
+            return
+        if event.key == "tab":
             event.stop()
             event.prevent_default()
             screen.complete()
+        elif event.key in ("left", "right", "home", "end"):
+            screen.call_later(screen.judge)  # moving the cursor changes the candidates
 
 
 class RuleDialog(Dialog):
@@ -163,11 +167,6 @@ class RuleDialog(Dialog):
             self.wrong(escape(answer.error))
         else:
             self.dismiss(None)
-
-    def on_key(self, event: events.Key) -> None:
-        """Moving the cursor changes the candidates."""
-        if event.key in ("left", "right", "home", "end"):
-            self.call_later(self.judge)
 
 
 def _done_words(reply: Any, old: dict[str, Any] | None) -> str:

@@ -22,6 +22,7 @@ from textual.widgets import Input
 from wsinspect.present.cells import Line, between, fit, flow, width_of
 from wsinspect.text import cell_width
 from wsinspect.tui.dialogs.overlay import Overlay
+from wsinspect.tui.widgets.line_input import LineInput
 from wsinspect.tui.widgets.words import Words, hint, key_hints
 from wsinspect.tui.workspace import Workspace
 
@@ -113,7 +114,7 @@ class Label(Words):
         self.show([[(f" {words}", "muted")]])
 
 
-class DialogInput(Input):
+class DialogInput(LineInput):
     """A one-line input without a frame."""
 
     def __init__(self, value: str = "", *, id: str) -> None:

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from wsinspect.filters import Filter, FilterError, complete, parse
 from wsinspect.present.cells import Line, width_of
 from wsinspect.text import escape
+from wsinspect.tui.widgets.line_input import LineInput
 from wsinspect.tui.widgets.words import Words, hint
 from wsinspect.tui.workspace import Workspace
 
@@ -25,7 +26,7 @@ _NAMES: Final = {"filter": "filter", "find": "find"}
 _DELAY_SECONDS = 0.15
 
 
-class BarInput(Input):
+class BarInput(LineInput):
     """The input; Tab completes, up and down go through what was typed before."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

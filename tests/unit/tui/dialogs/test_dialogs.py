@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
+from textual.widgets import Input
 
 from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
@@ -333,6 +335,25 @@ async def test_the_format_and_the_name_s_ending_go_together(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     assert lines[0]["secrets"] is False
     assert sum(line["type"] == "frame" for line in lines) == 13
+
+
+def in_one_stroke(screen: Screen, *keys: str) -> None:
+    """Keys as they come of one read of a terminal."""
+    for key in keys:
+        screen.app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+@pytest.mark.parametrize("place", ["slash", "e"])
+async def test_keys_that_edit_take_effect_in_the_order_in_which_they_were_typed(tmp_path, place):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("3", place)
+        line = screen.app.focused
+        assert isinstance(line, Input)
+        in_one_stroke(
+            screen, *"lost", "ctrl+u", *"abX", "backspace", *"dZ", "left", "c", "delete", "home", "_"
+        )
+        await screen.until(lambda: line.value.startswith("_"))
+        assert line.value == "_abdc"
 
 
 async def test_every_choice_of_a_long_line_is_in_sight(tmp_path):
