@@ -98,9 +98,9 @@ def watch_engine(
             _start(engine)
             with meanwhile():
                 watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii, is_plain=is_plain)
-    except _Ended as signalled:
+    except (_Ended, KeyboardInterrupt) as signalled:
         if not engine.ready:
-            return signalled.exit_code
+            return signalled.exit_code if isinstance(signalled, _Ended) else 128 + signal.SIGINT
     except BaseException:
         if not engine.ready or not _is_terminal_gone():
             if engine.ready and engine.is_alive:
@@ -141,12 +141,13 @@ class _Ended(BaseException):
 
 @contextlib.contextmanager
 def _ended_by_signals(*, ignored: bool = False) -> Iterator[None]:
-    """SIGTERM and SIGHUP raise here, as SIGINT does; `ignored` while the end is under way already."""
+    """SIGTERM and SIGHUP raise here, as SIGINT does; all are `ignored` while the end is under way already."""
 
     def end(number: int, _frame: object) -> None:
         raise _Ended(number)
 
-    before = {number: signal.signal(number, signal.SIG_IGN if ignored else end) for number in _SIGNALS}
+    numbers = (*_SIGNALS, signal.SIGINT) if ignored else _SIGNALS
+    before = {number: signal.signal(number, signal.SIG_IGN if ignored else end) for number in numbers}
     try:
         yield
     finally:
