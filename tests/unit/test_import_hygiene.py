@@ -171,7 +171,7 @@ def test_reading_a_capture_loads_nothing_that_writes_one():
 
 #: Statements of SQL; words of it in a sentence are not followed like this.
 SQL = re.compile(
-    r"\s*(SELECT [\w(*']|INSERT (OR \w+ )?INTO |UPDATE \w+ SET |DELETE FROM |PRAGMA \w|ATTACH |VACUUM"
+    r"\s*(SELECT ([\w(*']|$)|INSERT (OR \w+ )?INTO |UPDATE \w+ SET |DELETE FROM |PRAGMA \w|ATTACH |VACUUM"
     r"|CREATE (TEMP )?(TABLE|INDEX|VIEW|TRIGGER) |DROP TABLE |BEGIN IMMEDIATE"
     r"|select [\w(*'][^.;]* from [a-z_]+( |;|$)|insert into |update \w+ set |delete from |pragma \w+[ =(])"
 )
@@ -223,7 +223,11 @@ def is_for_widgets(call: ast.Call) -> bool:
 def sql_outside(nodes: list[ast.AST]) -> Iterator[str]:
     """What a file has that runs statements, or is one."""
     for node in nodes:
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(one.value) if isinstance(one, ast.Constant) else "x" for one in node.values)
+            if SQL.match(text):
+                yield f"{node.lineno}: {text}"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             if SQL.match(node.value) or node.value in RUNNING_SQL:
                 yield f"{node.lineno}: {node.value}"
         elif isinstance(node, ast.Attribute) and node.attr in RUNNING_SQL:
@@ -272,6 +276,9 @@ def test_a_statement_in_a_variable_is_found(source):
         "def f(database, text):\n    run = database.execute\n    return run(text)",
         "def f(database, text): return getattr(database, 'execute')(text)",
         "TEXT = 'SELECT id FROM frame'",
+        "def f(names): return f'SELECT {names} FROM frame'",
+        "def f(table): return f'UPDATE {table} SET id = 1'",
+        "def f(names): return 'SELECT ' + names + ' FROM frame'",
     ],
 )
 def test_what_runs_a_statement_is_found(source):
