@@ -165,12 +165,16 @@ CAUSES = (
     Cause("1009", "/app/close-1009", ("WS-CL-009", "client"), ("WS-CL-009",), does="wait"),
     Cause("1012", "/app/close-1012", ("WS-CL-012", "server"), ("WS-CL-012",), does="wait"),
     Cause("1013", "/app/close-1013", ("WS-CL-013", "server"), ("WS-CL-013",), does="wait"),
+    Cause("1014", "/app/close-1014", ("WS-CL-014", "server"), ("WS-CL-014",), does="wait"),
     Cause("3000", "/app/close-3000", ("WS-CL-030", "client"), ("WS-CL-030",), does="wait"),
     Cause("1001", "/app/close-1001", ("WS-CL-001", "server"), ("WS-CL-001",), does="wait"),
     Cause("1008", "/app/close-1008", ("WS-CL-008", "client"), ("WS-CL-008",), does="wait"),
     Cause("1011", "/app/close-1011", ("WS-CL-011", "server"), ("WS-CL-011",), does="wait"),
     Cause("4001", "/app/close-4001", ("WS-CL-030", "server"), ("WS-CL-030",), does="wait"),
     Cause("1011 of the client", "/app/echo?1011", ("WS-CL-011", "client"), ("WS-CL-011",), does="close-1011"),
+    Cause("1010 of the client", "/app/echo?1010", ("WS-CL-010", "server"), ("WS-CL-010",), does="close-1010"),
+    Cause("1001 of the client", "/app/echo?1001", None, does="close-1001"),
+    Cause("4001 of the client", "/app/echo?4001", ("WS-CL-030", "client"), ("WS-CL-030",), does="close-4001"),
     Cause("cut by the client", "/app/echo?cut", ("WS-DROP-007", "client"), ("WS-DROP-007",), does="cut"),
     Cause(
         "reset by the client", "/app/echo?reset", ("WS-DROP-005", "client"), ("WS-DROP-005",), does="reset"

@@ -291,6 +291,9 @@ def _to(cluster: str = "origin", **more: Any) -> dict[str, Any]:
     return {"route": {"cluster": cluster, "timeout": "30s", **more.pop("route", {})}, **more}
 
 
+#: A filter that does nothing but on the route that says so.
+_MUTATION = "envoy.filters.http.header_mutation"
+_FILTERS = "type.googleapis.com/envoy.extensions.filters.http"
 _ENVOY: Mapping[str, dict[str, Any]] = {
     "302": {"redirect": {"path_redirect": "/login", "response_code": "FOUND"}},
     "401": {"direct_response": {"status": 401}},
@@ -317,6 +320,14 @@ _ENVOY: Mapping[str, dict[str, Any]] = {
         ]
     ),
     "rewritten": _to(route={"prefix_rewrite": "/api/"}),
+    "query": _to(
+        typed_per_filter_config={
+            _MUTATION: {
+                "@type": f"{_FILTERS}.header_mutation.v3.HeaderMutationPerRoute",
+                "mutations": {"query_parameter_mutations": [{"remove": "token"}]},
+            }
+        }
+    ),
     "cookie": _to(request_headers_to_remove=["cookie"]),
     "authorization": _to(request_headers_to_remove=["authorization"]),
     "subprotocol": _to(request_headers_to_remove=["sec-websocket-protocol"]),
@@ -342,6 +353,19 @@ def _envoy(folder: Path, behind: Behind, routes: Mapping[str, dict[str, Any]]) -
         folder,
         [*own, {"match": {"prefix": "/"}, **_to()}],
         clusters,
+        manager={
+            "upgrade_configs": [{"upgrade_type": "websocket"}],
+            "http_filters": [
+                {
+                    "name": _MUTATION,
+                    "typed_config": {"@type": f"{_FILTERS}.header_mutation.v3.HeaderMutation"},
+                },
+                {
+                    "name": "envoy.filters.http.router",
+                    "typed_config": {"@type": f"{_FILTERS}.router.v3.Router"},
+                },
+            ],
+        },
         tls={"tls": behind.authority},
     )
 
