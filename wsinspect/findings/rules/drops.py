@@ -455,7 +455,7 @@ def _is_answer_to_hop(one: Summary, group: list[Summary]) -> bool:
         (one.server_close_code, one.ended_by) == (1002, "server")
         and one.closed_ns is not None
         and (one.tap, one.host) == (group[0].tap, group[0].host)
-        and any(other.server_close_code in _GOING_CODES for other in group)
+        and all(other.server_close_code in _GOING_CODES for other in group)
         and _by_end(group[0]) - _CLUSTER_NS <= one.closed_ns <= _by_end(group[-1]) + _CLUSTER_NS
     )
 
