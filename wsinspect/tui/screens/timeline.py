@@ -256,10 +256,11 @@ class TimelinePane(LinePane):
         if one is None:
             return []
         end_ns = lanes.end_of(one)
-        lasted = f"lasted {duration(end_ns - lanes.begin_of(one))}" if end_ns is not None else "still open"
+        words = [f"lasted {duration(end_ns - lanes.begin_of(one))}"] if end_ns is not None else []
         if (clock := self.workspace.clock).is_wall:
-            lasted = f"began {clock.at(lanes.begin_of(one), self.model.zero_ns)}, {lasted}"
-        return [(f" conn {one.id} ", "key"), (f"{escape(one.state)}  {lasted}  {end_words(one)}", "")]
+            words.insert(0, f"began {clock.at(lanes.begin_of(one), self.model.zero_ns)}")
+        end = f"  {end_words(one)}" if end_ns is not None else ""
+        return [(f" conn {one.id} ", "key"), (f"{escape(one.state)}  {', '.join(words)}{end}", "")]
 
     def row_count(self) -> int:
         return len(self.rows)
