@@ -216,7 +216,13 @@ def choose_v1(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotoco
 AT_ONCE: Final = 6
 
 
-async def _talk(port: int, cause: Cause, turn: asyncio.Semaphore | None = None, wait: float = 0) -> None:
+async def _talk(
+    port: int,
+    cause: Cause,
+    turn: asyncio.Semaphore | None = None,
+    wait: float = 0,
+    is_open: asyncio.Event | None = None,
+) -> None:
     """Ask and do what the cause says; the handshake waits for its turn, if there are turns."""
     await asyncio.sleep(wait)
     origin = Origin(cause.origin.replace("PORT", str(port))) if cause.origin else None
@@ -235,6 +241,8 @@ async def _talk(port: int, cause: Cause, turn: asyncio.Semaphore | None = None, 
         async with connection:
             await connection.send("hello")
             await asyncio.wait_for(connection.recv(), _PATIENT)
+            if is_open is not None:
+                is_open.set()
             await _does(connection, cause.does)
 
 
@@ -320,13 +328,13 @@ async def _play(hops: Sequence[str], guilty: int, causes: Iterable[Cause], folde
                 if one.does not in _ENDS_HOP
             )
         )
-        last = [
-            asyncio.create_task(_talk(port, Cause(one.name, one.path, None, does="wait")))
-            for one in causes
-            if one.does in _ENDS_HOP
-        ]
+        last = []
+        for one in [one for one in causes if one.does in _ENDS_HOP]:
+            is_open = asyncio.Event()
+            cause = Cause(one.name, one.path, None, does="wait")
+            last.append(asyncio.create_task(_talk(port, cause, is_open=is_open)))
+            await asyncio.wait_for(is_open.wait(), _PATIENT)
         if last:
-            await asyncio.sleep(0.4)
             hop, retire = running.hops[guilty], KINDS[hops[guilty]].retire
             if retire is not None and all(one.does != "kill" for one in causes):
                 hop.process.send_signal(retire)
