@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def run(
     chosen: list[Peer], measures: list[str], rounds: int, sizes: Sizes, folder: Path
 ) -> tuple[tables.Rounds, list[str]]:
     """All rounds; a peer that fails in a measurement is not asked again in it."""
+    begun = time.monotonic()
     results: tables.Rounds = {measure: {peer.name: [] for peer in chosen} for measure in measures}
     failures: dict[tuple[str, str], str] = {}
     target = Child([sys.executable, "-m", "tests.benchmarks.target"], folder, "target")
@@ -83,7 +85,10 @@ def run(
         place = Place(folder, int(target.wait_line(10, "port")["port"]))
         for number in range(1, rounds + 1):
             for measure in measures:
-                if measure in ("memory", "screens", "show", "replay", "findings", "http2") and number > 1:
+                if (
+                    measure in ("memory", "many", "screens", "show", "replay", "findings", "http2")
+                    and number > 1
+                ):
                     continue
                 for peer in chosen:
                     if (peer.only and measure not in peer.only) or (peer.name, measure) in failures:
@@ -96,7 +101,8 @@ def run(
                         continue
                     if result:
                         results[measure][peer.name].append(result)
-                        say(f"round {number}  {measure:7} {peer.name}: {brief(result)}")
+                        passed = time.monotonic() - begun
+                        say(f"{passed:5.0f} s  round {number}  {measure:7} {peer.name}: {brief(result)}")
     finally:
         for peer in chosen:
             peer.stop()

@@ -2,24 +2,28 @@
 
 (a) ``small``: 64 B frames pipelined. (b) ``bulk``: 64 KiB frames. (c) ``echo``: round trips of one 64 B
 frame. (d) ``open``: opening handshakes. (e) ``memory``: resident memory after a first and a second burst of
-1 KiB frames on one connection.
+1 KiB frames on one connection. (f) ``many``: connections that are open and idle.
 Where there is a capture, the time until the last frame's row can be read in it counts from the first byte
 sent, and the rows are counted: those of the burst, the server's answers, both CLOSE frames.
 """
 
 import contextlib
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import load as load_client
 from tests.benchmarks.peers import Peer, Running
-from tests.benchmarks.processes import BenchError, Load, wait_for
+from tests.benchmarks.processes import BenchError, Load, resident_mb, wait_for
 
 Result = dict[str, float]
 BUDGET_S = 3.0
 INDEX_WAIT_S = 180.0
+#: Memory is looked at so long after the last connection was opened, and for so long after all have closed.
+SETTLE_S, GIVEN_BACK_S = 1.0, 10.0
 ALL_ROWS = "SELECT count(*) FROM frame"
 LAST_ROW = "SELECT max(id) FROM frame"
 OPENED = "SELECT count(*) FROM connection WHERE state = 'closed'"
@@ -40,11 +44,12 @@ class Sizes:
     replay_bytes: int = 1 << 30
     finding_frames: int = 400_000
     many_seconds: int = 30
+    connections: int = 1_000
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 40_000, 3)
+        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 40_000, 3, 300)
 
 
 @dataclass(frozen=True)
@@ -217,6 +222,37 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
         return result
 
 
+def many(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """Resident memory before connections are opened, while all are open and idle, and after they closed."""
+    with peer.serve(place.folder, place.target) as running:
+        before, pid = running.resident_mb(), running.pid
+        if before is None or pid is None:
+            return {}
+        engine = resident_mb(pid, alone=True)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        count = sizes.connections
+        with contextlib.ExitStack() as closing:
+            closing.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+            for _ in range(count):
+                try:
+                    sock = load_client.connect(running.port, "/echo/64", INDEX_WAIT_S)
+                except SystemExit as error:
+                    raise BenchError(str(error)) from None
+                closing.callback(load_client.finish, sock)
+            time.sleep(SETTLE_S)
+            during = running.resident_mb() or before
+            engine = resident_mb(pid, alone=True) - engine
+        left, ended = during, time.monotonic()
+        while time.monotonic() - ended < GIVEN_BACK_S and left - before > 1:
+            time.sleep(SETTLE_S)
+            left = running.resident_mb() or before
+        result = {"connections": count, "kb_each": (during - before) / count * 1000}
+        if running.capture is not None:
+            result["engine_kb_each"] = engine / count * 1000
+        return result | {"before_mb": before, "during_mb": during, "left_mb": left - before}
+
+
 def screens(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """The terminal program; and what it costs the proxy when it looks on."""
     if peer.name != "wsinspect":
@@ -291,6 +327,7 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "echo": echo,
     "open": openings,
     "memory": memory,
+    "many": many,
     "screens": screens,
     "show": show,
     "faults": faults,
@@ -304,6 +341,7 @@ TITLES = {
     "echo": "Echo round trip, one 64 B frame",
     "open": "Opening handshakes, 16 at a time",
     "memory": "Resident memory, 1 KiB frames",
+    "many": "Connections that are open and idle",
     "screens": "The terminal program",
     "show": "show --filter, seconds from the command's start to its end",
     "faults": "Faults",

@@ -23,7 +23,7 @@ NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 MOCKTTP = Path(__file__).with_name("mockttp.cjs")
 NGINX_CONF = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log warn;
-events {{ worker_connections 64; }}
+events {{ worker_connections 4096; }}
 http {{
   access_log off;
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};

@@ -168,10 +168,10 @@ def cpu_s(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process and all below it, in MB (10^6 bytes); shared pages count in each."""
+def resident_mb(pid: int, *, alone: bool = False) -> float:
+    """Resident memory of a process, and all below it, in MB (10^6 bytes); shared pages count in each."""
     pages = 0
-    for each in descendants(pid):
+    for each in [pid] if alone else descendants(pid):
         try:
             pages += int(Path(f"/proc/{each}/statm").read_text().split()[1])
         except (OSError, IndexError):

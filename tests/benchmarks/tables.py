@@ -93,6 +93,14 @@ COLUMNS: dict[str, list[Column]] = {
         Column("after the second MB", "second_mb", _one),
         Column("peak MB", "peak_mb", _one),
     ],
+    "many": [
+        Column("connections", "connections", _count),
+        Column("before MB", "before_mb", _one),
+        Column("all open MB", "during_mb", _one),
+        Column("KB each", "kb_each", _one, "less"),
+        Column("of the engine alone", "engine_kb_each", _one, "less"),
+        Column("more than before, 10 s after they closed, MB", "left_mb", _one),
+    ],
 }
 _SCREENS = [
     Column("frames", "frames", _count),
@@ -271,6 +279,8 @@ def goals(found: Medians) -> list[Goal]:
         first and first * 1.05,
         _one,
     )
+    add("many: KB of the engine each at most 20", value("many", ours, "engine_kb_each"), 20, _one)
+    add("many: MB more than before at most 30", value("many", ours, "left_mb"), 30, _one)
     add("screens: first paint ms at most 1,000", value("screens", ours, "first_paint_ms"), 1000, _count)
     add(
         "screens: resident MB at most 60 and 48 B a frame",

@@ -169,6 +169,8 @@ class PageWatch:
 
     def _page_of(self, flow: http.HTTPFlow) -> Page | None:
         """The newest page of this client that a request belongs to, by Referer, else by Origin or host."""
+        if not self._pages:
+            return None
         headers, client = flow.request.headers, _client(flow)
         came_from = headers.get("referer") or headers.get("origin") or f"http://{flow.request.host_header}"
         place = _authority(came_from)
