@@ -19,6 +19,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import sys
 import tomllib
 import uuid
@@ -185,6 +186,9 @@ def pytest_runtest_teardown() -> Generator[None, object, object]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A script's shell lets what it starts in the background ignore Ctrl-C; tests send it to themselves.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     transports.watch()
     sql_guard.watch()
     is_worker = hasattr(config, "workerinput")
