@@ -1,10 +1,17 @@
-"""What a client can do to an HTTP/2 connection through us: memory stays bounded, other streams live."""
+"""What a peer can do to an HTTP/2 connection through us: memory stays bounded, other streams live."""
 
 import asyncio
 import socket
 
 import pytest
-from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, SettingsFrame
+from hyperframe.frame import (
+    AltSvcFrame,
+    ContinuationFrame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    SettingsFrame,
+)
 
 from tests.fuzz_http2 import fuzz
 from tests.support.certs import make_certificates
@@ -37,6 +44,23 @@ def test_streams_that_are_reset_at_once_leave_others_alive(tmp_path, certificate
             last = client.request([*GET, (":path", "/last")], end=True)
             server.respond(await server.requested("/last"), end=True)
             assert await client.answered(last) == "200"
+            server.send(theirs, WORLD)
+            await client.has(mine, WORLD)
+
+    asyncio.run(play())
+
+
+def test_streams_that_the_server_resets_at_once_leave_others_alive(tmp_path, certificates):
+    async def play():
+        async with h2_lab(tmp_path, certificates) as place:
+            client, server = await place.connect()
+            mine, theirs = await client.opened("/chat", server)
+            for number in range(200):
+                stream = client.request([*GET, (":path", f"/{number}")], end=True)
+                server.reset(await server.requested(f"/{number}"), 8)
+                assert await client.was_reset(stream) == 8
+            client.send(mine, HELLO)
+            await server.has(theirs, HELLO)
             server.send(theirs, WORLD)
             await client.has(mine, WORLD)
 
@@ -98,6 +122,56 @@ def test_a_client_that_takes_no_answers_is_not_read(tmp_path, certificates, kind
             assert resident_bytes(place.run.pid) - before < 60 << 20
             other.send(mine, HELLO)
             await server.has(theirs, HELLO)
+
+    asyncio.run(play())
+
+
+MORE = b"x" * 200
+#: Frames of a server that no window holds back, and that are passed on, by the stream of a request. Each has
+#: some size, for it is bytes that could pile up; what many small ones cost is another question.
+PASSED_ON = {
+    "103": lambda stream: HeadersFrame(
+        stream, b"\x08\x03103\x00\x04link\x7f\x49" + MORE, flags=["END_HEADERS"]
+    ).serialize(),
+    "ALTSVC": lambda _: AltSvcFrame(0, b"https://localhost", b'h3=":443"; a=' + MORE).serialize(),
+    "GOAWAY": lambda _: GoAwayFrame(0, (1 << 31) - 1, 0, MORE).serialize(),
+}
+
+
+@pytest.mark.slow
+def test_a_server_whose_client_takes_nothing_is_not_read(tmp_path, certificates):
+    async def attack(place, name, flood):
+        client, server = await place.connect()
+        await client.wait(lambda: client.settings)
+        client.request([*GET, (":path", f"/{name}")], end=True)
+        stream = await server.requested(f"/{name}")
+        client.writer.transport.pause_reading()
+        sock = client.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        return client, server, flood(stream) * 100
+
+    async def until_blocked(_, server, block):
+        for sent in range(0, 40 << 20, len(block)):
+            server.writer.write(block)
+            try:
+                await asyncio.wait_for(server.writer.drain(), 15)
+            except TimeoutError:
+                return sent
+        raise AssertionError("all was read")
+
+    async def play():
+        async with h2_lab(tmp_path, certificates) as place:
+            other, its_server = await place.connect()
+            mine, theirs = await other.opened("/chat", its_server)
+            attacks = [await attack(place, name, flood) for name, flood in PASSED_ON.items()]
+            before = resident_bytes(place.run.pid)
+            await asyncio.gather(*(until_blocked(*one) for one in attacks))
+            assert resident_bytes(place.run.pid) - before < 60 << 20
+            other.send(mine, HELLO)
+            await its_server.has(theirs, HELLO)
+            for client, server, _ in attacks:
+                client.abort()
+                server.abort()
 
     asyncio.run(play())
 
