@@ -7,7 +7,7 @@ does not.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,24 @@ class RowLoader:
                 blob.write(data)
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise RowsRefusedError(str(error)) from None
+
+    def count(self, connections: Collection[int]) -> None:
+        """Have these connections say how many frames and bytes they have, from their frames."""
+        counted = self._database.execute(
+            "SELECT connection_id, is_s2c, count(*), sum(wire_length) FROM frame"
+            " GROUP BY connection_id, is_s2c"
+        ).fetchall()
+        self._database.execute("BEGIN IMMEDIATE")
+        for side, prefix in enumerate(("c2s", "s2c")):
+            self._database.executemany(
+                f"UPDATE connection SET {prefix}_frames = ?, {prefix}_bytes = ? WHERE id = ?",  # noqa: S608
+                (
+                    (frames, size, number)
+                    for number, of, frames, size in counted
+                    if of == side and number in connections
+                ),
+            )
+        self._database.execute("COMMIT")
 
     def finish(self) -> None:
         """All rows are there: a recorder that appends continues behind the last frame."""

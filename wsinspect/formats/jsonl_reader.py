@@ -35,7 +35,9 @@ _BATCH_BYTES: Final = 4 * 1024 * 1024
 _LARGEST_INTEGER: Final = (1 << 63) - 1
 _NO_KEY: Final = b"\0\0\0\0"
 _OPCODES: Final = {"CONT": 0, "TEXT": 1, "BINARY": 2, "CLOSE": 8, "PING": 9, "PONG": 10}
-_COUNTS: Final = frozenset({"c2s_frames", "s2c_frames", "c2s_bytes", "s2c_bytes", "span_ns", "sent_after_ns"})
+#: Of a connection, and what its frames say where a person left them out.
+_TALLIES: Final = frozenset({"c2s_frames", "s2c_frames", "c2s_bytes", "s2c_bytes"})
+_COUNTS: Final = _TALLIES | {"span_ns", "sent_after_ns"}
 #: Declared with another type, but text.
 _TEXTS: Final = frozenset({"client_close_reason", "server_close_reason"})
 _SIDES: Final = {direction: side for side, direction in enumerate(DIRECTIONS)}
@@ -92,6 +94,7 @@ class _Reader:
         self._takes = {table.type: _checks(loader, table) for table in (META, *TABLES)}
         self._has_begun = False
         self._last_id = dict.fromkeys(self._tables, 0)
+        self._uncounted: set[int] = set()
 
     def add(self, number: int, line: bytes) -> None:
         self._number = number
@@ -119,6 +122,8 @@ class _Reader:
                 self._last_id["frame"] = row[0]
         if row is None:
             row = self._row(table, found)
+            if table.type == "connection" and found.keys().isdisjoint(_TALLIES):
+                self._uncounted.add(row[0])
             if any(type(value) is _Zeros for value in row):
                 self._flush()
                 # Its blob follows in parts.
@@ -134,6 +139,8 @@ class _Reader:
         if not self._has_begun:
             raise CaptureError(f"{self._name} is empty")
         self._flush()
+        if self._uncounted:
+            self._loader.count(self._uncounted)
         self._loader.finish()
 
     def _begin(self, found: dict[str, Any]) -> None:

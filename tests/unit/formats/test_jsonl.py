@@ -35,6 +35,28 @@ def imported(tmp_path, content, name="x.jsonl"):
     return target
 
 
+def test_frames_are_counted_where_a_connection_does_not_say_how_many(tmp_path):
+    content = HEADER
+    for number, counts in ((1, ""), (2, ',"c2s_frames":7'), (3, "")):
+        content += f'{{"type":"connection","id":{number},"state":"closed","scheme":"ws"{counts}}}\n'
+    for number, direction, text in (
+        (1, "c2s", "hello"),
+        (1, "c2s", "again"),
+        (1, "s2c", "yes"),
+        (2, "c2s", "x"),
+    ):
+        content += (
+            f'{{"type":"frame","connection_id":{number},"direction":"{direction}","time_ns":5,'
+            f'"payload":{{"text":"{text}"}}}}\n'
+        )
+    with Capture.open(imported(tmp_path, content)) as capture:
+        found = [
+            (one.c2s_frames, one.s2c_frames, one.c2s_bytes, one.s2c_bytes) for one in capture.connections()
+        ]
+    # A client's header has four bytes more, its masking key.
+    assert found == [(2, 1, 11 + 11, 5), (7, 0, 0, 0), (0, 0, 0, 0)]
+
+
 @pytest.mark.parametrize("seed", [1, 5, 9])
 def test_a_round_trip_gives_every_row_of_every_table(tmp_path, seed):
     path = random_capture(tmp_path / "a.db", seed)
