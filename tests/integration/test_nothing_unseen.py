@@ -312,6 +312,27 @@ def test_a_client_that_gives_up_before_any_answer_ended_it(tmp_path, path, by):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("way_taken", [(), ("--no-splice",)], ids=["short way", "layers"])
+def test_an_attempt_that_waits_when_the_proxy_stops_is_nobodys_fault(tmp_path, way_taken):
+    async def run() -> None:
+        async with server() as port:
+            tap = f"edge=0=http://127.0.0.1:{port}"
+            with Engine.start("--tap", tap, *way_taken, folder=tmp_path) as engine:
+                way = await Way.through(engine, "edge", port)
+                way.writer.write(head("/hang"))
+                engine.wait_for_event("attempt")
+                assert engine.stop() == 0
+                way.writer.close()
+                refused = engine.wait_for_event("refused")
+                assert refused["error"] == "wsinspect stopped before the server answered"
+                assert "finding" not in [event["event"] for event in engine.events]
+                with Capture.open(engine.capture) as capture:
+                    (one,) = capture.connections()
+                    assert (one.ended_by, one.state) == ("proxy", "failed")
+
+    asyncio.run(run())
+
+
 async def ask(port: int, raw: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(raw)

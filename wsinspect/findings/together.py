@@ -15,7 +15,7 @@ from wsinspect.findings.registry import ids_of_group
 from wsinspect.findings.rules.around import BROKEN_BY_EXTENSIONS, hop_of
 from wsinspect.findings.rules.drops import LEAST_TOGETHER
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
-from wsinspect.findings.rules.kept import NO_WAY, elsewhere, has_left, kept
+from wsinspect.findings.rules.kept import UNANSWERED, elsewhere, has_left, kept
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 
@@ -119,7 +119,7 @@ def link_of(pair: PairFacts) -> Link:
     """What `together` has to know of a connection at both taps."""
     edge, origin = pair.edge, pair.origin
     is_failing = has_failed(edge)
-    is_alone = is_failing and origin is None and edge.failed_where not in NO_WAY
+    is_alone = is_failing and origin is None and edge.failed_where not in UNANSWERED
     is_elsewhere = is_alone and elsewhere(edge) is not None
     return Link(
         edge=edge.id,

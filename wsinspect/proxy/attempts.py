@@ -117,6 +117,12 @@ class Attempt:
             return None
         return next((how for side, how in self._ends if side == "client"), None)
 
+    def shut_down(self) -> None:
+        """The proxy itself ends: whoever waits for an answer did not give up, and no server closed."""
+        if not self._has_answer and not self._ends:
+            self.event(events.Failed.by_stop())
+            self.closed()
+
     def closed(self) -> None:
         """Nothing more will be recorded for this attempt."""
         if not self._is_over:
@@ -303,10 +309,12 @@ class AttemptLog:
         return link
 
     def shut_down(self) -> None:
-        """End every open WebSocket as the proxy's own doing."""
+        """End every open WebSocket, and every attempt without an answer, as the proxy's own doing."""
         for attempt in list(self.open.values()):
             if attempt.link:
                 attempt.link.shut_down()
+            else:
+                attempt.shut_down()
         self.lag.stop()
         self.relief.stop()
 

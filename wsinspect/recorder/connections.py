@@ -250,7 +250,7 @@ class ConnectionRows:
         if self.row["open_ns"] is not None and ended < {Side.CLIENT, Side.SERVER}:
             return [TransportEnded(side=Side.PROXY, how=End.FIN), Closed()]
         if self.row["state"] == State.CONNECTING:
-            return [Failed(where="stop", error="wsinspect stopped before the server answered"), Closed()]
+            return [Failed.by_stop(), Closed()]
         return [Closed()]
 
     # -- frames

@@ -78,6 +78,11 @@ class Failed(Event):
     error: str | None = None
     status: int | None = None
 
+    @classmethod
+    def by_stop(cls) -> Failed:
+        """The proxy's own end came before an answer."""
+        return cls(where="stop", error="wsinspect stopped before the server answered")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportEnded(Event):

@@ -306,6 +306,15 @@ def test_a_client_that_gives_up_ended_it_and_the_sentence_says_so():
     assert len(found.causes) == 2
 
 
+def test_who_waits_when_the_proxy_stops_has_not_given_up():
+    stopped = "wsinspect stopped before the server answered"
+    assert diagnose_connection(failed(stopped, "stop", waited=0.5, ended_by="proxy")) == []
+    found = first(failed(stopped, "stop", waited=12.0, ended_by="proxy"))
+    assert (found.id, found.fault_of) == ("WS-HS-036", "server")
+    assert found.title == "No answer in 12 s, until this proxy was stopped"
+    assert found.causes == ()
+
+
 @pytest.mark.parametrize(
     ("name", "rule"),
     [

@@ -406,11 +406,14 @@ def _waited_ns(facts: ConnectionFacts) -> int | None:
 )
 def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     is_late = left_before_answer(facts)
-    if not is_late and (facts.state != "failed" or not client_left(facts) or facts.raw_response_in):
+    is_stopped = facts.failed_where == "stop"
+    if not is_late and (
+        facts.state != "failed" or not (client_left(facts) or is_stopped) or facts.raw_response_in
+    ):
         return
     waited = _waited_ns(facts)
-    if waited is None:
-        return
+    if waited is None or (is_stopped and waited < _SHORT_WAIT_NS):
+        return  # the answer might have come at once
     # While this proxy was blind it passed nothing on: that wait was not for the server.
     blind = waited - _certain_wait_ns(facts)
     is_short = waited - blind < _SHORT_WAIT_NS
@@ -444,8 +447,12 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         else "medium"
         if not is_late or facts.is_order_known(facts.ends[0].time_ns, _answered(facts))
         else "low",
-        title=f"The client gave up after {seconds(waited)} without an answer",
-        causes=two_causes(
+        title=f"No answer in {seconds(waited)}, until this proxy was stopped"
+        if is_stopped
+        else f"The client gave up after {seconds(waited)} without an answer",
+        causes=()
+        if is_stopped
+        else two_causes(
             *((ours, server) if is_ours else (page, server) if is_short else (server, page)),
         ),
     )
@@ -495,7 +502,11 @@ def _failure(facts: ConnectionFacts) -> str:
     group="attempt",
 )
 def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.state != "failed" or facts.failed_where in ("connect", "tls-server") or client_left(facts):
+    if (
+        facts.state != "failed"
+        or facts.failed_where in ("connect", "tls-server", "stop")
+        or client_left(facts)
+    ):
         return
     if Lack.ANSWER in facts.unrecorded:
         yield Found(

@@ -12,6 +12,8 @@ from wsinspect.findings.software import PROXIES
 
 #: Where an attempt that never reached the other side failed.
 NO_WAY: Final = ("connect", "tls-server")
+#: The same, and where this proxy's own stop came before any answer could.
+UNANSWERED: Final = (*NO_WAY, "stop")
 #: A hop passes on within milliseconds what it passes on at all.
 _PASSING_NS: Final = SECOND_NS
 

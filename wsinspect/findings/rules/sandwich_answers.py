@@ -15,7 +15,7 @@ from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.around import blamed, covered_by, hop_of, is_connect_lost, lines_of, software_of
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
-from wsinspect.findings.rules.kept import NO_WAY, elsewhere, has_left
+from wsinspect.findings.rules.kept import NO_WAY, UNANSWERED, elsewhere, has_left
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.handshake.bridging import comparable_requests
 
@@ -44,7 +44,8 @@ def gave_up(pair: PairFacts) -> Iterator[Found]:
         return
     if left_before_answer(pair.edge):
         return  # WS-HS-036
-    is_silent = has_left(origin) or (not origin.is_over and origin.raw_response_in is None)
+    is_waiting = not origin.is_over or origin.failed_where == "stop"
+    is_silent = has_left(origin) or (is_waiting and origin.raw_response_in is None)
     # What came too late was an answer; bytes that are none, or half a one, have findings of their own.
     is_whole = origin.response_in is not None and origin.response_in.is_complete
     is_late = pair.is_answered_early and origin.status is not None and is_whole
@@ -97,7 +98,12 @@ def hop_is_down(pair: PairFacts) -> Iterator[Found]:
 )
 def answers_itself(pair: PairFacts) -> Iterator[Found]:
     edge = pair.edge
-    if pair.origin is None and has_failed(edge) and edge.failed_where not in NO_WAY and not has_left(edge):
+    if (
+        pair.origin is None
+        and has_failed(edge)
+        and edge.failed_where not in UNANSWERED
+        and not has_left(edge)
+    ):
         answer = status_line(edge) if edge.status else str(edge.error)
         other = elsewhere(edge)
         yield Found(
