@@ -26,6 +26,7 @@ from tests.support.origin import Origin
 from tests.support.rawpeers import Peer
 from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
+from wsinspect.proxy.direct import IS_POSSIBLE
 
 KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 ACCEPTED = (
@@ -385,7 +386,7 @@ def test_both_ways_show_and_record_the_same(lab: Lab, name: str) -> None:
 
 
 def test_the_layers_have_the_clients_that_the_short_way_is_not_for_and_no_other(lab: Lab) -> None:
-    assert lab.ways["short"].clients == (0, len(LAYERS))
+    assert lab.ways["short"].clients == (0 if IS_POSSIBLE else len(SHORT), len(LAYERS))
     assert lab.ways["layers"].clients == (len(SHORT), len(LAYERS))
     assert "Traceback" not in lab.ways["short"].stderr
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -33,6 +34,9 @@ from wsinspect.proxy.seams.http1 import attach_head, head_bytes, wire_head
 from wsinspect.proxy.seams.transport import READ_BYTES, Endpoint, Wire
 from wsinspect.proxy.seams.waste import make_context
 
+#: What is handed over to mitmproxy goes on at once only where its tasks begin at once (`asyncio_utils`, with
+#: asyncio's eager tasks); otherwise one may be ended before it has begun, and closes nothing.
+IS_POSSIBLE: Final = sys.version_info >= (3, 12)
 _FIELD: Final = rb"[!#-'*+.^-z|~\w-]+:[^\r\n\0]*\r\n"
 _REQUEST: Final = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:" + _FIELD + rb")+)\r\n", re.ASCII)
 _ANSWER: Final = re.compile(rb"HTTP/1\.1 101(?: [^\r\n\0]*)?\r\n(?:" + _FIELD + rb")*\r\n", re.ASCII)

@@ -32,7 +32,7 @@ from wsinspect.proxy.attempts import AttemptLog
 from wsinspect.proxy.authority import trust_file
 from wsinspect.proxy.controlled import Controlled, ControlOptions
 from wsinspect.proxy.descriptors import DescriptorWatch, raise_limit
-from wsinspect.proxy.direct import ShortWay, serves_short_way
+from wsinspect.proxy.direct import IS_POSSIBLE, ShortWay, serves_short_way
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
 from wsinspect.proxy.listening import (
@@ -284,8 +284,10 @@ class _Engine:
         master.addons.add(RequestLog(self.recording.journal, self.recording.clock.now_ns))
         self._set_options(master.options)
         self.short_way = ShortWay(master, self._is_clear)
-        may_be_short = self.options.may_splice and not (
-            self.options.settings or self.options.recorded or self.options.ignore_hosts
+        may_be_short = (
+            IS_POSSIBLE
+            and self.options.may_splice
+            and not (self.options.settings or self.options.recorded or self.options.ignore_hosts)
         )
         install_arrivals(self.short_way.arrival if may_be_short else None, serves_short_way)
         return master
