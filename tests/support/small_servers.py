@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import WebSocketException
@@ -19,20 +20,29 @@ from websockets.sync.server import serve
 LOOPBACK = "127.0.0.1"
 
 
+#: Below what kernels give to port 0 and to clients (32768 and up on Linux, 49152 and up elsewhere), so that
+#: nobody else gets one before it is used; above the ports of known services.
+_CHOSEN: Final = range(20_000, 32_000)
+
+
 def free_port() -> int:
     """A port that was free a moment ago."""
-    with socket.socket() as found:
-        found.bind((LOOPBACK, 0))
-        return int(found.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago, each another one: all are held while they are chosen."""
+    chosen: list[int] = []
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        # Not the seeded generator: hypothesis has each worker begin it alike.
+        for port in random.SystemRandom().sample(_CHOSEN, len(_CHOSEN)):
+            if len(chosen) == count:
+                return chosen
+            one = held.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                one.bind((LOOPBACK, port))
+                chosen.append(port)
+    raise OSError(f"no {count} ports are free")
 
 
 async def echo(connection: ServerConnection) -> None:

@@ -43,6 +43,7 @@ class RuleDialog(Dialog):
         old: the rule that is changed; None for a new one.
     """
 
+    steps_by_arrows: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "candidate(-1)", "the candidate above", show=False, id="rule.up"),
         Binding("down", "candidate(1)", "the candidate below", show=False, id="rule.down"),

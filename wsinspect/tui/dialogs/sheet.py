@@ -121,6 +121,14 @@ class DialogInput(LineInput):
         super().__init__(value, compact=True, select_on_focus=False, id=id)
         self.cursor_blink = False
 
+    async def on_key(self, event: events.Key) -> None:
+        """Leave the line at once: what is typed right behind is for the field above or below."""
+        screen = self.screen
+        if event.key in ("up", "down") and isinstance(screen, Dialog) and screen.steps_by_arrows:
+            event.stop()
+            event.prevent_default()
+            screen.action_step(1 if event.key == "down" else -1)
+
 
 class TextField(Horizontal):
     """A label and an input."""
@@ -157,6 +165,8 @@ class Dialog(Overlay[None]):
     ]
     heading = ""
     keys: ClassVar[tuple[tuple[str, str], ...]] = (SELECT, ("enter", "continue"), CANCEL)
+    #: Whether up and down in a line to type into lead to the field above or below.
+    steps_by_arrows: ClassVar[bool] = True
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -239,11 +249,11 @@ class Dialog(Overlay[None]):
         self.judge()
 
     def action_step(self, step: int) -> None:
-        """Focus the field above or below."""
-        if step > 0:
-            self.focus_next()
-        else:
-            self.focus_previous()
+        """Focus the field above or below: at once, where `focus_next` does it behind keys that wait."""
+        fields = self.focus_chain
+        if fields:
+            place = fields.index(self.focused) + step if self.focused in fields else 0
+            self.set_focus(fields[place % len(fields)])
 
     def action_leave(self) -> None:
         """Back to where one was."""

@@ -26,9 +26,9 @@ class LineInput(Input):
     """
 
     async def on_key(self, event: events.Key) -> None:
-        """Do at once what edits."""
+        """Do at once what edits, unless a key before it has left the line."""
         action = _ACTIONS.get(event.key)
-        if action is not None:
+        if action is not None and self.screen.focused is self:
             event.stop()
             event.prevent_default()
             await self.run_action(action)

@@ -19,7 +19,7 @@ from tests.support.tui_pilot import Screen, opened
 from wsinspect.formats.exporting import EXPORTERS
 from wsinspect.launch.child import EngineChild
 from wsinspect.tui import leaving
-from wsinspect.tui.dialogs.sheet import Dialog, Question
+from wsinspect.tui.dialogs.sheet import Dialog, Pick, Question
 from wsinspect.tui.dialogs.typed_frame import frame_bytes, oddities, typed_payload
 from wsinspect.tui.exporting import Export
 from wsinspect.wire.frame import serialize_frame
@@ -354,6 +354,20 @@ async def test_keys_that_edit_take_effect_in_the_order_in_which_they_were_typed(
         )
         await screen.until(lambda: line.value.startswith("_"))
         assert line.value == "_abdc"
+
+
+async def test_a_key_behind_one_that_left_the_line_is_not_the_lines(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("3", "e")
+        line = screen.app.focused
+        assert isinstance(line, Input)
+        before, cursor = line.value, line.cursor_position
+        above = screen.app.screen.query(Pick).last()
+        chosen = above.value
+        in_one_stroke(screen, "up", "right")
+        await screen.until(lambda: above.value != chosen)
+        assert (line.cursor_position, screen.app.focused) == (cursor, above)
+        assert line.value.partition(".")[0] == before.partition(".")[0]
 
 
 async def test_every_choice_of_a_long_line_is_in_sight(tmp_path):
