@@ -34,8 +34,8 @@ from wsinspect.proxy.seams.http1 import attach_head, head_bytes, wire_head
 from wsinspect.proxy.seams.transport import READ_BYTES, Endpoint, Wire
 from wsinspect.proxy.seams.waste import make_context
 
-#: What is handed over to mitmproxy goes on at once only where its tasks begin at once (`asyncio_utils`, with
-#: asyncio's eager tasks); otherwise one may be ended before it has begun, and closes nothing.
+#: mitmproxy takes over without a gap only where its tasks begin at once (`asyncio_utils`, with asyncio's
+#: eager tasks); otherwise one may be ended before it has begun, and closes nothing.
 IS_POSSIBLE: Final = sys.version_info >= (3, 12)
 _FIELD: Final = rb"[!#-'*+.^-z|~\w-]+:[^\r\n\0]*\r\n"
 _REQUEST: Final = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:" + _FIELD + rb")+)\r\n", re.ASCII)
