@@ -294,7 +294,7 @@ class PairFacts:
             return False
         if not origin.is_over:
             return self.clocks.is_same_clock
-        # What a server ends at the same moment by itself is no hop's doing.
+        # A server that ends its side by itself at the same moment was not ended by the hop.
         least = SETTLE_NS if origin.ended_by == "server" else 0
         lived = self.lived_after_ns(C2S, edge.end_ns)
         return lived > least + self.clocks.error_ns
