@@ -36,6 +36,8 @@ class SessionKey(NamedTuple):
 
     def short(self) -> SessionKey:
         """The same with long parts hashed."""
+        if max(map(len, self)) <= _LONGEST_PART:
+            return self
         return SessionKey(*(part if len(part) <= _LONGEST_PART else _hashed(part) for part in self))
 
 

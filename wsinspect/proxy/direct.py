@@ -40,6 +40,10 @@ IS_POSSIBLE: Final = sys.version_info >= (3, 12)
 _FIELD: Final = rb"[!#-'*+.^-z|~\w-]+:[^\r\n\0]*\r\n"
 _REQUEST: Final = re.compile(rb"GET (/[!-~]*) HTTP/1\.1\r\n((?:" + _FIELD + rb")+)\r\n", re.ASCII)
 _ANSWER: Final = re.compile(rb"HTTP/1\.1 101(?: [^\r\n\0]*)?\r\n(?:" + _FIELD + rb")*\r\n", re.ASCII)
+#: What is left of a connection's state when one direction is over: arithmetic with flags runs in Python.
+_STATES: Final = (ConnectionState.CLOSED, *ConnectionState, ConnectionState.OPEN)
+_NOT_READ: Final = {state: state & ~ConnectionState.CAN_READ for state in _STATES}
+_NOT_WRITTEN: Final = {state: state & ~ConnectionState.CAN_WRITE for state in _STATES}
 #: Fields that an ordinary request has once, and those that it does not have.
 _ONCE: Final = frozenset({b"host", b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"})
 _NEVER: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"te", b"http2-settings"})
@@ -398,7 +402,7 @@ class Opening:
     def _end(self, leg: Leg) -> None:
         """mitmproxy's `handle_connection` after its last read."""
         leg.has_ended = True
-        leg.connection.state &= ~ConnectionState.CAN_READ
+        leg.connection.state = _NOT_READ[leg.connection.state]
         self.handle(events.ConnectionClosed(leg.connection))
         if leg.connection.state is not ConnectionState.CAN_WRITE:
             self._drop(leg)
@@ -458,15 +462,16 @@ class Opening:
         """A FIN, with the other direction left open, or the end of both (`ConnectionHandler`)."""
         leg = self.transports[connection]
         if half_close:
-            if not connection.state & ConnectionState.CAN_WRITE:
-                return
+            left = _NOT_WRITTEN[connection.state]
+            if left is connection.state:
+                return  # that direction is over
             try:
                 if not leg.transport.is_closing():
                     leg.transport.write_eof()
             except OSError:
                 connection.state = ConnectionState.CLOSED
             else:
-                connection.state &= ~ConnectionState.CAN_WRITE
+                connection.state = left
         else:
             connection.state = ConnectionState.CLOSED
         if connection.state is ConnectionState.CLOSED:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, cast
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
@@ -40,7 +40,6 @@ class Carrier(Protocol):
         """A side that is a socket ended."""
 
 
-@runtime_checkable
 class Link(Protocol):
     """What the layer needs from outside: the clock, the journal, and the ends of the two sockets."""
 
@@ -84,8 +83,9 @@ class RelayLayer(layer.Layer):
     def _handle_event(self, event: events.Event) -> Commands:
         link = type(self).make_link(self.context, self.flow)
         yield WebsocketStartHook(self.flow)
-        if isinstance(link, Link):
-            self.link = link
+        # Not `isinstance`: for a protocol that looks up each of its names, in every opening handshake.
+        if hasattr(link, "pass_on"):
+            self.link = cast(Link, link)
             self._handle_event = self.relay  # type: ignore[method-assign]
         else:
             self.carrier = link

@@ -196,7 +196,7 @@ def _message_shape() -> bool:
 
 
 def _waste_shape() -> bool:
-    from mitmproxy import hooks, options, optmanager
+    from mitmproxy import hooks, http, options, optmanager
     from mitmproxy.net.http import url
     from mitmproxy.proxy import context, events
 
@@ -207,6 +207,13 @@ def _waste_shape() -> bool:
         and {"value", "_default"} <= set(optmanager._Option.__slots__)
         and hasattr(optmanager, "unset")
         and all(one.__name__ == "_new" or _source_has(one, "is_dataclass(cls)") for one in checked)
+        and (
+            http.Headers.get_all.__name__ == "_get_all"
+            or (
+                _source_has(http.Headers.get_all, "_always_bytes(name)")
+                and _source_has(http.Headers._kconv, "key.lower()")
+            )
+        )
         and list(inspect.signature(url.parse_authority).parameters) == ["authority", "check"]
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from mitmproxy import options
+from mitmproxy import http, options
 from mitmproxy.net.http import url
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -64,3 +64,26 @@ def test_a_host_is_read_alike_each_time(kind: Any) -> None:
         with pytest.raises(ValueError):
             url.parse_authority(bad, check=True)
         assert url.parse_authority(bad, check=False) == ("a:b:c", None)
+
+
+@pytest.mark.parametrize("name", ["X-Two", "x-two", b"X-TWO"])
+def test_a_field_is_found_by_its_name_in_any_case(name: Any) -> None:
+    headers = http.Headers(
+        [(b"X-Two", b"one"), (b"Host", b"h"), (b"x-two", b"tw\xf6"), (b"X-Twofold", b"no")]
+    )
+    assert headers.get_all(name) == ["one", "tw\udcf6"]
+    assert headers.get(name) == headers[name] == "one, tw\udcf6"
+    assert name in headers
+
+
+def test_a_field_that_is_not_there() -> None:
+    headers = http.Headers([(b"Host", b"")])
+    assert headers.get_all("x-\udcf6") == []
+    assert headers.get("x-\udcf6") is None
+    assert headers.get("missing", "default") == "default"
+    assert headers.get("host", "default") == ""
+    assert "missing" not in headers
+    with pytest.raises(KeyError):
+        headers["missing"]
+    headers["missing"] = "here"
+    assert headers.get("Missing") == "here"
