@@ -1,8 +1,8 @@
 """How the house is built: rules that no linter has.
 
 Import directions and circles are contracts in pyproject.toml; test_import_hygiene.py looks at what is loaded,
-test_private_names.py at other libraries' private names, test_layout.py at the tests, test_words.py at the
-language, test_quantities.py at sizes and durations.
+test_private_names.py at other libraries' private names, test_layout.py at where tests live, test_doubles.py
+at what they replace, test_words.py at the language, test_quantities.py at sizes and durations.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ import pytest
 from tests.support import sources
 from tests.support.chats import chat_capture
 from tests.support.sql_guard import SqlElsewhereError
+from wsinspect.capture import schema
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import COMMANDS
 from wsinspect.vocabulary import EventKind
@@ -171,10 +172,15 @@ def test_reading_a_capture_loads_nothing_that_writes_one():
 
 #: Statements of SQL; words of it in a sentence are not followed like this.
 SQL = re.compile(
-    r"\s*(SELECT ([\w(*']|$)|INSERT (OR \w+ )?INTO |UPDATE \w+ SET |DELETE FROM |PRAGMA \w|ATTACH |VACUUM"
-    r"|CREATE (TEMP )?(TABLE|INDEX|VIEW|TRIGGER) |DROP TABLE |BEGIN IMMEDIATE"
-    r"|select [\w(*'][^.;]* from [a-z_]+( |;|$)|insert into |update \w+ set |delete from |pragma \w+[ =(])"
+    r"\s*(SELECT ([\w(*']|$)|(INSERT|REPLACE) (OR \w+ )?INTO |UPDATE \w+ SET |DELETE FROM |PRAGMA \w|ATTACH "
+    r"|VACUUM|CREATE (TEMP )?(TABLE|INDEX|VIEW|TRIGGER) |DROP TABLE |BEGIN IMMEDIATE"
+    r"|WITH (RECURSIVE )?\w+.* AS \("
+    r"|select [\w(*'][^.;]* from [a-z_]+( |;|$)|(insert|replace) into |update \w+ set |delete from "
+    r"|with \w+ as \(|pragma \w+[ =(])"
 )
+TABLES = "|".join(re.findall(r"^CREATE TABLE ([a-z_]+)", schema.TABLES, re.M))
+#: A part of one, wherever it stands: no sentence has these words in capitals.
+PART_OF_SQL = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE|TABLE) ({TABLES})\b|\bIS (NOT )?NULL\b|\bORDER BY [a-z]")
 #: What runs one.
 RUNNING_SQL = {"execute", "executemany", "executescript", "blobopen"}
 #: What hands rows out, asked with a statement: `Capture.query`, `Capture.page`.
@@ -220,26 +226,39 @@ def is_for_widgets(call: ast.Call) -> bool:
     return isinstance(text, str) and WIDGETS.fullmatch(text) is not None
 
 
+def is_sql(text: str) -> bool:
+    return bool(SQL.match(text) or PART_OF_SQL.search(text))
+
+
 def sql_outside(nodes: list[ast.AST]) -> Iterator[str]:
     """What a file has that runs statements, or is one."""
     for node in nodes:
         if isinstance(node, ast.JoinedStr):
             text = "".join(str(one.value) if isinstance(one, ast.Constant) else "x" for one in node.values)
-            if SQL.match(text):
+            if is_sql(text):
                 yield f"{node.lineno}: {text}"
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if SQL.match(node.value) or node.value in RUNNING_SQL:
+            if is_sql(node.value) or node.value in RUNNING_SQL:
                 yield f"{node.lineno}: {node.value}"
         elif isinstance(node, ast.Attribute) and node.attr in RUNNING_SQL:
             yield f"{node.lineno}: {node.attr}"
 
 
 def test_sql_stands_in_the_package_of_the_capture_alone():
-    words = rb"\b(SELECT|INSERT|UPDATE|DELETE|PRAGMA|ATTACH|VACUUM|CREATE|DROP|BEGIN|execute\w*|blobopen"
-    words += rb"|select\b[^\n]*\bfrom|insert into|update \w+ set|delete from|pragma)\b"
+    words = rb"\b(SELECT|INSERT|REPLACE|UPDATE|DELETE|PRAGMA|ATTACH|VACUUM|CREATE|DROP|BEGIN|WITH|FROM|JOIN"
+    words += rb"|INTO|TABLE|NULL|ORDER BY|execute\w*|blobopen|select\b[^\n]*\bfrom|(insert|replace) into"
+    words += rb"|update \w+ set|delete from|with \w+ as|pragma)\b"
     named = {path: name for name, path in modules(PACKAGE) if not name.startswith("wsinspect.capture")}
     for path in sources.suspects(words, list(named)):
         assert list(sql_outside(sources.nodes(path))) == [], path
+
+
+def test_no_data_file_has_a_statement():
+    """A statement in a table of TOML would run from there."""
+    files = [path for kind in ("toml", "yaml", "json") for path in PACKAGE.rglob(f"*.{kind}")]
+    assert len(files) > 30
+    found = {path.name: line for path in files for line in path.read_text("utf-8").split('"') if is_sql(line)}
+    assert found == {}, "statements are written in wsinspect/capture/"
 
 
 def test_nobody_else_asks_a_capture_with_a_statement():
@@ -279,6 +298,10 @@ def test_a_statement_in_a_variable_is_found(source):
         "def f(names): return f'SELECT {names} FROM frame'",
         "def f(table): return f'UPDATE {table} SET id = 1'",
         "def f(names): return 'SELECT ' + names + ' FROM frame'",
+        "def f(names): return f'{names} FROM frame WHERE id = 1'",
+        "TEXT = 'WITH ended AS (SELECT 1) SELECT * FROM ended'",
+        "TEXT = 'replace into frame values (1)'",
+        "COLUMN = 'payload IS NOT NULL'",
     ],
 )
 def test_what_runs_a_statement_is_found(source):
@@ -333,6 +356,29 @@ def test_events_of_the_journal_are_records_and_not_literals():
                 said = [one.value for one in node.keywords if one.arg == "event"]
             written = {one.value for one in said if isinstance(one, ast.Constant)}
             assert not written & kinds, (name, path)
+
+
+#: Who imports or runs what it is given by name, and what that may be. Nothing in `lint-imports` sees it.
+BY_NAME = {
+    "cli/main.py": "the module of the command that is called",
+    "findings/registry.py": "the rules, named in _MODULES",
+    "launch/telemetry.py": "asks whether an extra is installed",
+    "proxy/imports.py": "asks where mitmproxy is",
+    "proxy/scripts.py": "the script of `run -s`",
+    "testing/forking.py": "modules that were named on its command line, and wsinspect itself",
+}
+
+
+def test_few_places_import_by_name():
+    """An import that no contract can read, in whichever way it is written."""
+    words = rb"\b(import_module|__import__|find_spec|module_from_spec|exec_module|SourceFileLoader|runpy"
+    words += rb"|zipimport|pkgutil|imp)\b|(?<![\w.])(exec|eval)\("
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in sources.suspects(words, [path for _, path in modules(PACKAGE)])
+        if re.search(words, b"\n".join(line.partition(b"#")[0] for line in sources.source(path).splitlines()))
+    }
+    assert found == set(BY_NAME), "import it by a statement, or say here why not"
 
 
 def test_mitmproxy_is_imported_where_it_may_be():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsinspect.capture.filtering import FrameScan, matching_connections
+from wsinspect.capture.queries.plain_rows import OBJECT_COLUMNS
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import FrameRow
 from wsinspect.cli.output import columns, echo, echo_json, prose_columns
@@ -23,7 +24,7 @@ from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.frame_table import FrameTable, Page
 from wsinspect.present.objects import connection_object, frame_object
 from wsinspect.present.pages import page_of
-from wsinspect.present.plain import LINE_COLUMNS, OBJECT_COLUMNS, ObjectBlocks, line_block
+from wsinspect.present.plain import LINE_COLUMNS, ObjectBlocks, line_block
 from wsinspect.present.terminal import Palette, json_line, json_text
 from wsinspect.recorder.following import looks
 

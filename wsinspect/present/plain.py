@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NamedTuple
 
+from wsinspect.capture.queries.plain_rows import line_columns
 from wsinspect.capture.records import Connection
 from wsinspect.decoders import summary_signs
 from wsinspect.present.clock import RELATIVE
@@ -23,34 +24,8 @@ from wsinspect.present.terminal import Palette, json_text
 from wsinspect.text import ELLIPSIS, escape, truncate
 from wsinspect.wire.opcodes import Direction, opcode_name
 
-#: SQL columns of `frame` for `line_block`, behind the id.
-LINE_COLUMNS: Final = (
-    "connection_id",
-    "is_s2c",
-    "bits",
-    "time_ns",
-    f"bits >> 8 IN (129, 130) AND violation IS NULL AND fault_event_id IS NULL AND payload IS NOT NULL "  # noqa: S608
-    f"AND span_ns < {NOTABLE_NS} AND sent_after_ns BETWEEN 0 AND {NOTABLE_NS - 1} "
-    "AND coalesce(message_id, id) = id "
-    "AND id NOT IN (SELECT frame_id FROM finding WHERE frame_id IS NOT NULL)",
-    "wire_length - length(header)",
-    f"substr(payload, 1, {PREVIEW_BYTES})",
-)
-#: The same for `object_blocks`.
-OBJECT_COLUMNS: Final = (
-    "connection_id",
-    "is_s2c",
-    "bits",
-    "time_ns",
-    "bits & 2048 = 0 AND payload IS NOT NULL",
-    "span_ns",
-    "sent_after_ns",
-    "header",
-    "wire_length",
-    "message_id",
-    "violation",
-    "fault_event_id",
-)
+#: Columns of `frame` for `line_block`, behind the id; those for `object_blocks` are `OBJECT_COLUMNS`.
+LINE_COLUMNS: Final = line_columns(NOTABLE_NS, PREVIEW_BYTES)
 _TEXT: Final = 1
 _SECOND_NS: Final = 10**9
 _LONG_NS: Final = 10**11

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from tests.support.journals import Script, index, random_script, text, write_journal
+from wsinspect.capture.queries.plain_rows import OBJECT_COLUMNS
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.filtered import _lines
 from wsinspect.present.clock import Clock
 from wsinspect.present.frame_table import FrameTable, Page
 from wsinspect.present.objects import frame_object
 from wsinspect.present.pages import page_of
-from wsinspect.present.plain import LINE_COLUMNS, OBJECT_COLUMNS, ObjectBlocks, line_block
+from wsinspect.present.plain import LINE_COLUMNS, ObjectBlocks, line_block
 from wsinspect.present.terminal import Palette, json_text
 
 EVIL = "\x1b]0;owned\x07\x9b31m\u202e\x7f \U0001f600\u0301 日本 e\u0301"

@@ -144,8 +144,9 @@ def test_frames_are_data_of_the_timeline(tmp_path: Path, report: Report) -> None
 def test_what_does_not_fit_is_counted(
     tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, limit in (("MAX_FRAMES", 5), ("MAX_CONNECTIONS", 1), ("MAX_HANDSHAKES", 1)):
-        monkeypatch.setattr(content, name, limit)
+    monkeypatch.setattr(content, "MAX_FRAMES", 5)
+    monkeypatch.setattr(content, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(content, "MAX_HANDSHAKES", 1)
     text = Parsed(report(chat_capture(tmp_path / "a.db"))).text()
     assert "2 frames left out" in text
     assert "1 more connection left out" in text
