@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from wsinspect.capture.missing import GapReader
 from wsinspect.capture.queries import facts as rows
-from wsinspect.capture.queries.facts import RuleConnection, RuleFrame
+from wsinspect.capture.queries.facts import Neighbour, RuleConnection, RuleFrame
 from wsinspect.capture.records import Query
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import (
@@ -34,6 +34,7 @@ from wsinspect.findings.model import Finding
 from wsinspect.findings.provenance import Card, close_card
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
 from wsinspect.vocabulary import events
+from wsinspect.wire.close_codes import REFUSING
 from wsinspect.wire.opcodes import Direction
 
 FIRST_FRAMES: Final = 16
@@ -112,8 +113,9 @@ class FactReader:
         is_used = row.c2s_frames or row.s2c_frames or row.c2s_bytes or row.s2c_bytes
         if with_frames and row.open_ns is not None and is_used:
             facts.update(self._frames(row))
-        if with_frames and (row.state == "refused" or row.how in ("fin", "rst", "timeout")):
-            facts["others"] = tuple(self._others(row))
+        is_refused = row.state == "refused" or row.server_close_code in REFUSING
+        if with_frames and (is_refused or row.how in ("fin", "rst", "timeout")):
+            facts["others"] = tuple(self._others(row, with_requests=is_refused))
         return ConnectionFacts(
             **facts,
             frames=(row.c2s_frames, row.s2c_frames),
@@ -198,26 +200,14 @@ class FactReader:
             ),
         }
 
-    def _others(self, row: RuleConnection) -> Iterator[Other]:
-        """Connections that were accepted at the same host and port, the nearest first."""
-        is_refused = row.state == "refused"
+    def _others(self, row: RuleConnection, *, with_requests: bool) -> Iterator[Other]:
+        """Connections that were answered with 101 at the same host and port, the nearest first."""
         for near in rows.neighbours(self._query, row, _NEAR, _OTHERS):
-            one = Other(
-                id=near.id,
-                path=near.path or "/",
-                attempt_ns=near.attempt_ns or near.open_ns,
-                open_ns=near.open_ns,
-                closed_ns=near.closed_ns,
-                end_ns=near.end_ns,
-                ended_by=near.ended_by,
-                how=near.how,
-                has_close=bool(near.has_close),
-                request=_blob(near.request) if is_refused else None,
-            )
-            if one.is_cut and not is_refused and one.end_ns is not None:
+            one = other_of(near)
+            if one.is_cut and row.state != "refused" and one.end_ns is not None:
                 c2s, s2c = (self._known_silence_ns(one.id, side, one.open_ns, one.end_ns) for side in (0, 1))
                 one = one._replace(silences=(c2s, s2c))
-            yield one
+            yield one if with_requests else one._replace(request=None)
 
     def _known_silence_ns(self, number: int, side: int, open_ns: int, end_ns: int) -> int | None:
         """`_silence_ns`; None where bytes that could not be stored may have broken the silence."""
@@ -264,6 +254,25 @@ class FactReader:
             ),
             lags=self.lags(),
         )
+
+
+def other_of(near: Neighbour) -> Other:
+    """What rules compare of another connection; silences are not read yet."""
+    ends = [time for time in (near.end_ns, near.close_ns) if time is not None]
+    return Other(
+        id=near.id,
+        path=near.path or "/",
+        attempt_ns=near.attempt_ns or near.open_ns,
+        open_ns=near.open_ns,
+        closed_ns=near.closed_ns,
+        end_ns=min(ends, default=None),
+        ended_by=near.ended_by,
+        how=near.how,
+        has_close=bool(near.has_close),
+        request=_blob(near.request),
+        server_close_code=near.server_close_code,
+        server_frames=near.server_frames,
+    )
 
 
 def _acted(one: rows.Acted, connection_id: int) -> ActedFault:

@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from wsinspect.capture.queries import hops as rows
+from wsinspect.capture.queries.facts import answered_101
 from wsinspect.capture.queries.hops import PassedFrame
 from wsinspect.capture.records import Query
-from wsinspect.diagnosis.facts import FactReader
+from wsinspect.diagnosis.facts import FactReader, other_of
 from wsinspect.diagnosis.joining import (
     MAX_CANDIDATES,
     Attempt,
@@ -214,8 +215,9 @@ class Hop:
         return behind.pop() if len(behind) == 1 else None
 
     def _accepted(self, origin: ConnectionFacts) -> tuple[Accepted, ...]:
-        """What else this server accepted, the newest first."""
-        requests = rows.accepted_requests(self._queries[1], origin.tap, origin.id, _MOST_ACCEPTED)
+        """What else this server accepted, and did not take back at once, the newest first."""
+        found = map(other_of, answered_101(self._queries[1], origin.tap, origin.id, _MOST_ACCEPTED))
+        requests = (one.request for one in found if one.request and not one.is_taken_back)
         return tuple({accepted_of(RawHead.parse(request)): None for request in requests})
 
     def _facts(

@@ -175,6 +175,12 @@ def with_accepted(main: Answer, others: Sequence[Answer]) -> Answer:
             attempt_ns=one.facts.attempt_ns,
             open_ns=one.facts.open_ns,
             closed_ns=one.facts.closed_ns,
+            end_ns=one.facts.end_ns,
+            ended_by=one.facts.ended_by,
+            how=one.facts.how,
+            has_close=one.facts.has_close,
+            server_close_code=one.facts.server_close_code,
+            server_frames=one.facts.frames[1] - (one.facts.server_close_reason is not None),
             request=one.facts.raw_request_in,
         )
         for one in others

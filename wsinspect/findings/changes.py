@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
+from wsinspect.findings.acceptance import is_refusal
+from wsinspect.findings.comparison import stayed_open
+from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.handshake.bridging import comparable_requests
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.vocabulary import Lack
-from wsinspect.wire.close_codes import REFUSING
 
 Kind = Literal["upgrade", "http10", "method", "path", "query", "sec", "case", "identity", "named"]
 
@@ -176,8 +177,6 @@ def suspects(
 
 #: Of those codes: credentials are missing or not valid.
 _UNAUTHORISED: Final = frozenset((3000, 4001, 4401))
-#: How long after the 101 a server may still look at its request; it may wait for the client's first message.
-_SOON_NS: Final = 10 * SECOND_NS
 #: A reason about Host or Origin: "host" alone is also whoever runs a meeting or a game.
 _REASON_ORIGIN: Final = re.compile(
     rb"\borigin\b|cross[- ](site|origin)|csrf|\bcors\b|allowed_?hosts"
@@ -192,16 +191,16 @@ def closing_suspects(edge: ConnectionFacts, origin: ConnectionFacts) -> list[Sus
     Less is known than of a status, so the reason has to name what was changed, or the code.
     """
     sent, came, code = edge.request_out, origin.request_in, origin.server_close_code
-    if sent is None or came is None or code not in REFUSING:
+    if sent is None or came is None or not is_refusal(code, origin.age_ns or 0):
         return []
     sent, came = comparable_requests(sent, came)
     said = (origin.server_close_reason or "").encode()
-    if (origin.age_ns or 0) > _SOON_NS:
-        return []  # a check of the handshake comes at once; later the code is about what happened since
     says_origin = _REASON_ORIGIN.search(said) is not None
     says_credentials = _SAYS_CREDENTIALS.search(said) is not None or code in _UNAUTHORISED
     unknown = unknown_fields(edge, origin)
     found: list[Suspect] = []
+    stayed = [accepted_of(RawHead.parse(one.request)) for one in stayed_open(origin) if one.request]
+    here = {(one.host, one.origin) for one in stayed if one.path == accepted_of(came).path}
     weight = LIKELY if says_credentials else 0 if said else POSSIBLE
     for one in field_changes(sent, came):
         if one.name in unknown:
@@ -209,9 +208,14 @@ def closing_suspects(edge: ConnectionFacts, origin: ConnectionFacts) -> list[Sus
         if one.name in _CREDENTIALS and one.before and weight and not says_origin:
             found.append(Suspect("identity", weight, one.lines))
         elif one.name in ("host", "origin") and is_same_origin(sent) and not is_same_origin(came):
+            if (_host(came), came.get("origin")) in here:
+                continue  # exactly that stayed open another time
             why = "Origin is the Host that the client used, and no longer what arrived"
             if says_origin:
                 found.append(Suspect("identity", PROVEN, one.lines, f"{why}; the server's reason says so"))
+            elif not said and (_host(sent), sent.get("origin")) in here:
+                proof = "another attempt, where this had not been changed, stayed open"
+                found.append(Suspect("identity", PROVEN, one.lines, f"{why}; {proof}"))
             elif not said and code not in _UNAUTHORISED:
                 found.append(Suspect("identity", POSSIBLE, one.lines, why))
     (_, _, query), (_, _, new_query) = (head.target.partition(b"?") for head in (sent, came))

@@ -1,12 +1,15 @@
-"""A refused attempt compared with accepted ones at the same path: what differs is the first suspect."""
+"""A refused attempt compared with accepted ones at the same path: what differs is the first suspect.
+
+A server may refuse after its 101, by a close code. Such an attempt is compared with those that stayed open.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
-from wsinspect.findings.facts import ConnectionFacts, Other
+from wsinspect.findings.facts import SECOND_NS, ConnectionFacts, Other
 from wsinspect.handshake.heads import RawHead
 
 #: Fields that servers decide by, the usual suspects first.
@@ -43,19 +46,24 @@ class Difference(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The accepted attempt that is most like a refused one."""
+    """The accepted attempt that is most like a refused one.
+
+    Attributes:
+        became: what the accepted one did that the refused one did not.
+    """
 
     other: Other
     differences: tuple[Difference, ...]
+    became: str = "was accepted"
 
     @property
     def lines(self) -> tuple[str, ...]:
         """Lines of evidence: the names of what differs, then each difference, at most _MOST of them."""
         if not self.differences:
-            return (f"#{self.other.id} sent the same request headers and was accepted",)
+            return (f"#{self.other.id} sent the same request headers and {self.became}",)
         names = ", ".join(one.what for one in self.differences[:_MOST])
         return (
-            f"#{self.other.id} to the same path was accepted; this one differs in {names}",
+            f"#{self.other.id} to the same path {self.became}; this one differs in {names}",
             *(one.line for one in self.differences[:_MOST]),
         )
 
@@ -66,7 +74,7 @@ class Comparison(NamedTuple):
             return ""
         more = len(self.differences) - 1
         others = "" if not more else f" (and {more} more difference{'' if more == 1 else 's'})"
-        return f"; #{self.other.id} was accepted {self.differences[0].there}{others}"
+        return f"; #{self.other.id} {self.became} {self.differences[0].there}{others}"
 
     @property
     def cause(self) -> tuple[str, str]:
@@ -78,19 +86,50 @@ class Comparison(NamedTuple):
             )
         first = self.differences[0].what
         return (
-            f"the {first}: an attempt that differs there was accepted",
+            f"the {first}: an attempt that differs there {self.became}",
             f"repeat this request with the {first} of #{self.other.id}",
         )
 
 
 def compared(facts: ConnectionFacts) -> Comparison | None:
     """The accepted attempt at the same path with the fewest differences; None without one."""
+    accepted = (one for one in facts.others if not one.is_taken_back)
+    return _nearest(facts, accepted, "was accepted")
+
+
+def compared_late(facts: ConnectionFacts) -> Comparison | None:
+    """The same of an attempt that was refused after its 101, next to those that stayed open.
+
+    None also where the client had said more than one message: what it said may be why.
+    """
+    if not facts.is_refused_late or facts.frames[0] - (facts.client_close_reason is not None) > 1:
+        return None
+    return _nearest(facts, stayed_open(facts), "stayed open")
+
+
+def stayed_open(facts: ConnectionFacts) -> Iterator[Other]:
+    """Other attempts at the same host and port where the server kept to its 101."""
+    return (one for one in facts.others if _has_stayed(facts, one))
+
+
+def _has_stayed(facts: ConnectionFacts, one: Other) -> bool:
+    """Whether the server kept to its 101 there: it said more than here, or clearly waited longer."""
+    if one.is_taken_back:
+        return False
+    lived, age = one.lived_ns, facts.age_ns or 0
+    if lived is None:
+        lived = (facts.end_ns or 0) - one.open_ns
+    said = facts.frames[1] - (facts.server_close_reason is not None)
+    return lived > max(2 * age, age + SECOND_NS) or (one.server_frames or 0) > said
+
+
+def _nearest(facts: ConnectionFacts, others: Iterable[Other], became: str) -> Comparison | None:
     head = facts.request_in
     if head is None:
         return None
     found = [
-        Comparison(one, tuple(_differences(facts.path, head, one.path, RawHead.parse(one.request))))
-        for one in facts.others
+        Comparison(one, tuple(_differences(facts.path, head, one.path, RawHead.parse(one.request))), became)
+        for one in others
         if one.request and _base(one.path) == _base(facts.path)
     ]
     return min(found, key=lambda one: len(one.differences), default=None)

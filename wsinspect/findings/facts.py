@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from wsinspect.findings import lag
+from wsinspect.findings.acceptance import is_refusal, is_taken_back
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.lag import Lag
 from wsinspect.findings.software import Mark, recognise
@@ -113,8 +114,11 @@ class Other(NamedTuple):
     """Another connection to the same host and port through the same tap, opened near to the one judged.
 
     Attributes:
+        end_ns: when a side began to end it, by a CLOSE frame or without; None while it lives.
         silences: how long nothing had come when it ended, c2s and s2c; None while it lives or where unknown.
         request: its request header block, for attempts that are compared.
+        server_close_code: of the server's CLOSE frame, or of the one that a file does not say the sender of.
+        server_frames: how many the server sent, its CLOSE frame aside; None where unknown.
     """
 
     id: int
@@ -128,6 +132,18 @@ class Other(NamedTuple):
     has_close: bool = False
     silences: tuple[int | None, int | None] = (None, None)
     request: bytes | None = None
+    server_close_code: int | None = None
+    server_frames: int | None = None
+
+    @property
+    def is_taken_back(self) -> bool:
+        """Whether its 101 shows nothing of what the server accepts: it was closed or cut at once."""
+        return is_taken_back(
+            ended_by=self.ended_by,
+            code=self.server_close_code,
+            age_ns=self.lived_ns,
+            server_frames=self.server_frames,
+        )
 
     @property
     def is_cut(self) -> bool:
@@ -150,6 +166,12 @@ class Other(NamedTuple):
         """From the 101 to the end."""
         return None if self.end_ns is None else self.end_ns - self.open_ns
 
+    @property
+    def lived_ns(self) -> int | None:
+        """From the 101 to the end, or to when all was over where no end was recorded; None while it lives."""
+        end = self.end_ns if self.end_ns is not None else self.closed_ns
+        return None if end is None else end - self.open_ns
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionFacts:
@@ -166,8 +188,8 @@ class ConnectionFacts:
         has_lost_records: whether a header block, a body or an event could not be stored.
         unrecorded: what the format that it was imported from does not have, of `vocabulary.Lack`.
         evicted_frames: how many of its first frames were deleted to make room.
-        others: accepted connections to the same host and port, for refused attempts and for ends without a
-            CLOSE frame.
+        others: connections to the same host and port that were answered with 101, for attempts that were
+            refused, also after their 101, and for ends without a CLOSE frame.
         lags: when this tap may have been blind meanwhile.
     """
 
@@ -284,6 +306,12 @@ class ConnectionFacts:
     def was_open(self) -> bool:
         """Whether a 101 was passed on."""
         return self.open_ns is not None
+
+    @property
+    def is_refused_late(self) -> bool:
+        """Whether the server answered 101, and then closed with a code that stands for a refusal."""
+        is_servers = self.was_open and self.ended_by in ("server", "both")
+        return is_servers and is_refusal(self.server_close_code, self.age_ns)
 
     @property
     def is_ended_on_purpose(self) -> bool:

@@ -10,6 +10,7 @@ from tests.unit.findings.facts_made import (
     HELLO,
     OPEN,
     SECOND,
+    START,
     cut,
     ended,
     failed,
@@ -20,7 +21,7 @@ from tests.unit.findings.facts_made import (
     switching,
 )
 from wsinspect.findings.changes import Accepted
-from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, Other
 from wsinspect.findings.sandwich import Clocks, PairFacts, Through, Trace, clock_difference, compare
 
 NO_UPGRADE = request(without=("Upgrade",), Connection="close")
@@ -66,12 +67,27 @@ def at_origin(
 
 
 def closed_behind(
-    code: int, reason: str, came: bytes, *, sent: bytes | None = None, at: float = 1.0
+    code: int,
+    reason: str,
+    came: bytes,
+    *,
+    sent: bytes | None = None,
+    at: float = 1.0,
+    others: tuple[Other, ...] = (),
 ) -> PairFacts:
-    """The server closed what it had accepted; `sent` went into the hop and `came` came out of it."""
+    """The server closed what it had accepted; `sent` went into the hop and `came` came out of it.
+
+    `others` were at the tap behind the hop.
+    """
     sent = request() if sent is None else sent
     edge = ended(at=at, by="server", code=code, reason=reason, raw_request_in=sent, raw_request_out=sent)
-    return pair(edge, behind(edge, came))
+    return pair(edge, behind(edge, came, others=others))
+
+
+def stayed(came: bytes, lived: float = 60.0, path: str = "/chat") -> Other:
+    """Another attempt at the tap behind the hop, which the server kept for so long."""
+    end = START + int(lived * SECOND)
+    return Other(9, path, START, START, closed_ns=end, end_ns=end, ended_by="client", request=came)
 
 
 DEFLATE = request(Sec_WebSocket_Extensions="permessage-deflate")
@@ -362,9 +378,20 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             closed_behind(4401, "", request(), sent=request(Cookie="sid=1")),
             closed_behind(1008, "missing token", request("/ws"), sent=request("/ws?token=1")),
             closed_behind(3000, "Unauthorized", request(), sent=request(Authorization="Bearer a")),
+            closed_behind(
+                1008,
+                "Invalid origin!",
+                request(Host="app:3000"),
+                others=(stayed(request(Host="app:3000"), 1.2),),
+            ),
         ],
         [
             GOOD,
+            # Exactly what arrived stayed open another time.
+            closed_behind(1008, "", request(Host="app:3000"), others=(stayed(request(Host="app:3000")),)),
+            closed_behind(
+                1008, "Invalid origin!", request(Host="app:3000"), others=(stayed(request(Host="app:3000")),)
+            ),
             closed_behind(1008, "Invalid origin!", request()),
             closed_behind(1008, "rate limit", request(Host="app:3000")),
             closed_behind(4003, "The host has ended this meeting", request(Host="app:3000")),

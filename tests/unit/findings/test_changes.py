@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from tests.unit.findings.facts_made import failed, refused, request, response
-from tests.unit.findings.pairs_made import at_origin, behind, pair
+from tests.unit.findings.pairs_made import at_origin, behind, closed_behind, pair, stayed
 from wsinspect.findings.changes import (
     LIKELY,
     POSSIBLE,
     PROVEN,
     Accepted,
     accepted_of,
+    closing_suspects,
     field_changes,
     suspects,
 )
@@ -291,3 +292,19 @@ def test_what_a_compressed_answer_says_counts_as_much():
         packed, raw_request_in=request(Host="app:3000"), raw_request_out=request(Host="app:3000")
     )
     assert suspects(plain.edge, origin) == plain.suspects != []
+
+
+def test_another_attempt_that_stayed_open_proves_a_check_after_the_101():
+    changed = request(Host="app:3000")
+    (alone,) = closing_suspects(*_both(closed_behind(1008, "", changed)))
+    assert alone.weight == POSSIBLE
+    (found,) = closing_suspects(*_both(closed_behind(1008, "", changed, others=(stayed(request()),))))
+    assert found.weight == PROVEN
+    assert "another attempt, where this had not been changed, stayed open" in found.why
+    for other in (stayed(request(), 1.2), stayed(request("/other"), path="/other")):
+        (found,) = closing_suspects(*_both(closed_behind(1008, "", changed, others=(other,))))
+        assert found.weight == POSSIBLE
+
+
+def _both(pair):
+    return pair.edge, pair.origin

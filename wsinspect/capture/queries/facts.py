@@ -145,7 +145,13 @@ class Acted(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A connection that was accepted at the same place; `end_ns` is when the first side ended it."""
+    """A connection that was answered with 101 at the same place.
+
+    Attributes:
+        end_ns, close_ns: when the first side ended its transport, and when the first CLOSE frame came.
+        server_close_code: the server's, or the page's where the file does not say who closed.
+        server_frames: how many came from the server, its CLOSE frame aside.
+    """
 
     id: int
     path: str | None
@@ -153,9 +159,12 @@ class Neighbour(NamedTuple):
     open_ns: int
     closed_ns: int | None
     end_ns: int | None
+    close_ns: int | None
     ended_by: str | None
     how: str | None
     has_close: int
+    server_close_code: int | None
+    server_frames: int
     request: Any
 
 
@@ -217,13 +226,24 @@ FROM (
 )
 WHERE json_valid(detail) GROUP BY rule, kind, side LIMIT 64
 """
+#: The CLOSE frame of whoever began to close is among the last frames.
+_NEIGHBOUR: Final = """
+SELECT id, path, attempt_ns, open_ns, closed_ns,
+    (SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end'),
+    CASE WHEN how = 'close-frame' THEN (SELECT min(time_ns) FROM (
+        SELECT time_ns, bits FROM frame WHERE connection_id = connection.id ORDER BY frame.id DESC LIMIT 16)
+        WHERE bits >> 8 & 15 = 8) END,
+    ended_by, how, client_close_reason IS NOT NULL OR server_close_reason IS NOT NULL,
+    CASE ended_by WHEN 'unknown' THEN js_code ELSE server_close_code END,
+    s2c_frames - (server_close_reason IS NOT NULL), request_in
+FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id
+"""
 _NEIGHBOURS: Final = (
-    "SELECT id, path, attempt_ns, open_ns, closed_ns, "
-    "(SELECT min(time_ns) FROM event WHERE connection_id = connection.id AND kind = 'end'), ended_by, how, "
-    "client_close_reason IS NOT NULL OR server_close_reason IS NOT NULL, request_in "
-    "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id "
-    "WHERE id BETWEEN ?1 - ?2 AND ?1 + ?2 AND id != ?1 AND tap IS ?3 AND host IS ?4 AND port IS ?5 "
-    "AND open_ns IS NOT NULL ORDER BY abs(id - ?1) LIMIT ?6"
+    f"{_NEIGHBOUR} WHERE id BETWEEN ?1 - ?2 AND ?1 + ?2 AND id != ?1 AND tap IS ?3 AND host IS ?4 "
+    "AND port IS ?5 AND open_ns IS NOT NULL ORDER BY abs(id - ?1) LIMIT ?6"
+)
+_ANSWERED_101: Final = (
+    f"{_NEIGHBOUR} WHERE tap IS ?1 AND id != ?2 AND open_ns IS NOT NULL ORDER BY id DESC LIMIT ?3"
 )
 _ENDED_BETWEEN: Final = (
     "SELECT id FROM connection WHERE closed_ns BETWEEN ? AND ? AND id != ? AND open_ns IS NOT NULL "
@@ -396,12 +416,17 @@ def acted(query: Query, connection_id: int) -> list[Acted]:
 
 
 def neighbours(query: Query, of: RuleConnection, reach: int, limit: int) -> list[Neighbour]:
-    """Connections that were accepted at the same tap, host and port, the nearest first.
+    """Connections that were answered with 101 at the same tap, host and port, the nearest first.
 
     Args:
         reach: how far their numbers may be apart.
     """
     return list(map(Neighbour._make, query(_NEIGHBOURS, (of.id, reach, of.tap, of.host, of.port, limit))))
+
+
+def answered_101(query: Query, tap: str | None, but: int, limit: int) -> list[Neighbour]:
+    """The newest connections of a tap that were answered with 101, but for one."""
+    return list(map(Neighbour._make, query(_ANSWERED_101, (tap, but, limit))))
 
 
 def ended_between(query: Query, first_ns: int, last_ns: int, but: int) -> list[int]:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.records import Query
-from wsinspect.wire.close_codes import REFUSING
 
 #: What has become of an attempt (`stages`): each may become one of the two that follow `PENDING`, and an open
 #: connection be over.
@@ -44,11 +43,6 @@ _PASSED: Final = (
     "stored_message.compressed, stored_message.length FROM frame "
     "LEFT JOIN stored_message ON stored_message.id = frame.id "
     "WHERE frame.connection_id = ? AND frame.is_s2c = ? AND frame.id > ? ORDER BY frame.id LIMIT ?"
-)
-_ACCEPTED: Final = (
-    "SELECT request_in FROM connection JOIN handshake ON connection_id = id "
-    "WHERE tap IS ?1 AND status = 101 AND id <> ?2 AND NOT coalesce(ended_by = 'server' "
-    "AND server_close_code IN (SELECT value FROM json_each(?4)), 0) ORDER BY id DESC LIMIT ?3"
 )
 _NEWEST_TIMES: Final = (
     "SELECT (SELECT time_ns FROM frame ORDER BY id DESC LIMIT 1) UNION ALL "
@@ -100,15 +94,6 @@ def request_of(query: Query, connection_id: int) -> bytes | None:
 def passed_frames(query: Query, connection_id: int, side: int, after: int, limit: int) -> list[PassedFrame]:
     """Frames of one direction with larger ids, in order."""
     return query(_PASSED, (connection_id, side, after, limit))
-
-
-def accepted_requests(query: Query, tap: str | None, but: int, limit: int) -> list[bytes]:
-    """The newest requests that a server accepted, as they arrived at this tap, but for one connection's.
-
-    A server that closed with a code that stands for a refusal did not accept.
-    """
-    refusing = json.dumps(sorted(REFUSING))
-    return [row[0] for row in query(_ACCEPTED, (tap, but, limit, refusing)) if row[0]]
 
 
 def newest_time(query: Query) -> int | None:

@@ -8,7 +8,16 @@ from dataclasses import replace
 from typing import Final
 
 from wsinspect.findings.close_codes import known_code
-from wsinspect.findings.evidence import WORDS_OF_ENDS, answer_marks, end_line, js_sees, named, seconds
+from wsinspect.findings.comparison import Comparison, compared_late
+from wsinspect.findings.evidence import (
+    WORDS_OF_ENDS,
+    answer_marks,
+    end_line,
+    js_sees,
+    named,
+    seconds,
+    two_causes,
+)
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import Cause, FaultOf, Found, Severity
@@ -52,20 +61,37 @@ def _found(
     meaning: str | None = None,
 ) -> Found:
     frame = next((f.id for f in facts.last_frames if f.is_close and f.direction == who), None)
+    other = compared_late(facts) if who == S2C else None
     said = f", reason {reason[:160]!r}" if reason else ", no reason"
     return Found(
         evidence=(
             f"the {_self(who)} closed with {code} ({close_name(code)}){said}",
             *more,
+            *(other.lines if other else ()),
             end_line(facts),
             js_sees(facts),
         ),
         frame=frame,
         fault_of=fault_of,
         title=title,
+        title_more=other.suffix if other else "",
         meaning=meaning,
         js=js_sees(facts),
         software=named(answer_marks(facts)),
+        causes=late_causes(facts, other),
+    )
+
+
+def late_causes(facts: ConnectionFacts, other: Comparison | None) -> tuple[Cause, ...]:
+    """Why a server closes what it had accepted, where another attempt shows something."""
+    if other is None:
+        return ()
+    has_spoken = facts.frames[0] > (facts.client_close_reason is not None)
+    said = ("the client's first message", f"does #{other.other.id} begin with the same message?")
+    return two_causes(
+        *((said,) if has_spoken and not other.differences else ()),
+        other.cause,
+        *((said,) if has_spoken and other.differences else ()),
     )
 
 

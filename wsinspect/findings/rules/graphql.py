@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.findings.close_codes import known_code
+from wsinspect.findings.comparison import compared_late
 from wsinspect.findings.evidence import js_sees
 from wsinspect.findings.facts import C2S, ConnectionFacts
 from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.closing import closed_with
+from wsinspect.findings.rules.closing import closed_with, late_causes
 
 rules = Rules()
 
@@ -86,14 +87,18 @@ def graphql_code(facts: ConnectionFacts) -> Iterator[Found]:
     if known is None or known.is_general:
         return
     sender = "client" if who == C2S else "server"
+    other = compared_late(facts) if who != C2S else None
     yield Found(
         evidence=(
             f"{sender} closed with {code} ({known.name}): {known.meaning}",
             f"reason: {reason or 'none'}",
+            *(other.lines if other else ()),
             js_sees(facts),
         ),
         fault_of=known.who,
         title=f"GraphQL: the {sender} closed with {code}: {known.name}",
+        title_more=other.suffix if other else "",
+        causes=late_causes(facts, other),
         js=js_sees(facts),
         topic="app-auth" if code in (4401, 4403) else None,
     )

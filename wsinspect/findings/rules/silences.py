@@ -154,5 +154,4 @@ def is_same_path(facts: ConnectionFacts, one: Other) -> bool:
 
 
 def _lived_ns(one: Other) -> int:
-    end = one.end_ns if one.end_ns is not None else one.closed_ns
-    return 0 if end is None else end - one.open_ns
+    return one.lived_ns or 0

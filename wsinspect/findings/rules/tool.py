@@ -131,7 +131,7 @@ def rewrote_host(facts: ConnectionFacts) -> Iterator[Found]:
 def _was_accepted(facts: ConnectionFacts, host: str) -> bool:
     """Whether another attempt with the same Origin and Host was accepted: then they are not why."""
     origin = _value(facts.request_in, "origin")
-    heads = [RawHead.parse(one.request) for one in facts.others if one.request]
+    heads = [RawHead.parse(one.request) for one in facts.others if one.request and not one.is_taken_back]
     return any(_value(head, "origin") == origin and _value(head, "host") == host for head in heads)
 
 
