@@ -87,7 +87,9 @@ def by_attempt(capture_path):
             if one.tap == "edge":
                 ids = {one.id, behind.get(one.id, one.id)}
                 found = [each for each in sandwich.findings if each.connection in ids]
-                seen.append((one.path, ids, diagnose_connection(reader.connection(one.id)), found))
+                facts = reader.connection(one.id)
+                assert facts is not None
+                seen.append((one.path, ids, diagnose_connection(facts), found))
         return seen
 
 
