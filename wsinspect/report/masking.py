@@ -16,12 +16,14 @@ _SHORTEST: Final = 4
 _MOST: Final = 20_000
 _PAIR: Final = re.compile(r"[^;=\s]+=([^;]*)")
 _PARAMETER: Final = re.compile(r"[?&][^=&#\s]+=([^&#\s]*)")
-#: `"token": "..."` and `password=...` in what applications say.
-_NAMED: Final = re.compile(
-    r"""(?ix) ( ["']?[\w.-]*
-    (?:token|secret|passw|passphrase|credential|jwt|api[-_]?key|authorization)
-    [\w.-]*["']? \s*[:=]\s* )
-    ( "(?:[^"\\]|\\.)*"? | '[^']*'? | [^\s,;&}\]]+ )"""
+#: `"token": "..."` and `password=...` in what applications say: a name up to its value, the value, and what
+#: makes a name one of a secret. Names are found first and judged then: in one pattern, the words would be
+#: tried at each character of each run of them.
+_NAME: Final = re.compile(r"""(?:["']|(?<![\w.-]))[\w.-]++["']?\s*+[:=]\s*+""")
+_VALUE: Final = re.compile(r""""(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}\]]+""")
+_HINTS: Final = (
+    *("token", "secret", "passw", "passphrase", "credential", "jwt", "authorization"),
+    *("apikey", "api-key", "api_key"),
 )
 
 
@@ -41,8 +43,7 @@ class Masker:
                 if len(found) >= _MOST:
                     break
                 found.update(_secrets_of(raw))
-        words = sorted((one for one in found if len(one) >= _SHORTEST), key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, words))) if words else None
+        self._known = _Known(one for one in found if len(one) >= _SHORTEST)
 
     def text(self, text: str) -> str:
         """A sentence, a line of a header block, or a URL."""
@@ -51,13 +52,13 @@ class Masker:
         text = str(mask_json(text))
         if text.startswith("/"):
             text = mask_target(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
-        return self._known.sub(MASK, text) if self._known is not None else text
+        return self._known.mask(text)
 
     def payload(self, text: str) -> str:
         """The beginning of a message, in which values with telling names are masked, too."""
         if self.is_off:
             return text
-        return self.text(_NAMED.sub(lambda match: match[1] + MASK, text))
+        return self.text(_mask_named(text))
 
     def value(self, value: Any) -> Any:
         """JSON, with all its strings."""
@@ -68,6 +69,59 @@ class Masker:
         if isinstance(value, dict):
             return {name: self.value(one) for name, one in value.items()}
         return value
+
+
+class _Known:
+    """Words that are masked wherever they stand, the longest of those that begin at a place.
+
+    There may be a cookie for each of thousands of connections, and each text is looked through for all of
+    them: one of which no four characters in a row begin a word is passed on after one look at a set.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self._words: dict[str, dict[int, set[str]]] = {}
+        for one in words:
+            self._words.setdefault(one[:_SHORTEST], {}).setdefault(len(one), set()).add(one)
+        self._starts = frozenset(map(tuple, self._words))
+        for start, by_length in self._words.items():
+            self._words[start] = dict(sorted(by_length.items(), reverse=True))
+
+    def mask(self, text: str) -> str:
+        """The text without them."""
+        starts = self._starts
+        if not starts or starts.isdisjoint(zip(text, text[1:], text[2:], text[3:], strict=False)):
+            return text
+        pieces: list[str] = []
+        place = done = 0
+        while place <= len(text) - _SHORTEST:
+            by_length = self._words.get(text[place : place + _SHORTEST], {})
+            for length, words in by_length.items():
+                if text[place : place + length] in words:
+                    pieces += (text[done:place], MASK)
+                    place = done = place + length
+                    break
+            else:
+                place += 1
+        return "".join((*pieces, text[done:]))
+
+
+def _mask_named(text: str) -> str:
+    """A text without the values of what it names a token, a password and the like."""
+    if not _is_secret(text):
+        return text
+    pieces: list[str] = []
+    place = done = 0
+    while name := _NAME.search(text, place):
+        place = name.end()
+        if _is_secret(name[0]) and (value := _VALUE.match(text, place)):
+            pieces += (text[done:place], MASK)
+            place = done = value.end()
+    return "".join((*pieces, text[done:]))
+
+
+def _is_secret(name: str) -> bool:
+    lower = name.lower()
+    return any(hint in lower for hint in _HINTS)
 
 
 def _secrets_of(raw: bytes) -> Iterable[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.support.chats import RESPONSE, SECRET_REQUEST
@@ -41,6 +43,9 @@ def test_words_that_are_no_secrets_stay() -> None:
         ("password=hunter2&x=1", "password=***&x=1"),
         ('{"token":"cut of', '{"token":***'),
         ('{"n":1}', '{"n":1}'),
+        ('"a":"token":"b"', '"a":"token":***'),
+        ("api_key = 1, apikey=2; x-api-key: 3", "api_key = ***, apikey=***; x-api-key: ***"),
+        ("token token: , token", "token token: , token"),
     ],
 )
 def test_what_messages_name_a_secret_is_masked(text: str, masked: str) -> None:
@@ -60,3 +65,33 @@ def test_json_is_masked_as_a_whole() -> None:
 def test_header_blocks_of_strangers_raise_nothing() -> None:
     masker = Masker([b"\xff\0cookie: \xff=\xff\r\n\r\n", b":path: /?token=%zz\r\ncookie: x\r\n\r\n", b""])
     assert masker.text("plain") == "plain"
+
+
+def test_of_several_secrets_at_a_place_the_longest_is_masked() -> None:
+    head = b"GET /?token=s3cr3t&key=s3cr HTTP/1.1\r\nCookie: a=s3cr3t9; b=t9xyz\r\n\r\n"
+    masked = Masker([head]).text("s3cr3t9 s3cr3t s3cr s3c s3cr3t9xyz xs3cr3tx")
+    assert masked == "*** *** *** s3c ***xyz x***x"
+
+
+def _cpu_seconds(masker: Masker, text: str, times: int) -> float:
+    start = time.process_time()
+    for _ in range(times):
+        masker.payload(text)
+    return time.process_time() - start
+
+
+def test_secrets_of_thousands_of_connections_cost_no_more_than_those_of_ten() -> None:
+    heads = [
+        b"GET / HTTP/1.1\r\nCookie: sid=%08x%08x\r\n\r\n" % (n * 2654435761 % 2**32, n) for n in range(4_000)
+    ]
+    few, many = Masker(heads[:10]), Masker(heads)
+    text = '{"op":"post","id":17,"text":"a word and another one, and some more of them"}'
+    _cpu_seconds(many, text, 100)
+    assert _cpu_seconds(many, text, 1000) < 10 * _cpu_seconds(few, text, 1000)
+
+
+@pytest.mark.parametrize("word", ["x", "token", "a-", "token ", 'token"'])
+def test_what_a_peer_says_is_masked_in_time_that_grows_with_its_length_alone(word: str) -> None:
+    masker = Masker([])
+    short, long = (word * 400)[:400], (word * 4000)[:4000]
+    assert _cpu_seconds(masker, f"{long} token", 30) < 60 * _cpu_seconds(masker, f"{short} token", 30) + 0.01
