@@ -75,6 +75,10 @@ HANDSHAKE_COLUMNS: Final = (
 )
 
 
+#: `json.dumps` makes an encoder at each call that asks for other separators.
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def _replace(table: str, columns: Sequence[str]) -> str:
     marks = ", ".join("?" * len(columns))
     return f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608
@@ -203,4 +207,4 @@ class Rows:
 
 def to_json(value: Any) -> str:
     """Compact JSON for a column."""
-    return json.dumps(value, separators=(",", ":"))
+    return _encode(value)

@@ -191,7 +191,8 @@ class RawHead:
 
 def split_list(value: bytes, separator: bytes = b",") -> list[bytes]:
     """The non-empty parts of `value` between separators, which do not count inside a quoted string."""
-    return [part for part in (piece.strip(b" \t") for piece in _split_unquoted(value, separator)) if part]
+    pieces = _split_unquoted(value, separator) if b'"' in value else value.split(separator)
+    return [part for part in (piece.strip(b" \t") for piece in pieces) if part]
 
 
 def _split_unquoted(value: bytes, separator: bytes) -> Iterator[bytes]:

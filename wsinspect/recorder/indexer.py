@@ -70,6 +70,7 @@ class Indexer:
         progress = resuming.progress(database)
         self._segment, self._offset, self.next_frame = progress[:3]
         self._next_fault = progress.newest_fault + 1
+        self._newest_connection = progress.newest_connection
         self.weight = 0
         self.last_ns = 0
         self.looks: set[int] = set()
@@ -208,7 +209,12 @@ class Indexer:
     def _load(self, connection_id: int) -> ConnectionRows:
         connection = self._connections.get(connection_id)
         if connection is None:
-            connection = load_connection(self._database, connection_id) or ConnectionRows(connection_id)
+            found = None
+            if connection_id <= self._newest_connection:
+                found = load_connection(self._database, connection_id)
+            else:
+                self._newest_connection = connection_id  # no row has a larger one
+            connection = found or ConnectionRows(connection_id)
             self._connections[connection_id] = connection
         return connection
 

@@ -8,7 +8,6 @@ unescaped.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import threading
 from collections import deque
@@ -17,6 +16,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from wsinspect.capture.records import Note
+from wsinspect.capture.rows import to_json
 from wsinspect.text import escape, escape_lines, truncate
 from wsinspect.units import format_milliseconds
 from wsinspect.vocabulary.rules import rule_words
@@ -111,7 +111,7 @@ def json_line(note: Note, dropped: int) -> str:
     line: dict[str, Any] = {"schema": SCHEMA, **note}
     if dropped:
         line["dropped"] = dropped
-    return json.dumps(line, separators=(",", ":"))
+    return to_json(line)
 
 
 class HumanLines:

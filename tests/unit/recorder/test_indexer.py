@@ -26,7 +26,7 @@ from tests.support.journals import (
 from wsinspect.capture import schema
 from wsinspect.capture.missing import Gap, lacks, missing
 from wsinspect.diagnosis.facts import FactReader, diagnose
-from wsinspect.journal.format import Position, journal_directory
+from wsinspect.journal.format import DATA, Position, Record, journal_directory
 from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder import connections, streams
 from wsinspect.recorder import indexer as writer
@@ -271,3 +271,23 @@ def test_positions_are_taken_up_from_the_capture(path):
     position = Indexer(database).position
     database.close()
     assert position > Position(1, 0)
+
+
+def test_only_a_connection_that_may_be_in_the_capture_is_looked_for(path):
+    script = Script()
+    script.open(5)
+    script.data(5, 0, text(b"of five"))
+    script.event(5, "closed")
+    write_journal(path, script.steps)
+    index(path, is_over=False)
+    database = schema.open_for_writing(path)
+    indexer = Indexer(database)
+    asked: list[str] = []
+    database.set_trace_callback(asked.append)
+    for number in (6, 4, 5):  # a new one, one that comes late, and more of one that is over
+        indexer.add(Record(DATA, 0, number, script.now, 0, text(b"later")))
+    indexer.commit()
+    database.close()
+    looked_for = [one.rpartition(" ")[2] for one in asked if " FROM connection WHERE id = " in one]
+    assert looked_for == ["4", "5"]
+    assert [row[0] for row in dump(path)["connection"]] == [4, 5, 6]
