@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.support.chats import RESPONSE, SECRET_REQUEST
@@ -73,25 +71,8 @@ def test_of_several_secrets_at_a_place_the_longest_is_masked() -> None:
     assert masked == "*** *** *** s3c ***xyz x***x"
 
 
-def _cpu_seconds(masker: Masker, text: str, times: int) -> float:
-    start = time.process_time()
-    for _ in range(times):
-        masker.payload(text)
-    return time.process_time() - start
-
-
-def test_secrets_of_thousands_of_connections_cost_no_more_than_those_of_ten() -> None:
-    heads = [
-        b"GET / HTTP/1.1\r\nCookie: sid=%08x%08x\r\n\r\n" % (n * 2654435761 % 2**32, n) for n in range(4_000)
-    ]
-    few, many = Masker(heads[:10]), Masker(heads)
-    text = '{"op":"post","id":17,"text":"a word and another one, and some more of them"}'
-    _cpu_seconds(many, text, 100)
-    assert _cpu_seconds(many, text, 1000) < 10 * _cpu_seconds(few, text, 1000)
-
-
-@pytest.mark.parametrize("word", ["x", "token", "a-", "token ", 'token"'])
+@pytest.mark.parametrize("word", ["x", "token", "a-", "token ", 'token"', "token:", "token='"])
 def test_what_a_peer_says_is_masked_in_time_that_grows_with_its_length_alone(word: str) -> None:
-    masker = Masker([])
-    short, long = (word * 400)[:400], (word * 4000)[:4000]
-    assert _cpu_seconds(masker, f"{long} token", 30) < 60 * _cpu_seconds(masker, f"{short} token", 30) + 0.01
+    # With a square of steps these would take minutes each.
+    long = word * 200_000
+    assert Masker([]).payload(f"{long} token: s3cr3t").count("s3cr3t") == 0
