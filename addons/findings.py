@@ -1,4 +1,4 @@
-"""Print what wsinspect finds wrong with WebSockets: stripped Upgrade fields, downgrades, drops, close codes.
+"""Print what wsinspect finds wrong with WebSockets: stripped Upgrade headers, downgrades, drops, close codes.
 
 Run it with stock mitmproxy: mitmdump -s findings.py --mode reverse:http://localhost:3000
 Findings go to mitmproxy's log, and with everything else into a capture (--set wsinspect_capture=chat.db, else

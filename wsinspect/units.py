@@ -24,16 +24,36 @@ DAY: Final = 24 * HOUR
 _NUMBER: Final = r"[0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}"
 #: The same for JSON Schema, whose regular expressions are ECMAScript's.
 _PATTERN: Final = r"[0-9]{1,18}(\.[0-9]{1,18})?|\.[0-9]{1,18}"
-_QUANTITY: Final = re.compile(rf"(?P<number>{_NUMBER})(?P<blank>\s*)(?P<unit>[A-Za-z]*)")
+#: Those of units: a microsecond is also written with either of Unicode's two mus, whose capital is one.
+_LETTERS: Final = "[A-Za-z\u00b5\u03bc\u039c]"
+_QUANTITY: Final = re.compile(rf"(?P<number>{_NUMBER})(?P<blank>\s*)(?P<unit>{_LETTERS}*)")
 #: A unit that stands apart from its number ends where a word of a filter does; so does that of a rate.
-_UNIT_BEHIND: Final = re.compile(r"\s+(?P<unit>[A-Za-z]+)(?=(?:/[A-Za-z]+)?(?:[\s()&|,]|$))")
+_UNIT_BEHIND: Final = re.compile(rf"\s+(?P<unit>{_LETTERS}+)(?=(?:/[A-Za-z]+)?(?:[\s()&|,]|$))")
 #: Words that people write as units, so that `gap>5 sec` is an error and not a search for the text "sec".
 _NEARLY_UNITS: Final = frozenset(
     {
         *(prefix + unit for prefix in ("", "k", "m", "g", "t", "p", "ki", "mi", "gi", "ti") for unit in "b"),
         *("k", "m", "g", "t", "bit", "bits", "kbit", "mbit", "gbit", "byte", "bytes", "octet", "octets"),
         *(prefix + "byte" + s for prefix in ("kilo", "mega", "giga") for s in ("", "s")),
-        *("ns", "us", "ms", "s", "min", "h", "d", "w", "sec", "msec", "usec", "hr", "mins", "secs", "hrs"),
+        *(
+            "\u00b5s",
+            "\u03bcs",
+            "ns",
+            "us",
+            "ms",
+            "s",
+            "min",
+            "h",
+            "d",
+            "w",
+            "sec",
+            "msec",
+            "usec",
+            "hr",
+            "mins",
+            "secs",
+            "hrs",
+        ),
         *(
             prefix + unit + s
             for prefix in ("", "milli", "micro", "nano")
@@ -192,7 +212,7 @@ SIZE: Final = Dimension(
 DURATION: Final = Dimension(
     "duration",
     {"d": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": MS, "us": US, "ns": 1},
-    {"m": "min"},
+    {"m": "min", "\u00b5s": "us", "\u03bcs": "us"},
     (3650 * DAY, "3650 d"),
     ("250 ms", "5 s"),
 )

@@ -1,4 +1,4 @@
-"""The wheel and the sdist hold what a checkout holds, and work in an empty environment.
+"""The wheel and the sdist hold what a checkout holds, and work in an empty environment, as README shows it.
 
 `python -m build` makes both. Building and installing fetch other packages, so a package index is needed.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import documented
 from tests.support.engine import private_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -133,5 +135,14 @@ def install_and_run_the_demo(python: str, built: Path, folder: Path) -> None:
         assert "WS-HS-" in told
         assert (venv / "bin/wsinspect").exists()
     call(str(venv / "bin/python"), "-m", "wsinspect.proxy.seams")
+    environment["PATH"] = os.pathsep.join([str(venv / "bin"), environment["PATH"]])
+    reader = documented.Reader(folder / "reader", environment)
+    try:
+        for page in (ROOT / "README.md", ROOT / "docs" / "install.md"):
+            for line in documented.command_lines(page.read_text("utf-8")):
+                if not documented.reason_not_to_run(line):
+                    reader.type(line)
+    finally:
+        reader.close()
     installed = json.loads(call(str(venv / "bin/python"), "-m", "pip", "list", "--format", "json"))
     assert "pytest" not in {each["name"] for each in installed}

@@ -6,6 +6,7 @@ The product as processes
     processes       what a test run started, what it left behind; children, memory
     transports      what asyncio has open after its loop was closed
     sql_guard       who makes the SQL that runs     every_case      very many small cases as one test
+    documented      every command line that the documentation shows, and who types it
     browser_run     `wsinspect browser`            swarm, swarm_run    many connections, and what they cost
     tmux, terminal  a real terminal by keys, or a pseudo-terminal with times
     recorder_rig    the recorder alone, fed by a journal that a test writes

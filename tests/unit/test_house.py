@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,14 +67,49 @@ def is_text(node: ast.expr) -> bool:
 
 def stubs(path: Path) -> Iterator[str]:
     """Stubs outside of protocols and overloads, where `...` is how they are written."""
+    protocols = {
+        id(one)
+        for node in nodes(path)
+        if isinstance(node, ast.ClassDef) and any(name_of(base) == "Protocol" for base in node.bases)
+        for one in node.body
+    }
     for node in nodes(path):
-        if isinstance(node, ast.ClassDef) and any(name_of(base) == "Protocol" for base in node.bases):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or id(node) in protocols:
             continue
-        for one in getattr(node, "body", []) if isinstance(node, ast.ClassDef | ast.Module) else []:
-            if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) or not is_stub(one):
-                continue
-            if not {name_of(mark) for mark in one.decorator_list} & {"overload", "abstractmethod"}:
-                yield place(path, one)
+        if is_stub(node) and not {name_of(mark) for mark in node.decorator_list} & {
+            "overload",
+            "abstractmethod",
+        }:
+            yield place(path, node)
+
+
+def test_nothing_is_unfinished() -> None:
+    marks = re.compile(r"#.*\b(TODO|FIXME|XXX|HACK)\b|[\"'](not (yet )?implemented|TODO)\b", re.IGNORECASE)
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: finish it, or leave it out"
+        for path in suspects(rb"(?i)todo|fixme|xxx|hack|implemented", SOURCES)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if marks.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(): raise NotImplementedError",
+        "def f(): raise NotImplementedError('later')",
+        "def f(): ...",
+        "def f():\n    'Some words.'\n    pass",
+        "class A:\n    async def f(self): pass",
+        "def f():\n    def g(): ...\n    return g",
+    ],
+)
+def test_a_stub_is_found(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "some.py"
+    path.write_text(source)
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    assert len(list(stubs(path))) == 1
 
 
 def test_nothing_is_a_stub() -> None:
@@ -115,12 +151,19 @@ _OF_LIBRARIES = {"subprocess", "os", "pty", "asyncio", "multiprocessing", "futur
 def starts_something(nodes: list[ast.AST]) -> bool:
     """Whether what starts a process is called, imported by its name, or given to a variable or a call."""
     types = {id(node.value) for node in nodes if isinstance(node, ast.Subscript)}  # `Popen[bytes]`
+    others = _OF_LIBRARIES | {
+        one.asname
+        for node in nodes
+        if isinstance(node, ast.Import)
+        for one in node.names
+        if one.asname and one.name.partition(".")[0] in _OF_LIBRARIES | {"concurrent"}
+    }
     for node in nodes:
         if isinstance(node, ast.Call) and name_of(node.func) in STARTING - {"fork"}:
             return True
         if isinstance(node, ast.ImportFrom) and {one.name for one in node.names} & STARTING:
             return True
-        is_other = isinstance(node, ast.Attribute) and name_of(node.value) in _OF_LIBRARIES
+        is_other = isinstance(node, ast.Attribute) and name_of(node.value) in others
         if is_other and name_of(node) in STARTING and id(node) not in types:
             return True
     return False
@@ -142,6 +185,7 @@ def test_few_places_start_processes_and_one_starts_engines() -> None:
         "subprocess.Popen(['x'])",
         "from subprocess import Popen as Start\nStart(['x'])",
         "start = subprocess.Popen\nstart(['x'])",
+        "import subprocess as s\nstart = s.Popen",
         "partial(subprocess.Popen, ['x'])",
         "os.spawnv(0, 'x', [])",
         "os.fork()",
@@ -170,12 +214,18 @@ def test_type_checking_imports_and_defines_nothing() -> None:
     assert found == []
 
 
+def reaches_up(node: ast.expr) -> bool:
+    """`a.__mro__`, `a.mro()`, `a.__bases__`, `inspect.getmro(a)`."""
+    of = node.func if isinstance(node, ast.Call) else node
+    return name_of(of) in ("__mro__", "mro", "getmro", "__bases__")
+
+
 def test_nobody_reaches_for_a_class_by_its_place_in_the_mro() -> None:
     found = [
         place(path, node)
-        for path in suspects(rb"__mro__", SOURCES)
+        for path in suspects(rb"mro(__)?\b|__bases__", SOURCES)
         for node in nodes(path)
-        if isinstance(node, ast.Subscript) and name_of(node.value) == "__mro__"
+        if isinstance(node, ast.Subscript) and reaches_up(node.value)
     ]
     assert found == []
 
@@ -210,9 +260,9 @@ def test_no_part_of_the_program_is_any() -> None:
 
 
 def test_names_that_said_nothing_stay_away() -> None:
-    words = re.compile(rf"\b({'|'.join(OLD_NAMES)})\b")
+    words = re.compile(rf"\b({'|'.join(OLD_NAMES)}|(?<=class )\w+Mixin)\b")
     found = [
-        f"{path.relative_to(ROOT)}: {name} (today {OLD_NAMES[name]})"
+        f"{path.relative_to(ROOT)}: {name} (today {OLD_NAMES.get(name, OLD_NAMES['Mixin'])})"
         for path in SOURCES
         for name in words.findall(path.read_text("utf-8"))
     ]

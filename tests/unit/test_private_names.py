@@ -52,21 +52,29 @@ def sources() -> Iterator[tuple[str, Path]]:
 
 #: A private name that is read of something.
 _READ = re.compile(rb"\.(_(?!_)\w+)")
-#: One that a file gives to something: a bare name, which is the file's own or imported; one in quotes, as in
-#: `__slots__`; a part of `self`.
+#: One that a file gives to something: a bare name, which is the file's own or imported; one in `__slots__`; a
+#: part of `self`.
 _GIVEN = re.compile(rb"(?<![\w.`])(_(?!_)\w+)|\b(?:self|cls)\.(_(?!_)\w+)(?=(?:, [\w.]+)*(?::[^=\n]*)? = )")
+_QUOTED = re.compile(rb"""["']_(?!_)\w+["']""")
+_SLOTS = re.compile(rb"__slots__[^=\n]*= \([^)]*\)")
 #: One that is asked for by name.
 _BY_NAME = re.compile(
     rb"""\b(?:[gs]etattr|hasattr|delattr|attrgetter|methodcaller)\([^\n]*?["'](_(?!_)\w+)["']"""
 )
 _ASKING = {"getattr", "setattr", "hasattr", "delattr", "attrgetter", "methodcaller"}
+#: A name that is put together or kept in a variable, and an object's own table of names.
+_ASKED_LATER = re.compile(
+    rb"""\b(?:[gs]etattr|hasattr|delattr)\((?![^,()]*, ["'])|\b(?:attrgetter|methodcaller)\((?!["'])"""
+    rb"""|\b(?:[gs]etattr|hasattr|delattr)\([^,()]*, f?["'][^"']*["'] ?[+%]|, f["']_|\bvars\(|\b__dict__\b"""
+)
 _IMPORTED = re.compile(rb"^[ \t]*(?:from|import)\b.*\b_(?!_)\w", re.M)
 
 
 @cache
 def defined_in(path: Path) -> frozenset[str]:
     """The private names that a file gives to things of its own."""
-    given = _GIVEN.findall(_BY_NAME.sub(b"", source(path)))
+    text = source(path)
+    given = _GIVEN.findall(_QUOTED.sub(b"", text)) + _GIVEN.findall(b"".join(_SLOTS.findall(text)))
     return frozenset((one or other).decode() for one, other in given)
 
 
@@ -74,7 +82,7 @@ def is_plainly_its_own(path: Path) -> bool:
     """Whether a file reads only private names that it gives itself: it need not be parsed."""
     text = source(path)
     read = {one.decode() for one in (*_READ.findall(text), *_BY_NAME.findall(text))}
-    return not _IMPORTED.search(text) and read <= defined_in(path)
+    return not (_IMPORTED.search(text) or _ASKED_LATER.search(text)) and read <= defined_in(path)
 
 
 @cache
@@ -97,6 +105,46 @@ def known_to(path: Path) -> frozenset[str]:
     return frozenset(names)
 
 
+def texts(node: ast.AST) -> Iterator[str]:
+    """All texts in an expression; those of a sum as one."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        yield "".join([*texts(node.left), *texts(node.right)])
+    elif isinstance(node, ast.Constant):
+        if isinstance(node.value, str):
+            yield node.value
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(text if (text := "".join(texts(one))) else "x" for one in node.values)
+    else:
+        for one in ast.iter_child_nodes(node):
+            yield from texts(one)
+
+
+@cache
+def kept_in(path: Path) -> dict[str, list[str]]:
+    """Each name that a file gives to texts, with them: `NAME = "_sock"`, `for name in ("_sock", "_ssl")`."""
+    found: dict[str, list[str]] = {}
+    for node in nodes_of(path):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+            given, values = (node.targets if isinstance(node, ast.Assign) else [node.target]), node.value
+        elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
+            given, values = [node.target], node.iter
+        else:
+            continue
+        for name in (one.id for target in given for one in ast.walk(target) if isinstance(one, ast.Name)):
+            found.setdefault(name, []).extend(texts(values))
+    return found
+
+
+def is_table(node: ast.Subscript | ast.Call) -> bool:
+    """Whether an object's own table of names is asked: `vars(a)["_b"]`, `a.__dict__.get("_b")`."""
+    of: ast.AST = node.value if isinstance(node, ast.Subscript) else node.func
+    if isinstance(node, ast.Call):
+        of = of.value if isinstance(of, ast.Attribute) else of
+    if isinstance(of, ast.Call):
+        return isinstance(of.func, ast.Name) and of.func.id == "vars"
+    return isinstance(of, ast.Attribute) and of.attr == "__dict__"
+
+
 def foreign_reads(path: Path) -> Iterator[str]:
     """`other._name` that no code of ours defines, and private parts of what is imported."""
     known = known_to(path) | DOCUMENTED | TYPES
@@ -107,7 +155,12 @@ def foreign_reads(path: Path) -> Iterator[str]:
         elif (
             isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in _ASKING
         ):
-            asked = [str(one.value) for one in node.args if isinstance(one, ast.Constant)]
+            asked = [text for one in node.args[-2:] for text in texts(one)]
+            names = {one.id for one in node.args if isinstance(one, ast.Name)}
+            asked += [text for name in names for text in kept_in(path).get(name, ())]
+            yield from (f"{node.lineno}: .{one}" for one in asked if is_private(one) and one not in known)
+        elif isinstance(node, ast.Subscript | ast.Call) and is_table(node):
+            asked = list(texts(node.slice if isinstance(node, ast.Subscript) else node))
             yield from (f"{node.lineno}: .{one}" for one in asked if is_private(one) and one not in known)
         elif isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("wsinspect"):
             parts = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
@@ -132,9 +185,15 @@ def test_a_private_name_of_another_library_is_found(tmp_path):
         "getattr(a, '_theirs')",
         "operator.attrgetter('_theirs')(a)",
         "hasattr(a.b(), '_theirs')",
+        "getattr(a, '_' + 'theirs')",
+        "getattr(a, f'_{\"theirs\"}', None)",
+        "getattr(a, NAME)",
+        "[getattr(a, one) for one in ('_theirs',)]",
+        "vars(a)['_theirs']",
+        "a.__dict__.get('_theirs')",
     ):
-        path = tmp_path / f"other{len(way)}.py"  # what was read of a file is kept
-        path.write_text(f"def f(a):\n    return {way}\n")
+        path = tmp_path / f"other{len(list(tmp_path.iterdir()))}.py"  # what was read of a file is kept
+        path.write_text(f"def f(a):\n    return {way}\n\n\nNAME = '_theirs'\n")
         assert not is_plainly_its_own(path)
         assert list(foreign_reads(path)) in (["2: a._theirs"], ["2: ._theirs"])
 

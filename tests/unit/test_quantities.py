@@ -49,6 +49,7 @@ SIZES = {
 }
 DURATIONS = {
     **{"1min": MINUTE, "1 min": MINUTE, "250MS": 250 * MS, "1h": HOUR, "2d": 2 * DAY, "5us": 5 * US},
+    **{"5µs": 5 * US, "5 µs": 5 * US, "5\u03bcS": 5 * US},
     **{"5 parsecs": None, "-1s": None, "1e9": None, "nan": None, "": None, "64 KiB": None, "1h30": None},
 }
 RATES = {

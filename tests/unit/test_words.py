@@ -47,7 +47,7 @@ def found(text: str, habits: dict[str, str]) -> Iterator[str]:
     """Each habit in the text, with what comes around it."""
     joined = " ".join(_COMMENTS.sub(" ", _LITERALS.sub("", text)).split())
     for pattern, instead in habits.items():
-        for match in re.finditer(pattern, joined):
+        for match in re.finditer(pattern, joined, re.IGNORECASE):
             if not joined[: match.start()].endswith("there "):
                 around = joined[max(0, match.start() - 40) : match.end() + 40]
                 yield f"...{around}... (instead of {match[0]!r}: {instead})"
@@ -103,6 +103,7 @@ def test_fixes_do_not_speak_of_themselves():
         "# it goes on\n    # after the last one",
         "that is no frame",
         "What JavaScript is told",
+        "For ever, until it is deleted",
     ],
 )
 def test_a_habit_is_found(text):

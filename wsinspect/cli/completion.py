@@ -56,7 +56,7 @@ def completion(shell: str) -> None:
 
 
 def complete_capture(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """`last`, the newest captures of the default place, and paths of captures."""
+    """`last`, the newest captures of the default directory, and paths of captures."""
     return _last(incomplete) + complete_capture_file(ctx, param, incomplete)
 
 

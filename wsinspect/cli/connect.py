@@ -94,7 +94,7 @@ class InOrder(click.Command):
     help="Use this running proxy (wsinspect ps), which records it, instead of one of its own.",
 )
 @record_option
-@click.option("--name", help="Name of the new capture, for show, replay and the others.")
+@click.option("--name", help="Name of the new capture, for show, replay and other commands.")
 @json_option
 @color_option
 def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
@@ -189,7 +189,9 @@ def _capture_path(capture: Path | None, name: str | None) -> Path:
     from wsinspect.recorder.prepare import check_new
 
     if capture is not None and name is not None:
-        raise click.UsageError("--name is for a new capture in the default place; --capture names its file")
+        raise click.UsageError(
+            "--name is for a new capture in the default directory; --capture names its file"
+        )
     path = capture if capture is not None else new_capture_path() if name is None else path_for(name)
     check_new(path.absolute(), append=False)
     return path.absolute()

@@ -1,4 +1,4 @@
-"""`wsinspect ls`: the captures in the default place, the newest first."""
+"""`wsinspect ls`: the captures in the default directory, the newest first."""
 
 from __future__ import annotations
 

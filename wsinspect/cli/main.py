@@ -62,7 +62,7 @@ COMMANDS = {
     ),
     "merge": _Lazy("wsinspect.cli.merge:merge", "Merge captures into one, on one time axis."),
     "faults": _Lazy("wsinspect.cli.faults:faults", "List fault kinds and presets, check scenario files."),
-    "ls": _Lazy("wsinspect.cli.ls:ls", "List the captures in the default place."),
+    "ls": _Lazy("wsinspect.cli.ls:ls", "List the captures in the default directory."),
     "rm": _Lazy("wsinspect.cli.rm:rm", "Delete captures."),
     "ps": _Lazy("wsinspect.cli.ps:ps", "List running engines."),
     "stop": _Lazy("wsinspect.cli.stop:stop", "Stop a running engine."),

@@ -20,7 +20,7 @@ from wsinspect.cli.options import DURATION, examples
     )
 )
 @click.argument("names", nargs=-1, metavar="[CAPTURE]...", shell_complete=complete_capture)
-@click.option("--older-than", type=DURATION, help="Captures in the default place that began before that.")
+@click.option("--older-than", type=DURATION, help="Captures in the default directory older than this.")
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
 def rm(names: tuple[str, ...], older_than: int | None, yes: bool) -> int:
     """Delete captures by name, path or age.
@@ -74,7 +74,7 @@ def _named(names: tuple[str, ...]) -> list[Path]:
 
 
 def _old(age_ns: int) -> list[Path]:
-    """Captures of the default place that began before that; those that cannot be read are not judged."""
+    """Captures of the default directory that began before that; those that cannot be read are not judged."""
     from wsinspect.capture.reader import Capture
     from wsinspect.errors import CaptureError
     from wsinspect.launch.captures import newest_first

@@ -88,7 +88,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     help="Keep the client's Host header, or send the target's.",
 )
 @record_option
-@click.option("--name", help="Name of the new capture, for show, open and the others: wsinspect show NAME.")
+@click.option("--name", help="Name of the new capture, for other commands: wsinspect show NAME.")
 @click.option("--append", is_flag=True, help="Add to an existing capture.")
 @click.option("--snaplen", type=SIZE, help="Store only the first bytes of each payload, such as 4KiB.")
 @click.option(
@@ -207,7 +207,9 @@ def run(
     if append and capture is None:
         raise click.UsageError("--append needs --capture FILE")
     if name is not None and capture is not None:
-        raise click.UsageError("--name is for a new capture in the default place; --capture names its file")
+        raise click.UsageError(
+            "--name is for a new capture in the default directory; --capture names its file"
+        )
     path = _capture_path(capture, name)
     if not (headless or as_json or frames) and is_terminal():
         from wsinspect.launch.child import EngineChild
@@ -379,7 +381,7 @@ def make_taps(
 
 
 def _say_old_captures() -> None:
-    """What is in the default place: nothing else says that it grows."""
+    """What is in the default directory: nothing else says that it grows."""
     from wsinspect.launch.captures import old_captures
     from wsinspect.launch.paths import captures_dir
     from wsinspect.units import format_size

@@ -49,10 +49,11 @@ This page is made from the keys themselves: `python -m wsinspect.filters.documen
 `!` binds most, then juxtaposition and `&`, then `|`. Values with blanks, parentheses, `&` or `|` go into
 quotes; in double quotes `\\n \\r \\t \\0 \\xff \\u20ac \\" \\\\` are escapes, `\\xff` is that byte.
 
-Sizes have the units `B`, `KB`, `KiB` ... `TiB`, durations `ns`, `us`, `ms`, `s`, `min` (or `m`), `h` and
-`d`, in upper or lower case, with or without a blank before them: `len>64 KiB`, `gap>1.5s`. A number without a
-unit counts what the table says. Options, faults and scenario files read sizes and durations the same way. To
-look for a payload with a word such as `KiB` right behind a number, quote the word: `len>64 "KiB"`.
+Sizes have the units `B`, `KB`, `KiB` ... `TiB`, durations `ns`, `us` (or `µs`), `ms`, `s`, `min` (or `m`),
+`h` and `d`, in upper or lower case, with or without a blank before them: `len>64 KiB`, `gap>1.5s`. A number
+without a unit counts what the table says. Options, faults and scenario files read sizes and durations the
+same way. To look for a payload with a word such as `KiB` right behind a number, quote the word:
+`len>64 "KiB"`.
 
 ## Keys
 

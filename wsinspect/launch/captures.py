@@ -1,8 +1,8 @@
-"""The captures in the default place: their names, which is the last, how large they are, and removing them.
+"""The captures in the default directory: their names, which is the last, their sizes, and removing them.
 
 Contract: `last` is what the newest live engine writes, wherever that is; without one the newest in the
-default place in which something happened. A name without a folder is a file of the working directory, else a
-capture of the default place.
+default directory in which something happened. A name without a folder is a file of the working directory,
+else a capture of the default directory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STAMPED = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9]+\.db")
 
 
 class OldCaptures(NamedTuple):
-    """What is in the default place: how many captures, and their bytes with journals and WAL files."""
+    """What is in the default directory: how many captures, and their bytes with journals and WAL files."""
 
     captures: int
     size_bytes: int
@@ -52,7 +52,7 @@ def resolve_capture(name: str | None) -> Path:
 
 
 def last_capture() -> Path | None:
-    """The newest live engine's capture, else the newest one in the default place."""
+    """The newest live engine's capture, else the newest one in the default directory."""
     live = [info.capture for info in list_engines() if info.capture]
     if live:
         return Path(live[-1])
@@ -60,12 +60,12 @@ def last_capture() -> Path | None:
 
 
 def newest_first() -> list[Path]:
-    """The captures of the default place."""
+    """The captures of the default directory."""
     return sorted(_stored(), key=_age_key, reverse=True)
 
 
 def named(name: str) -> Path | None:
-    """The capture of the default place with that name, with or without `.db`; None without one."""
+    """The capture of the default directory with that name, with or without `.db`; None without one."""
     if not _NAME.fullmatch(name):
         return None
     found = captures_dir() / f"{name.removesuffix('.db')}.db"
@@ -113,7 +113,7 @@ def remove(path: Path) -> int:
         Bytes that were in use.
 
     Raises:
-        CaptureError: an engine is writing it; or it is outside the default place and not a capture.
+        CaptureError: an engine is writing it; or it is outside the default directory and not a capture.
         OSError: it may not be deleted.
     """
     if path.absolute().parent != captures_dir():  # a damaged one there may be removed, too
@@ -136,7 +136,7 @@ def size_of(path: Path) -> int:
 
 
 def old_captures() -> OldCaptures:
-    """Count and size of what is in the default place, for the line that `run` says about it."""
+    """Count and size of what is in the default directory, for the line that `run` says about it."""
     place = captures_dir()
     return OldCaptures(len(_stored()), _bytes_of(place.rglob("*") if place.is_dir() else ()))
 

@@ -27,12 +27,12 @@ def data_dir() -> Path:
 
 
 def captures_dir() -> Path:
-    """The default place of captures; may not exist yet."""
+    """The default directory of captures; may not exist yet."""
     return data_dir() / "captures"
 
 
 def ca_dir() -> Path:
-    """The default place of the certificate authority; may not exist yet."""
+    """The default directory of the certificate authority; may not exist yet."""
     return data_dir() / "ca"
 
 

@@ -1,4 +1,4 @@
-"""Captures of the default place: names, what is empty, and removing them."""
+"""Captures of the default directory: names, what is empty, and removing them."""
 
 from __future__ import annotations
 

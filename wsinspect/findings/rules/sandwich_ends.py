@@ -421,7 +421,7 @@ def _waited(pair: PairFacts, arrow: str, one: Waited) -> str:
     "WS-FR-101",
     "error",
     "hop",
-    "The hop changes fragments or compression, and the receiver closed for it",
+    "The hop changes fragments or compression, and the receiver closed because of it",
     meaning="Messages came out of the hop in other fragments, or with other compression. The receiver"
     " answered with a protocol or data error.",
     js=JS_CUT,

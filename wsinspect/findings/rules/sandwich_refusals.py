@@ -18,7 +18,7 @@ rules = Rules()
     "WS-CL-102",
     "error",
     "hop",
-    "The hop changes Host, Origin or credentials, and the server closed for it",
+    "The hop changes Host, Origin or credentials, and the server closed because of it",
     meaning="The server accepts the handshake and checks Origin or credentials after it; it closed because of"
     " what the hop changed. Such a check is the same as one that answers 403, only later.",
     js="close with the server's code and reason; the code of an application stands for a refusal here.",
