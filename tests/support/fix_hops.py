@@ -196,6 +196,39 @@ def apache_access(folder, app, fix):
     return apache_line(folder, app, denied if fix is None else fix)
 
 
+#: A rule of the firewall that refuses what it does not know, in the phase of the request's header.
+SEC_RULE = (
+    'SecRuleEngine On\nSecRule REQUEST_HEADERS:Upgrade "@streq websocket" "id:1,phase:1,deny,status:403"\n'
+)
+#: What loads ModSecurity 3 into Debian's nginx, and ModSecurity 2 into its Apache.
+NGINX_WAF = "".join(
+    f"load_module /usr/lib/nginx/modules/{name}_module.so;\n" for name in ("ndk_http", "ngx_http_modsecurity")
+)
+APACHE_WAF = ("unique_id", "security2")
+
+
+def nginx_waf(folder, app, fix, rules=SEC_RULE):
+    """The firewall on in the whole server, where it belongs."""
+    folder.mkdir(parents=True)
+    (folder / "rules.conf").write_text(rules)
+    place = f"location /ws {{ proxy_pass http://{LOOPBACK}:{app}; {CARRY} {HOST}\n{fix or ''}\n}}"
+    server = f"modsecurity on; modsecurity_rules_file {folder}/rules.conf;"
+    return nginx(folder, place, server=server, main=NGINX_WAF)
+
+
+def apache_waf(folder, app, fix, rules=SEC_RULE):
+    proxied = APACHE.replace("APP", f"{LOOPBACK}:{app}")
+    return apache(folder, f"{fix or ''}\n{rules}\nProxyPreserveHost On\n{proxied}", modules=APACHE_WAF)
+
+
+def caddy_waf(folder, app, fix):
+    """Debian's Caddy has no firewall: a handler that refuses all stands for it, in the printed matcher."""
+    handler = "respond 403"
+    site = f"route {{\n{handler}\n}}" if fix is None else fix.replace("coraza_waf { ... }", handler)
+    assert fix is None or handler in site
+    return caddy(folder, f"{site}\nreverse_proxy {LOOPBACK}:{app}")
+
+
 def caddy_with(faulty):
     def start(folder, app, fix):
         return caddy(folder, fix or faulty.replace("APP", f"{LOOPBACK}:{app}"))

@@ -327,6 +327,7 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
     "WS-HS-107": (
         [
             pair(refused("502 Bad Gateway"), behind(ended())),
+            pair(refused("403 Forbidden"), behind(ended())),  # a firewall that looks at responses
             # A client that left when the hop had kept the 101 for seconds.
             pair(failed("Client disconnected.", "client", waited=3), behind(cut(at=3, by="client"))),
         ],

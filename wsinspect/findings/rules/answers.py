@@ -30,6 +30,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
+from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
@@ -235,6 +236,14 @@ _ACCESS_LIST: Final = re.compile(
 )
 
 
+#: Hops that ModSecurity is a module of.
+_WITH_MODSECURITY: Final = ("nginx", "apache", "k8s-ingress")
+#: What a firewall says of itself.
+_FIREWALL: Final = re.compile(rb"mod_?security|web application firewall|\bwaf\b")
+#: Parts of a request that a firewall's rules look at, and an access list does not.
+_SEARCHED: Final = ("User-Agent", "query", "Cookie", "Accept")
+
+
 def cookie_line(facts: ConnectionFacts) -> str:
     """Which cookies were sent, without their values."""
     head = facts.request_in
@@ -366,6 +375,41 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+def _own_refusal(facts: ConnectionFacts, software: str) -> Found:
+    """A 403 that a hop wrote: of an access list, or of a firewall in it, whose answer is the same page."""
+    name = NAMES[software]
+    access = (
+        f"an access list or firewall rule of {name} refuses this address, host or path",
+        "its access log and error log for this moment",
+    )
+    upgrade = (f"{name} does not allow WebSockets on this route", "an ordinary GET of the same path passes")
+    causes, topics = [access, upgrade], ["access-list"]
+    if software in _WITH_MODSECURITY:
+        # A list goes by the address: what another request from there may do says that the words are why.
+        other = compared(facts)
+        is_first = _FIREWALL.search(facts.wording) is not None or (
+            other is not None and any(one.what in _SEARCHED for one in other.differences[:1])
+        )
+        firewall = (
+            f"ModSecurity, a web application firewall in {name}, refuses what the request says",
+            "the error log has 'ModSecurity: Access denied' and the rule's id",
+        )
+        causes.insert(0 if is_first else 1, firewall)
+        topics.insert(0 if is_first else 1, "waf")
+    found = answer(
+        facts,
+        fault_of="hop",
+        topic=topics[0],
+        title=f"403: {name} itself refuses this request",
+        meaning=f"{name} wrote this answer: the application did not see the request, or its answer was thrown"
+        " away. An access list, a firewall rule or a missing permission on the path does this.",
+        causes=tuple(causes),
+    )
+    fixes = [one for topic in topics for one in fixes_for(topic, (software,))]
+    general = [one for one in fixes if one.for_ == "general"]
+    return replace(found, fixes=(*(one for one in fixes if one.for_ != "general"), general[0]))
+
+
 @rules(
     "WS-HS-010",
     "error",
@@ -386,25 +430,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     author = hop_author(marks)
     said = _ACCESS_LIST.search(facts.wording)
     if author is not None:
-        name = NAMES[author.software]
-        yield answer(
-            facts,
-            fault_of="hop",
-            topic="access-list",
-            title=f"403: {name} itself refuses this request",
-            meaning=f"{name} wrote this answer, so the application never saw the request. An access list, a"
-            " firewall rule or a missing permission on the path does this.",
-            causes=(
-                (
-                    f"an access list or firewall rule of {name} refuses this address, host or path",
-                    "its access log and error log for this moment",
-                ),
-                (
-                    f"{name} does not allow WebSockets on this route",
-                    "an ordinary GET of the same path passes",
-                ),
-            ),
-        )
+        yield _own_refusal(facts, author.software)
         return
     if "envoy" in named(marks) and (said is not None or not has_own_words(facts)):
         is_list = said is not None

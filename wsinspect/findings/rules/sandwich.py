@@ -145,6 +145,8 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
         ),
         hop=hop_of(pair),
         software=software_of(pair),
+        # Rules of a firewall may look at a response's header only when the server has answered.
+        topic="waf" if pair.edge.status in (403, 406) else None,
         # The end that the hop made of the open WebSocket behind it is its own doing, too.
         covers=(*covered_by(pair, "attempt"), *covered_by(pair, "end")),
     )
