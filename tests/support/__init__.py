@@ -64,7 +64,7 @@ Captures and findings
     decoding        payloads, and what is asked of every decoder
     faulted         a connection with faults, without sockets
     lossy_tcp       Linux's TCP over a line that loses packets
-    finding_lab, sandwich_lab   real traffic through one tap or two, and what is found
+    finding_lab, hop_taps, sandwich_lab   real traffic through one tap or two, and what is found
     field_reports   what people reported, played again
     flows           WebSocket flows as mitmproxy makes and writes them
     packets         TCP connections, and TLS in them, as packets made by hand
