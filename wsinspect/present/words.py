@@ -158,13 +158,15 @@ def extension_words(connection: Connection) -> str:
 
 
 def ago(interval_ns: int) -> str:
-    """How long ago, in at most ten cells: `4 min 12 s`, `12 min`, `1.5 h`."""
+    """How long ago, in at most ten cells: `4 min 12 s`, `12 min`, `1.5 h`, `332 d`."""
     seconds = interval_ns / 1e9
     if seconds < 100:
         return f"{seconds:.1f} s"
     if seconds < 600:
         return format_duration(interval_ns, is_steady=True)
-    return f"{seconds // 60:.0f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds // (24 * 3600):.0f} d"
 
 
 def listening_words(

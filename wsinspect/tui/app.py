@@ -62,6 +62,8 @@ if TYPE_CHECKING:
 
 _PAINT_SECONDS = 0.05
 _SLOW_SECONDS = 0.5
+#: By then the first screen is there, and what `warm_up` loads.
+_SHOWN_SECONDS = 2.0
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _PAGES: dict[str, Callable[[Workspace], Page]] = {
     "handshake": HandshakeScreen,
@@ -73,7 +75,10 @@ _PAGES: dict[str, Callable[[Workspace], Page]] = {
 
 
 class InspectApp(App[int]):
-    """`wsinspect open` and, with an engine, `wsinspect run`."""
+    """`wsinspect open` and, with an engine, `wsinspect run`.
+
+    `when_shown` is called once, when all that a start makes is made.
+    """
 
     TITLE = "wsinspect"
     ENABLE_COMMAND_PALETTE = True
@@ -109,6 +114,7 @@ class InspectApp(App[int]):
         is_ascii: bool = False,
         is_plain: bool = False,
         gap_ns: int | None = None,
+        when_shown: Callable[[], None] = lambda: None,
     ) -> None:
         self._is_plain = is_plain  # asked for while Textual's own part is made
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
@@ -120,6 +126,7 @@ class InspectApp(App[int]):
         self.failure: Exception | None = None
         self.browsers = contextlib.ExitStack()
         self._has_doctor = False
+        self._when_shown = when_shown
         self._pages: dict[str, Page] = {"main": self.main}
         self._leaving = Leaving(self.workspace, lambda: self.exit(0), self.set_timer, self.push_screen)
 
@@ -153,6 +160,7 @@ class InspectApp(App[int]):
         self.feed.start()
         self.set_interval(_PAINT_SECONDS, self._paint)
         self.set_interval(_SLOW_SECONDS, self._slow)
+        self.set_timer(_SHOWN_SECONDS, self._when_shown)
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.exit)

@@ -233,6 +233,12 @@ PANE_BY_ID: Final = {
         Key("w", "w", "copy_value", "copy the value under the cursor (JSON)", "inspector.value"),
         Key("p", "p", "copy_path", "copy its JSON path", "inspector.path"),
         Key("asterisk", "*", "filter_value", "filter by this value (JSON)", "inspector.filter"),
+        Key("space", "space", "screen.play", "play, pause", "playback.play"),
+        Key("comma", ",", "screen.step_frame(-1)", "frame back", "playback.frame_back"),
+        Key("full_stop", ".", "screen.step_frame(1)", "frame on", "playback.frame_on"),
+        Key("plus,equals_sign,up", "+", "screen.play_speed(1)", "faster", "playback.faster"),
+        Key("minus,down", "-", "screen.play_speed(-1)", "slower", "playback.slower"),
+        Key("l", "l", "screen.play_loop", "loop", "playback.loop"),
     )
 }
 #: Of the main page, by the pane with the focus: its keys come first.
@@ -283,6 +289,19 @@ PANE_FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("inspector.value", "value"),
         FooterKey("inspector.path", "path"),
         FooterKey("inspector.filter", "filter by it"),
+        FooterKey("quit", "quit"),
+    ),
+    "playback": (
+        FooterKey("help", "help"),
+        FooterKey("playback.play", "play"),
+        FooterKey("playback.frame_back", "back"),
+        FooterKey("playback.frame_on", "on"),
+        FooterKey("playback.faster", "faster"),
+        FooterKey("playback.slower", "slower"),
+        FooterKey("playback", "leave"),
+        FooterKey("mark.set", "mark"),
+        FooterKey("playback.loop", "loop"),
+        FooterKey("gap.next", "gap"),
         FooterKey("quit", "quit"),
     ),
 }
@@ -346,11 +365,11 @@ FOOTER["intercept"] = (
     FooterKey("back", "back"),
     FooterKey("intercept.pass", "pass"),
     FooterKey("intercept.edit", "edit"),
-    FooterKey("intercept.editor", "editor"),
     FooterKey("intercept.drop", "drop"),
     FooterKey("intercept.answer", "answer"),
     FooterKey("intercept.all", "pass all"),
     FooterKey("intercept.add", "add"),
+    FooterKey("intercept.editor", "editor"),
     FooterKey("help", "help"),
     FooterKey("quit", "quit"),
 )

@@ -26,13 +26,13 @@ class Partners:
         index = self._index
         found = []
         if (same := self._same_shape_before(position)) is not None:
-            found.append((f"frame {index.columns.ids[same]}, the last of the same shape", same))
+            found.append((f"{index.columns.ids[same]} (same shape)", same))
         mate = self._selection.mate_of(record, position)
         if mate is not None and (place := index.position_of(mate)) is not None:
-            found.append((f"frame {mate}, its mate", place))
+            found.append((f"{mate} (its mate)", place))
         for marked in self._selection.marks:
             if marked != record.frame.id and (place := index.position_of(marked)) is not None:
-                found.append((f"frame {marked}, marked", place))
+                found.append((f"{marked} (marked)", place))
         return found
 
     def _same_shape_before(self, position: int) -> int | None:

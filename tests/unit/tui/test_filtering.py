@@ -77,6 +77,21 @@ async def test_what_is_wrong_is_said_in_words_while_typing(chat):
         assert shown_ids(screen) == before
 
 
+async def test_what_is_half_typed_is_no_fault_before_enter(chat):
+    async with opened(chat, size=(80, 24)) as screen:
+        await screen.press("slash", "o", "p", "colon")
+        assert "✗" not in hints(screen)
+        assert "ping" in hints(screen)
+        assert screen.main.bar.hints.size.height == 1
+        await screen.press("enter")
+        assert is_open(screen)
+        assert "✗" in hints(screen)
+        await screen.press("p")
+        assert "✗" not in hints(screen)
+        await screen.press(*"ong2")
+        assert "✗" in hints(screen)
+
+
 async def test_it_is_applied_without_enter_a_moment_after_it_is_typed(chat):
     async with opened(chat) as screen:
         await screen.press("slash", "o", "p", "colon", "b", "i", "n")

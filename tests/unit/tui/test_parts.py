@@ -182,6 +182,7 @@ def test_a_close_without_a_code_is_still_a_close(tmp_path):
         "3 min 20 s",
         "2.0 h",
     ]
+    assert [ago(hours * 3600 * SECOND) for hours in (47, 48, 7975)] == ["47.0 h", "2 d", "332 d"]
 
 
 # -- curl

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.tui_captures import chat_capture
 from wsinspect.launch.child import EngineChild
 from wsinspect.tui import start
 
@@ -55,3 +59,33 @@ def test_a_bug_of_the_screens_leaves_the_engine_running(
     assert engine.is_alive
     assert "the proxy is still running" in capsys.readouterr().err
     engine.stop()
+
+
+def test_the_cycle_collector_rests_while_the_screens_start_and_looks_seldom_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("textual.constants.DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
+    before, at_start = gc.get_threshold(), gc.get_freeze_count()
+    seen: list[object] = []
+
+    def leave() -> None:
+        while not gc.isenabled():
+            seen.append("rests")
+            time.sleep(0.01)
+        seen.append(gc.get_threshold())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=leave)
+    try:
+        gc.disable()
+        thread.start()
+        start.watch(chat_capture(tmp_path / "chat.db"))
+        thread.join()
+        assert seen[0] == "rests"
+        assert seen[-1] == (10_000, 10, 10)
+        assert gc.get_freeze_count() > at_start + 10_000
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+        gc.enable()

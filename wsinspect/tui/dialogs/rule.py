@@ -8,7 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from wsinspect.present.cells import Line, fit, width_of
+from wsinspect.present.cells import Line, fit, flow, width_of
 from wsinspect.text import escape, pad
 from wsinspect.tui.dialogs.sheet import CANCEL, LABEL_CELLS, Dialog, DialogInput, TextField
 from wsinspect.tui.engine import requests
@@ -41,6 +41,7 @@ class RuleDialog(Dialog):
     Args:
         begin: what stands in the line at first.
         old: the rule that is changed; None for a new one.
+        heading: what a new one is called.
     """
 
     steps_by_arrows: ClassVar[bool] = False
@@ -50,11 +51,18 @@ class RuleDialog(Dialog):
     ]
     keys = (("tab", "complete"), ("enter", "arm"), CANCEL)
 
-    def __init__(self, workspace: Workspace, begin: str = "", old: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        begin: str = "",
+        old: dict[str, Any] | None = None,
+        *,
+        heading: str = "Add a fault rule",
+    ) -> None:
         super().__init__(workspace)
         self._begin = begin
         self.old = old
-        self.heading = "Add a fault rule" if old is None else f"Change {escape(str(old.get('name')))}"
+        self.heading = heading if old is None else f"Change {escape(str(old.get('name')))}"
         self.judged = Judgement()
         self._candidates: list[Candidate] = []
         self._at = 0
@@ -82,7 +90,8 @@ class RuleDialog(Dialog):
         self.judged = judge(line.value)
         self._candidates = complete(line.value, line.cursor_position)
         self._at = 0
-        self.words("rule-about").show([fit([(f" {escape(self.judged.about)}", "muted")], self.width)])
+        about = flow(escape(self.judged.about), max(self.width - 2, 20))
+        self.words("rule-about").show([[(f" {line}", "muted")] for line in about])
         self._show_candidates()
         glyphs = self.workspace.glyphs
         place, at = self.words("rule-place"), self.judged.error_at

@@ -217,7 +217,9 @@ class InterceptScreen(Page):
         from wsinspect.tui.dialogs.rule import RuleDialog  # imports all kinds: not before the first paint
 
         if self.workspace.can("intercept.add", "intercept"):
-            self.app.push_screen(RuleDialog(self.workspace, "break,match=op:text"))
+            self.app.push_screen(
+                RuleDialog(self.workspace, "break,match=op:text", heading="Add a breakpoint")
+            )
 
     def action_edit_held(self) -> None:
         """Change the chosen message in place."""

@@ -98,6 +98,7 @@ class Bar(Vertical):
     Attributes:
         is_open: whether something is typed.
         error: what is wrong with the filter as it is typed.
+        is_unfinished: the word that is typed is the error, and the beginning of a right one: not yet a fault.
     """
 
     DEFAULT_CSS = """
@@ -151,6 +152,7 @@ class Bar(Vertical):
         self.hints = Words(workspace, id="bar-hints")
         self.is_open = False
         self.error: str | None = None
+        self.is_unfinished = False
         self._error_at = 0
         self._serial = 0
 
@@ -208,6 +210,8 @@ class Bar(Vertical):
             typed = parse(event.value)
         except FilterError as error:
             self.error, self._error_at = str(error), width_of([(event.value[: error.column - 1], "")])
+            word = complete(event.value, len(event.value))
+            self.is_unfinished = bool(word.candidates) and error.column > word.start
             self._hint()
             return
         self.error = None
@@ -234,7 +238,9 @@ class Bar(Vertical):
         try:
             typed = parse(event.value)
         except FilterError:
-            return  # the hints say what is wrong
+            self.is_unfinished = False
+            self._hint()
+            return
         if self.input.kind == "find":
             self.post_message(self.FindTyped(typed))
         else:
@@ -253,9 +259,10 @@ class Bar(Vertical):
             self.hints.show([[(" find: ", "key"), (words, "muted")]])
             return
         lines: list[Line] = []
-        if self.error is not None:
-            lines += hint(self.workspace.glyphs.bad, escape(self.error), "error", width)
         completion = complete(typed.value, typed.cursor_position)
+        is_wrong = self.error is not None and not self.is_unfinished
+        if self.error is not None and is_wrong:
+            lines += hint(self.workspace.glyphs.bad, escape(self.error), "error", width)
         line: Line = [(f" {_NAMES[typed.kind]}: ", "key")]
         for candidate in completion.candidates[:12]:
             part: Line = [(f"{escape(candidate.text)} ", ""), (f"{escape(candidate.help)}  ", "muted")]
@@ -263,7 +270,7 @@ class Bar(Vertical):
                 break
             line += part
         lines.append(line)
-        if self.error is not None:
+        if is_wrong:
             self._point(lines, self._error_at)
         self.hints.show(lines)
 

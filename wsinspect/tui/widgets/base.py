@@ -117,7 +117,9 @@ class LinePane(Widget, can_focus=True):
 
     @property
     def _header_height(self) -> int:
-        return self.header_lines if self.size.height > 4 else 0
+        """Names of columns take room only where there are rows below them."""
+        has_header = self.header_lines and self.size.height > 4 and self.row_count()
+        return self.header_lines if has_header else 0
 
     def render_line(self, y: int) -> Strip:
         """One line of the pane."""

@@ -48,6 +48,8 @@ _UNWRAPPED: Final = 1 << 30
 #: From this height on a pane with hex has lines for the values under the cursor, so many at most.
 _VALUE_HEIGHT: Final = 12
 _VALUE_LINES: Final = 5
+#: Behind a comparison's words, as far as there is room.
+_COMPARING: Final = ("  D next  esc back", "  esc back")
 TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
 
 
@@ -438,7 +440,8 @@ class InspectorPane(LinePane):
             about = f"  {grouped(self.matches)} {word} of {escape(self.needle)}{about}"
         if self.compared is not None:
             words = f" {self.record.frame.id} {self.compared.words}"
-            return fit([(words, "title"), ("  D next, esc back", "muted")], width)
+            keys = next((one for one in _COMPARING if width_of([(words + one, "")]) <= width), "")
+            return fit([(words, "title"), (keys, "muted")], width)
         side = "s2c" if self.record.frame.direction else "c2s"
         return fit(
             [

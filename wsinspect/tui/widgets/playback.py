@@ -70,8 +70,7 @@ class PlaybackPane(LinePane):
             left.append((f"  [{first:.1f} to {last:.1f} s]", "warn"))
         if play.is_looping:
             left.append(("  loop", "warn"))
-        keys = "space plays  , . frame  < > 1 s  + - speed  m mark  l loop  s leaves"
-        return left, [(keys, "muted")] if self.size.width >= 110 else []
+        return left, [("< > 1 s  m m l loop between marks", "muted")] if self.size.width >= 110 else []
 
     def row_count(self) -> int:
         """The track, and the marks below it."""

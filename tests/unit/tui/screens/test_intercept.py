@@ -56,13 +56,22 @@ async def decided(screen: Screen, lab: ControlLab) -> tuple[str, Decision]:
 
 
 async def test_nothing_held_says_what_to_do(lab):
-    async with opened(lab.engine.capture) as screen:
+    async with opened(lab.engine.capture, size=(80, 24)) as screen:
         await screen.press("B")
         text = "\n".join(screen.pane("intercept"))
+        assert "PAYLOAD" not in text
+        assert "a add" in screen.line("keys")
         assert "Nothing is held" in text
         assert "--break FILTER" in text
         await screen.press("a")
         await screen.until(lambda: isinstance(screen.app.screen, RuleDialog))
+        dialog = screen.app.screen
+        assert isinstance(dialog, RuleDialog)
+        assert dialog.heading == "Add a breakpoint"
+        about = dialog.words("rule-about")
+        lines = [about.render_line(y).text.rstrip() for y in range(about.size.height)]
+        assert lines[-1].endswith("(docs/intercept.md).")
+        assert len(lines) == 2
 
 
 async def test_what_is_held_has_clocks_and_both_sides_silences(lab):

@@ -56,6 +56,7 @@ async def test_a_refused_attempt_shows_its_answer_its_finding_and_the_fix(failur
         await screen.settle()
         frames = "\n".join(screen.pane("frames"))
         assert "HTTP/1.1 403 Forbidden" in frames
+        assert "note, preview" not in frames  # no names of columns above what is no table
         if size[0] > 80:
             await screen.press("4")
             inspector = "\n".join(screen.pane("inspector"))

@@ -122,11 +122,11 @@ async def test_a_message_is_compared_with_the_last_of_its_shape_and_with_marks(p
         pane = await at_frame(screen, 3)
         await screen.press("D")
         text = lines(screen)
-        assert "compared with frame 1, the last of the same shape: 2 lines differ" in text
+        assert "3 compared with 1 (same shape): 2 lines differ  D next  esc back" in text
         assert '-   "ts": 1764438590123,' in text
         assert "+     3" in text
         await screen.press("D")
-        assert "compared with frame 2, marked" in lines(screen)
+        assert "compared with 2 (marked)" in lines(screen)
         await screen.press("escape")
         assert pane.compared is None
         await at_frame(screen, 1)
