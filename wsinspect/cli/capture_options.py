@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsinspect.cli.completion import complete_capture, complete_filter
+from wsinspect.cli.options import Once
 
 if TYPE_CHECKING:
     from wsinspect.capture.reader import Capture
@@ -18,6 +19,8 @@ capture_argument = click.argument("capture", required=False, shell_complete=comp
 filter_option = click.option(
     "--filter",
     "expression",
+    cls=Once,
+    instead="'A B' is both, 'A | B' is one of them",
     metavar="EXPR",
     shell_complete=complete_filter,
     help="Only matching connections or frames (docs/filters.md).",
@@ -42,7 +45,7 @@ output_option = click.option(
 )
 #: As `capture`: where a command that starts an engine records to.
 record_option = click.option(
-    "--capture", type=click.Path(path_type=Path), help="File to record to; a new one by default."
+    "--capture", cls=Once, type=click.Path(path_type=Path), help="File to record to; a new one by default."
 )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.options import ADDRESS, Factor, Parsed
+from wsinspect.cli.options import ADDRESS, Factor, Once, Parsed
 from wsinspect.faults.sessions import SessionBy
 from wsinspect.net import LOOPBACK, Address
 
@@ -29,6 +29,8 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--faults",
                 "scenario",
+                cls=Once,
+                instead="a scenario has rules and phases; --fault adds single rules",
                 type=click.Path(path_type=Path),
                 help="A scenario file: rules and phases (docs/faults.md).",
             ),
@@ -49,6 +51,8 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--like",
                 "preset",
+                cls=Once,
+                instead="only one preset fits into a run; --fault adds single rules",
                 metavar="PRESET",
                 help="Behave like a real hop or network, such as aws-alb.",
             ),
@@ -69,7 +73,10 @@ def fault_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Tell clients apart by header:NAME, cookie:NAME or query:NAME (for attempts in faults).",
             ),
             click.option(
-                "--control", type=ADDRESS, help="Address of the control API; any free port by default."
+                "--control",
+                cls=Once,
+                type=ADDRESS,
+                help="Address of the control API; any free port by default.",
             ),
             click.option(
                 "--control-token-file",

@@ -99,6 +99,28 @@ class Factor(click.FloatRange):
         return number
 
 
+class Once(click.Option):
+    """An option with one value; two different ones are refused, where click would let the last one win.
+
+    For what a user may well mean both of. `instead` says how to have both; a sentence without a full stop.
+    """
+
+    def __init__(self, *args: Any, instead: str = "give one", **settings: Any) -> None:
+        super().__init__(*args, multiple=True, **settings)
+        self._instead = instead
+
+    def process_value(self, ctx: click.Context, value: Any) -> Any:
+        """The value, or None.
+
+        Raises:
+            click.UsageError: there are several.
+        """
+        values = dict.fromkeys(super().process_value(ctx, value) or ())
+        if len(values) > 1:
+            raise click.UsageError(f"{self.opts[0]} was given twice: {self._instead}", ctx)
+        return next(iter(values), None)
+
+
 def placed(usage: click.UsageError, error: QuantityError) -> click.UsageError:
     """The same error; what was written, and a caret below the mistake, come before its line."""
     usage.excerpt = (error.text, error.caret())  # type: ignore[attr-defined]

@@ -45,7 +45,9 @@ def rm(names: tuple[str, ...], older_than: int | None, yes: bool) -> int:
             raise click.UsageError(f"this would delete {what}; without a terminal it needs --yes")
         for path in paths:
             click.echo(f"  {escape(path.stem)}", err=True)
-        click.confirm(f"Delete {what}?", abort=True, err=True)
+        if not click.confirm(f"Delete {what}?", err=True):
+            click.echo("wsinspect: nothing was deleted", err=True)
+            return 0
     code = 0
     for path in paths:
         try:

@@ -22,6 +22,7 @@ from wsinspect.cli.options import (
     SIZE,
     TAP,
     TARGET,
+    Once,
     TapSpec,
     examples,
     insecure_option,
@@ -60,11 +61,17 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option(
     "--listen",
     "-l",
+    cls=Once,
+    instead="each further address is a tap of its own, as in --mode regular@8081 or --tap NAME=PORT=URL",
     type=ADDRESS,
     help="Address to listen on; 127.0.0.1:8080 by default, port 0 for any free port.",
 )
 @click.option(
-    "--reverse", type=TARGET, help="Act as a reverse proxy for this server, not as a regular proxy."
+    "--reverse",
+    cls=Once,
+    instead="each server has its tap, as in --tap NAME=PORT=URL",
+    type=TARGET,
+    help="Act as a reverse proxy for this server, not as a regular proxy.",
 )
 @click.option("--tap", "taps", type=TAP, multiple=True, help="A named reverse proxy; repeatable.")
 @click.option(
@@ -88,7 +95,7 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
     help="Keep the client's Host header, or send the target's.",
 )
 @record_option
-@click.option("--name", help="Name of the new capture, for other commands: wsinspect show NAME.")
+@click.option("--name", cls=Once, help="Name of the new capture, for other commands: wsinspect show NAME.")
 @click.option("--append", is_flag=True, help="Add to an existing capture.")
 @click.option("--snaplen", type=SIZE, help="Store only the first bytes of each payload, such as 4KiB.")
 @click.option(
@@ -102,6 +109,8 @@ DEFAULT_LISTEN = Address("127.0.0.1", 8080)
 @click.option(
     "--replay",
     "recording",
+    cls=Once,
+    instead="wsinspect merge makes one capture of several",
     type=click.Path(path_type=Path),
     metavar="CAPTURE",
     shell_complete=complete_capture_file,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsinspect.cli.completion import complete_capture
-from wsinspect.cli.options import ADDRESS, examples, json_option
+from wsinspect.cli.options import ADDRESS, Once, examples, json_option
 from wsinspect.net import Address
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ _PACKAGES = ("aiohttp", "textual_serve")
 )
 @click.argument("capture", required=False, shell_complete=complete_capture)
 @click.option(
-    "--listen", "-l", type=ADDRESS, default="0", help="Address to listen on; any free port by default."
+    "--listen",
+    "-l",
+    cls=Once,
+    type=ADDRESS,
+    default=["0"],
+    help="Address to listen on; any free port by default.",
 )
 @json_option
 def serve(capture: str | None, listen: Address, as_json: bool) -> int:

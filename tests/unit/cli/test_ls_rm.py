@@ -103,3 +103,5 @@ def test_rm_by_age_asks_on_a_terminal(chat, monkeypatch, answer, is_gone):
     done = CliRunner().invoke(rm, ["--older-than", "7d"], input=answer)
     assert "Delete 1 capture" in done.stderr
     assert chat.exists() is not is_gone
+    assert done.exit_code == 0
+    assert ("nothing was deleted" in done.stderr) is not is_gone

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from wsinspect.cli import options
+from wsinspect.cli.main import cli
 from wsinspect.cli.options import TapSpec
 from wsinspect.net import Address, Endpoint
 
@@ -29,6 +31,33 @@ def test_types_refuse_as_click_does():
     assert options.SIZE.convert("7", None, None) == 7
     with pytest.raises(click.BadParameter, match="column 3"):
         options.SIZE.convert("7 KiQ", None, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("run --listen 1 --listen 2", "--listen was given twice: each further address is a tap of its own"),
+        ("run -l 1 --listen=2 --headless", "--listen was given twice"),
+        ("run --reverse http://a --reverse http://b", "--reverse was given twice"),
+        ("run --capture a.db --capture b.db", "--capture was given twice"),
+        ("run --like aws-alb --like nginx", "--like was given twice"),
+        ("show x.db --filter a --filter b", "--filter was given twice: 'A B' is both"),
+        ("mock x.yaml -l 1 -l 2", "--listen was given twice"),
+        ("serve x.db --listen 1 --listen 2", "--listen was given twice"),
+    ],
+)
+def test_of_two_values_none_is_left_out_silently(arguments, named):
+    done = CliRunner().invoke(cli, arguments.split())
+    assert done.exit_code == 2
+    assert named in done.stderr
+
+
+def test_the_same_value_twice_is_one():
+    command = click.Command("x", params=[options.Once(["--listen"], type=options.ADDRESS)])
+    with command.make_context("x", ["--listen", "8081", "--listen", "127.0.0.1:8081"]) as context:
+        assert context.params == {"listen": Address("127.0.0.1", 8081)}
+    with command.make_context("x", []) as context:
+        assert context.params == {"listen": None}
 
 
 def test_narration_breaks_between_words_on_a_terminal_alone(monkeypatch):
