@@ -106,7 +106,7 @@ class Once(click.Option):
     """
 
     def __init__(self, *args: Any, instead: str = "give one", **settings: Any) -> None:
-        super().__init__(*args, multiple=True, **settings)
+        super().__init__(*args, **{**settings, "multiple": True})
         self._instead = instead
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:

@@ -14,16 +14,22 @@ from typing import Any
 from wsinspect.decoders.limits import MAX_BYTES
 
 
-def content(data: bytes, *, is_cut: bool = False) -> dict[str, str]:
+def content(data: bytes, *, is_cut: bool = False, is_binary: bool = False) -> dict[str, str]:
     """Bytes as `{"text": ...}`, or `{"base64": ...}` where they are not UTF-8.
 
     Args:
-        is_cut: more followed, so that the last character may be half of one; that half is left out.
+        is_cut: more followed, so that the last character may be half of one; that half is left out of a text.
+        is_binary: of a BINARY frame or message: its bytes are in base64 always, as in HAR files, and its
+            text stands next to them where they are UTF-8.
     """
+    found: dict[str, str] = {}
     try:
-        return {"text": codecs.getincrementaldecoder("utf-8")().decode(data, final=not is_cut)}
+        found["text"] = codecs.getincrementaldecoder("utf-8")().decode(data, final=not is_cut)
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode("ascii")}
+        is_binary = True
+    if is_binary:
+        found["base64"] = base64.b64encode(data).decode("ascii")
+    return found
 
 
 def json_members(data: bytes) -> dict[str, Any]:

@@ -151,9 +151,10 @@ def frame_object(seen: Seen) -> dict[str, Any]:
         if seen.rtt_ns is not None:
             found["rtt_ns"] = seen.rtt_ns
     elif frame.fin:
-        body = frame.body
+        body, opcode = frame.body, frame.opcode if frame.message is None else frame.message.opcode
         is_cut = len(body) > _MOST_JSON
-        found |= {"message_length": len(body), "payload": content(body[:_MOST_JSON], is_cut=is_cut)}
+        payload = content(body[:_MOST_JSON], is_cut=is_cut, is_binary=opcode == Opcode.BINARY)
+        found |= {"message_length": len(body), "payload": payload}
         found |= {"cut": True} if is_cut else json_members(body)
         found["summary"] = decoders.summary(_payload(frame))
     return found

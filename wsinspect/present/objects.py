@@ -2,7 +2,7 @@
 
 Contract: times are epoch nanoseconds (`*_ns`), directions `c2s` and `s2c`. Heads are strings with one
 character a byte (Latin-1), so that nothing of them is lost; payloads are `text` where they are UTF-8, else
-`base64`.
+`base64`; those of BINARY frames and messages have `base64` in any case.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def frame_object(frame: FrameRow, ping: Ping | None, with_payload: bool) -> dict
     if frame.is_evicted:
         found["evicted"] = True
     if with_payload:
-        found["payload"] = None if frame.is_evicted else content(frame.payload)
+        is_binary = frame.opcode == Opcode.BINARY
+        found["payload"] = None if frame.is_evicted else content(frame.payload, is_binary=is_binary)
     return found
 
 
@@ -138,7 +139,7 @@ def message_object(
     if is_evicted:
         found |= {"evicted": True, "payload": None}
     elif payload is not None:
-        found["payload"] = content(payload)
+        found["payload"] = content(payload, is_binary=message.opcode == Opcode.BINARY)
         found |= json_members(payload)
         if connection is not None:
             is_s2c = bool(message.direction)

@@ -179,7 +179,8 @@ def _payload(
     is_cut = len(data) > MAX_PAYLOAD or len(data) != message.length
     data = data[:MAX_PAYLOAD]
     found = {"compressed": message.compressed, "problem": message.problem}
-    found |= {"message_length": message.length, "payload": content(data, is_cut=is_cut)}
+    payload = content(data, is_cut=is_cut, is_binary=message.opcode == Opcode.BINARY)
+    found |= {"message_length": message.length, "payload": payload}
     if is_cut:
         found["cut"] = True
     else:

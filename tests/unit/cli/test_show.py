@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import sqlite3
@@ -208,6 +209,12 @@ def test_a_connection_as_json(show, capture):
     frames = {frame["id"]: frame for frame in found["frames"]}
     assert len(frames) == 11
     assert frames[1]["payload"]["text"] == '{"op":"sub"}' + EVIL
+    binary = bytes(range(64))
+    told = [
+        one for one in (*frames, *found["messages"]) if one["opcode"] == Opcode.BINARY and one["length"] == 64
+    ]
+    assert [base64.b64decode(one["payload"]["base64"]) for one in told] == [binary, binary]
+    assert told[0]["payload"]["text"] == binary.decode()
     assert (
         frames[3]["ping"]
         == {"frame": 3, "pong": 5, "leg": "client", "rtt_ns": 5_000_000}

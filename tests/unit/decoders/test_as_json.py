@@ -45,3 +45,16 @@ def test_other_text_has_no_value(text):
 
 def test_a_value_too_long_to_decode_has_none():
     assert json_members(b"[" + b"1," * 200_000 + b"1]") == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "is_cut", "expected"),
+    [
+        (b"hi", False, {"text": "hi", "base64": "aGk="}),
+        (b"\x00\xff", False, {"base64": "AP8="}),
+        (b"", False, {"text": "", "base64": ""}),
+        ("aä".encode()[:-1], True, {"text": "a", "base64": "YcM="}),
+    ],
+)
+def test_binary_is_base64_in_any_case(data, is_cut, expected):
+    assert content(data, is_cut=is_cut, is_binary=True) == expected
