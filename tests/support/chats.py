@@ -28,7 +28,9 @@ class Chat(Script):
     def tick(self, milliseconds: int = 10) -> None:
         self.now += milliseconds * 1_000_000
 
-    def begin(self, connection: int, request: bytes, path: str, version: str = "HTTP/1.1") -> None:
+    def begin(
+        self, connection: int, request: bytes, path: str, version: str = "HTTP/1.1", **facts: Any
+    ) -> None:
         self.event(
             connection,
             "attempt",
@@ -39,6 +41,7 @@ class Chat(Script):
             port=80,
             path=path,
             http_version=version,
+            **facts,
         )
         self.head(connection, 0, request)
         self.head(connection, 1, request)
@@ -107,6 +110,40 @@ def chat_capture(
     script.body(2, b"no entry")
     script.event(2, "refused", status=403)
     script.event(2, "closed")
+    return store(path, script)
+
+
+def sandwich_capture(path: Path, taps: tuple[str, ...] = ("edge", "origin")) -> Path:
+    """A client's connection as each tap saw it, a refused one, and one that only the last tap saw."""
+    script = Chat()
+    key = b"dGhlIHNhbXBsZSBub25jZQ=="
+    for number, tap in enumerate(taps, 1):
+        script.tick(1)
+        script.begin(number, SECRET_REQUEST, "/room", tap=tap)
+    for number in range(len(taps), 0, -1):
+        script.answer(number)
+        script.event(number, "open")
+    script.tick(20)
+    for number in range(1, len(taps) + 1):
+        script.client(number, b"from a browser")
+    for number in range(1, len(taps) + 1):
+        script.server(number, b"an answer")
+        script.end(number, "client")
+    script.tick(500)
+    last = len(taps) + 1
+    for number, tap in enumerate(taps, last):
+        script.begin(number, SECRET_REQUEST.replace(key, b"AQIDBAUGBwgJCgsMDQ4PEA=="), "/refused", tap=tap)
+    for number in range(last + len(taps) - 1, last - 1, -1):
+        script.answer(number, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        script.event(number, "refused", status=403)
+        script.event(number, "closed")
+    script.tick(500)
+    inside = last + len(taps)
+    script.begin(inside, SECRET_REQUEST.replace(key, b"FBUWFxgZGhscHR4fICEiIw=="), "/metrics", tap=taps[-1])
+    script.answer(inside)
+    script.event(inside, "open")
+    script.client(inside, b"from inside")
+    script.end(inside, "client")
     return store(path, script)
 
 

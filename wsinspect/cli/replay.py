@@ -136,12 +136,17 @@ def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, 
 
 
 def _choose(capture: Capture, numbers: tuple[int, ...]) -> list[Connection]:
+    from wsinspect.cli.replay_words import say
     from wsinspect.errors import UsageError
+    from wsinspect.formats.choice import hops_own, words_of_hops_own
 
     chosen = find_connections(capture, numbers) if numbers else capture.connections()
     if not chosen:
         raise UsageError(f"{capture.path} has no connections to play")
-    return chosen
+    of_hops = hops_own(capture, {one.id for one in chosen})
+    if (said := words_of_hops_own(len(of_hops))) is not None:
+        say(said)
+    return [one for one in chosen if one.id not in of_hops]
 
 
 def _places(capture: Capture, options: dict[str, Any], stack: ExitStack) -> tuple[Place, ...]:

@@ -408,6 +408,22 @@ def is_during(edge: Attempt, origin: Attempt) -> bool:
     return edge.closed_ns is None or origin.attempt_ns <= edge.closed_ns
 
 
+def before_hops(query: Query) -> dict[int, int]:
+    """Of each connection that a hop opened, by its number, the one before the hop that it was opened for.
+
+    Args:
+        query: runs statements on a capture of both taps.
+    """
+    if not rows.has_two_taps(query):
+        return {}
+    return {
+        one.origin.id: one.edge.id
+        for one in Hop(query).joined()
+        if one.origin is not None
+        and (one.edge.attempt_ns, one.edge.id) < (one.origin.attempt_ns, one.origin.id)
+    }
+
+
 def _closes(facts: ConnectionFacts) -> tuple[bool, bool]:
     """Whether client and server sent a CLOSE frame."""
     return facts.client_close_reason is not None, facts.server_close_reason is not None

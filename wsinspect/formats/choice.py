@@ -9,7 +9,9 @@ from typing import Final
 from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.queries import count_connections, count_frames
 from wsinspect.capture.reader import Capture
+from wsinspect.diagnosis.hops import before_hops
 from wsinspect.filters.language import Filter
+from wsinspect.text import counted
 
 _CHUNK_BITS: Final = 13
 
@@ -95,6 +97,40 @@ def choose(capture: Capture, flt: Filter | None, numbers: Collection[int] = ()) 
     gone, empty = of - frames.count, total - len(connections)
     left = f"{gone} of {of} frames and {empty} of {total} connections are left out by the filter"
     return Choice(frozenset(connections), frames, messages, str(flt), left)
+
+
+def hops_own(capture: Capture, chosen: Collection[int] | None = None) -> frozenset[int]:
+    """Connections that a hop opened for a client whose own connection is in the capture, too.
+
+    A capture with a tap on each side of a hop has both. Whatever plays recorded clients, or answers them,
+    plays the client's alone: the hop opens its own again.
+
+    Args:
+        capture: what is played.
+        chosen: the connections that are; None is all. A hop's connection is one of the result only where one
+            before it is among them.
+
+    Raises:
+        CaptureError: the capture is damaged.
+    """
+    before = before_hops(capture.query)
+    found = set()
+    for number in before:
+        other = before.get(number)
+        while other is not None:  # a hop's connection began after the one before it, so this ends
+            if chosen is None or other in chosen:
+                found.add(number)
+                break
+            other = before.get(other)
+    return frozenset(found if chosen is None else found & {*chosen})
+
+
+def words_of_hops_own(count: int) -> str | None:
+    """What is said of so many; None without any."""
+    if not count:
+        return None
+    what = f"{counted(count, 'connection')} that the hop opened itself, seen at the tap behind it:"
+    return f"left out: {what} -c chooses {'it' if count == 1 else 'one'}"
 
 
 def _passing(

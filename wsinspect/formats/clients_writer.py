@@ -14,7 +14,7 @@ from typing import IO, Any, Final, NamedTuple
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
-from wsinspect.formats.choice import EVERYTHING, Choice
+from wsinspect.formats.choice import EVERYTHING, Choice, hops_own
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.secrets import mask_head, mask_url
 from wsinspect.formats.transcript import Said, messages
@@ -37,12 +37,14 @@ class ClientsWritten(NamedTuple):
         connections, messages: how many; messages are the client's.
         left_out: messages that the target cannot say, or that are too many.
         truncated: messages of which the capture holds only the beginning.
+        of_hops: connections left out because a hop opened them for a client that is in the file.
     """
 
     connections: int
     messages: int
     left_out: int
     truncated: int
+    of_hops: int
 
 
 class _Reading:
@@ -54,13 +56,15 @@ class _Reading:
         self._masks = not include_secrets
         self._progress = progress
         self._bytes = 0
+        self._of_hops = hops_own(capture, choice.connections)
         self.connections = self.messages = self.left_out = self.truncated = 0
 
     def each(self) -> Iterator[tuple[Connection, OpeningRequest]]:
         after = 0
         while batch := self._capture.connections(after=after, limit=_PAGE):
             for one in batch:
-                if self._choice.connections is None or one.id in self._choice.connections:
+                is_chosen = self._choice.connections is None or one.id in self._choice.connections
+                if is_chosen and one.id not in self._of_hops:
                     self.connections += 1
                     yield one, self._request(one)
             after = batch[-1].id
@@ -93,7 +97,9 @@ class _Reading:
             yield said
 
     def written(self) -> ClientsWritten:
-        return ClientsWritten(self.connections, self.messages, self.left_out, self.truncated)
+        return ClientsWritten(
+            self.connections, self.messages, self.left_out, self.truncated, len(self._of_hops)
+        )
 
 
 # -- k6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO, Final, NamedTuple, Protocol
 
 from wsinspect.capture.reader import Capture
-from wsinspect.formats.choice import Choice
+from wsinspect.formats.choice import Choice, words_of_hops_own
 from wsinspect.formats.progress import Progress
 from wsinspect.text import counted
 
@@ -99,6 +99,8 @@ def _mock(
         notes.append(
             f"{counted(result.left_out, 'message')} left out: cut in the capture, or too many for a script"
         )
+    if (said := words_of_hops_own(result.of_hops)) is not None:
+        notes.append(said)
     return Written(f"connection {result.connection}, {counted(result.steps, 'step')}", tuple(notes))
 
 
@@ -160,6 +162,8 @@ def _client(write: str, cannot: str) -> Write:
             notes.append(f"{counted(result.left_out, 'message')} left out: {cannot}, or too many")
         if result.truncated:
             notes.append(f"{counted(result.truncated, 'message')} cut in the capture")
+        if (said := words_of_hops_own(result.of_hops)) is not None:
+            notes.append(said)
         names = [(result.connections, "connection"), (result.messages, "message")]
         return Written(f"{', '.join(counted(*one) for one in names)} of the client", tuple(notes))
 

@@ -13,7 +13,7 @@ from typing import IO, Any, Final, NamedTuple
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.errors import UsageError
-from wsinspect.formats.choice import Choice
+from wsinspect.formats.choice import Choice, hops_own
 from wsinspect.formats.progress import Progress
 from wsinspect.formats.transcript import Said, messages
 from wsinspect.handshake.heads import RawHead
@@ -44,12 +44,14 @@ class MockWritten(NamedTuple):
         others: how many more there were to choose from.
         steps: in the script.
         left_out: messages that are not in it.
+        of_hops: connections not to choose from because a hop opened them for a client whose own is.
     """
 
     connection: int
     others: int
     steps: int
     left_out: int
+    of_hops: int
 
 
 def write_mock(capture: Capture, out: IO[bytes], *, choice: Choice, progress: Progress) -> MockWritten:
@@ -59,8 +61,11 @@ def write_mock(capture: Capture, out: IO[bytes], *, choice: Choice, progress: Pr
         UsageError: there is none.
         OSError: `out` cannot be written.
     """
+    of_hops = hops_own(capture, choice.connections)
     chosen = [
-        one for one in capture.connections() if choice.connections is None or one.id in choice.connections
+        one
+        for one in capture.connections()
+        if (choice.connections is None or one.id in choice.connections) and one.id not in of_hops
     ]
     played = [one for one in chosen if one.open_ns is not None] or [one for one in chosen if one.status]
     if not played:
@@ -69,13 +74,13 @@ def write_mock(capture: Capture, out: IO[bytes], *, choice: Choice, progress: Pr
     lines = [*_handshake(capture, one)]
     if one.open_ns is None:
         out.write("\n".join([*lines, ""]).encode())
-        return MockWritten(one.id, len(played) - 1, 0, 0)
+        return MockWritten(one.id, len(played) - 1, 0, 0, len(of_hops))
     steps, left_out = _steps(capture, one, choice, progress)
     steps += _end(one)
     if not steps:
         steps.append("  - expect: message")
     out.write("\n".join([*lines, "script:", *steps, ""]).encode())
-    return MockWritten(one.id, len(played) - 1, len(steps), left_out)
+    return MockWritten(one.id, len(played) - 1, len(steps), left_out, len(of_hops))
 
 
 def _handshake(capture: Capture, one: Connection) -> list[str]:

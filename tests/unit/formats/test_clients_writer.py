@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.chats import Chat, chat_capture, store
+from tests.support.chats import Chat, chat_capture, sandwich_capture, store
 from tests.support.client_scripts import TRICKY, written
+from wsinspect.capture.reader import Capture
 from wsinspect.formats import clients_writer
+from wsinspect.formats.choice import Choice, hops_own, words_of_hops_own
 from wsinspect.formats.clients_writer import write_k6, write_postman, write_websocat
 
 
@@ -66,6 +68,40 @@ def test_secrets_are_masked_unless_asked(tmp_path: Path) -> None:
         for secret in ("s3cr3t", "t0k3n", "abc123"):
             assert secret in plain
             assert secret not in masked
+
+
+@pytest.mark.parametrize("taps", [("edge", "origin"), ("edge", "middle", "origin")])
+@pytest.mark.parametrize("write", [write_k6, write_postman, write_websocat])
+def test_connections_that_a_hop_opened_are_not_played(tmp_path: Path, write, taps) -> None:
+    result, text = written(write, sandwich_capture(tmp_path / "a.db", taps))
+    assert (result.connections, result.messages) == (3, 2)
+    assert result.of_hops == 2 * (len(taps) - 1)
+    assert text.count("from a browser") == text.count("from inside") == 1
+
+
+@pytest.mark.parametrize("write", [write_k6, write_postman, write_websocat])
+def test_a_connection_of_a_hop_is_played_where_it_is_chosen_alone(tmp_path: Path, write) -> None:
+    path = sandwich_capture(tmp_path / "a.db")
+    assert written(write, path, choice=Choice(frozenset({2})))[0][:2] == (1, 1)
+    assert written(write, path, choice=Choice(frozenset({1, 2})))[0][:2] == (1, 1)
+
+
+def test_of_a_chain_only_what_is_behind_a_chosen_one_is_left_out(tmp_path: Path) -> None:
+    with Capture.open(sandwich_capture(tmp_path / "a.db", ("edge", "middle", "origin"))) as capture:
+        assert hops_own(capture) == {2, 3, 5, 6}
+        assert hops_own(capture, {1, 3}) == {3}
+        assert hops_own(capture, {2, 3}) == {3}
+        assert hops_own(capture, {3, 7}) == frozenset()
+    with Capture.open(sandwich_capture(tmp_path / "b.db", ("edge",))) as capture:
+        assert hops_own(capture) == frozenset()
+
+
+def test_how_many_were_left_out_is_said() -> None:
+    assert words_of_hops_own(0) is None
+    assert words_of_hops_own(1) == (
+        "left out: 1 connection that the hop opened itself, seen at the tap behind it: -c chooses it"
+    )
+    assert str(words_of_hops_own(2)).startswith("left out: 2 connections that the hop opened itself")
 
 
 def test_scripts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from tests.support.chats import chat_capture, rows
+from tests.support.chats import chat_capture, rows, sandwich_capture
 from wsinspect.cli.main import cli, execute
 from wsinspect.formats import staging
 
@@ -51,6 +51,36 @@ def test_har_masks_and_says_so(tmp_path, run):
     assert run("import", "a.har", "-o", "b.db")[0] == 0
     code, out, _ = run("show", "b.db", "1", "--json")
     assert json.loads(out)["connection"]["state"] == "closed"
+
+
+@pytest.mark.parametrize("name", ["k6", "postman", "websocat", "mock"])
+def test_an_export_that_is_played_says_what_of_a_hop_it_left_out(tmp_path, run, name):
+    sandwich_capture(tmp_path / "a.db")
+    code, out, err = run("export", "a.db", "--format", name, "-o", "-")
+    assert code == 0
+    assert "left out: 2 connections that the hop opened itself" in err
+    assert out.count("an answer" if name == "mock" else "from a browser") == 1
+    assert "left out" not in run("export", "a.db", "--format", name, "-o", "-", "-c", "2")[2]
+
+
+def test_replay_plays_a_client_alone_and_not_what_a_hop_made_of_it(tmp_path, run):
+    sandwich_capture(tmp_path / "a.db")
+    nobody_listens = ("--to", "ws://127.0.0.1:1", "--timeout", "1s", "--json")
+    _, out, err = run("replay", "a.db", *nobody_listens)
+    assert [one["connection"] for one in json.loads(out)["connections"]] == [1, 3, 5]
+    assert "left out: 2 connections that the hop opened itself" in err
+    _, out, err = run("replay", "a.db", *nobody_listens, "-c", "2")
+    assert [one["connection"] for one in json.loads(out)["connections"]] == [2]
+    assert "left out" not in err
+
+
+@pytest.mark.parametrize("name", ["har", "jsonl", "pcapng", "flows", "parquet"])
+def test_an_export_that_is_a_record_has_both_sides_of_a_hop(tmp_path, run, name):
+    sandwich_capture(tmp_path / "a.db")
+    code, _, err = run("export", "a.db", "--format", name, "-o", "out")
+    assert code == 0
+    assert "left out" not in err
+    assert ("5 frames" if name == "jsonl" else "5 connections") in err
 
 
 def test_what_is_imported_has_its_findings(tmp_path, run):

@@ -75,6 +75,11 @@ GROUP BY is_s2c
 """
 
 
+def has_two_taps(query: Query) -> bool:
+    """Whether attempts were seen at more than one tap; one without a name counts."""
+    return len(query("SELECT DISTINCT tap FROM connection LIMIT 2", ())) > 1
+
+
 def attempts(query: Query) -> list[AttemptRow]:
     """All attempts, in order."""
     return list(map(AttemptRow._make, query(f"{_ATTEMPTS} ORDER BY id", ())))
