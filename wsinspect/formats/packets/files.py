@@ -64,6 +64,12 @@ class _Interface(NamedTuple):
     units_per_second: int
     offset_ns: int
 
+    @property
+    def unit_ns(self) -> int:
+        """Nanoseconds of a unit; 0 where that is no whole number."""
+        whole, rest = divmod(1_000_000_000, self.units_per_second)
+        return 0 if rest else whole
+
 
 def is_packet_file(start: bytes) -> bool:
     """Whether a file begins as pcap or pcapng do."""
@@ -99,7 +105,7 @@ def _pcap(source: Source, name: str, order: str, unit_ns: int) -> Iterator[Packe
     if len(head) < 20:
         raise CaptureError(f"{name} is cut off in its header")
     link = struct.unpack(order + "HHiIII", head)[5] & 0xFFFF
-    unpack, read = struct.Struct(order + "IIII").unpack, source.read
+    unpack, read, new = struct.Struct(order + "IIII").unpack, source.read, tuple.__new__
     while True:
         head = read(16)
         if len(head) < 16:
@@ -113,7 +119,7 @@ def _pcap(source: Source, name: str, order: str, unit_ns: int) -> Iterator[Packe
         if len(data) < size:
             yield TRUNCATED
             return
-        yield Packet(seconds * 1_000_000_000 + fraction * unit_ns, link, data)
+        yield new(Packet, (seconds * 1_000_000_000 + fraction * unit_ns, link, data))
 
 
 def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
@@ -121,10 +127,13 @@ def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
     interfaces: list[_Interface] = []
     kind_raw = _PCAPNG
     read = source.read
+    new = tuple.__new__
+    known, link, unit_ns, offset_ns = -1, 0, 0, 0  # of the interface of the last packet
     while True:
         if kind_raw == _PCAPNG:
             order = _section(source, name)
             interfaces = []
+            known = -1
             unpack = struct.Struct(order + "I").unpack
             enhanced = struct.Struct(order + "IIIII").unpack_from
             block_head = struct.Struct(order + "II").unpack
@@ -146,7 +155,7 @@ def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
         if len(body) < length - 8:
             yield TRUNCATED
             return
-        if unpack(body[-4:])[0] != length:
+        if body[-4:] != head[4:]:
             raise CaptureError(f"{name} is damaged: the two lengths of a block differ")
         if kind == _ENHANCED:
             if length < 32:
@@ -154,8 +163,13 @@ def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
             number, high, low, size, _ = enhanced(body)
             if number >= len(interfaces) or size > length - 32:
                 raise CaptureError(f"{name} is damaged: a packet block that contradicts itself")
-            its = interfaces[number]
-            yield Packet(_time_ns(high << 32 | low, its), its.link, body[20 : 20 + size])
+            if number != known:
+                its, known = interfaces[number], number
+                link, unit_ns, offset_ns = its.link, its.unit_ns, its.offset_ns
+            time_ns = (high << 32 | low) * unit_ns + offset_ns
+            if not unit_ns or not 0 <= time_ns < _LATEST_NS:
+                time_ns = _time_ns(high << 32 | low, its)
+            yield new(Packet, (time_ns, link, body[20 : 20 + size]))  # nearly every block
         elif kind == _INTERFACE and length >= 20:
             if len(interfaces) >= _MAX_INTERFACES:
                 raise CaptureError(f"{name} is damaged: it has more than {_MAX_INTERFACES:,} interfaces")
