@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from wsinspect.faults.kinds import KINDS
+from wsinspect.faults.scenario import load_text
+
 PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^### ([^\n]+)\n(.*?)(?=^###? |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
@@ -27,6 +30,12 @@ def test_an_example_passes_its_own_tests(section: str, request: pytest.FixtureRe
     for test in tests:
         wanted = [name for name in test.__code__.co_varnames[: test.__code__.co_argcount]]
         test(*(request.getfixturevalue(name) for name in wanted))
+
+
+def test_the_fault_s_own_examples_are_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    blank = run("A fault")["Blank"]
+    monkeypatch.setitem(KINDS, blank.name, blank)
+    assert [load_text(f"version: 1\nrules: [{one}]").rules[0].kind for one in blank.examples] == ["blank"]
 
 
 def test_there_is_one_example_for_each_thing_to_add() -> None:
