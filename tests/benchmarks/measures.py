@@ -225,6 +225,7 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
 def many(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """Resident memory before connections are opened, while all are open and idle, and after they closed."""
     with peer.serve(place.folder, place.target) as running:
+        time.sleep(SETTLE_S)  # our recorder starts when the engine is listening already
         before, pid = running.resident_mb(), running.pid
         if before is None or pid is None:
             return {}

@@ -391,6 +391,11 @@ def query_on(database: Database) -> Query:
     return Asked(database).query
 
 
+def shrink_memory(database: Database) -> None:
+    """Give back what SQLite keeps of the file's pages; it reads them again when they are needed."""
+    database.execute("PRAGMA shrink_memory")
+
+
 def set_bulk(database: Database, is_bulk: bool) -> None:
     """Whether SQLite waits for the disk before a commit is over.
 

@@ -93,6 +93,11 @@ class Indexer:
         return self._is_built or self.weight > 0
 
     @property
+    def open_count(self) -> int:
+        """How many connections are known that have not ended."""
+        return len(self._connections)
+
+    @property
     def is_heavy(self) -> bool:
         """Whether it is time to commit."""
         return self.weight > self._commit_bytes

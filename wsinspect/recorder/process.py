@@ -34,6 +34,7 @@ from wsinspect.journal.format import (
     journal_directory,
 )
 from wsinspect.journal.reader import JournalReader
+from wsinspect.memory import HighWater
 from wsinspect.recorder.eviction import Evictor
 from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.narration import Notes
@@ -88,6 +89,7 @@ class Recorder:
         self._is_orphan = False
         self._is_bulk = False
         self._last_commit = 0.0
+        self._water = HighWater()
         self._indexer = Indexer(self._database, self._notes)
         is_restart = self._indexer.position.segment > 0
         self._findings = LiveFindings(self._database, is_restart=is_restart, explain=explain)
@@ -138,6 +140,9 @@ class Recorder:
                 self._commit()
         self._commit()
         self._look(is_idle=True)
+        if self._water.is_due(self._indexer.open_count):
+            schema.shrink_memory(self._database)
+            self._water.give_back(self._indexer.open_count)
         if self._evictor.has_more:
             self._keep_size()
 
@@ -161,6 +166,7 @@ class Recorder:
         if failures:
             _say(f"the capture {self._path} can be written again")
         self._last_commit = time.monotonic()
+        self._water.rise(self._indexer.open_count)
         self._reader.delete_finished(before=self._indexer.position.segment)
         self._keep_size()
         if self._narrator is not None and self._notes is not None:

@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 
+from wsinspect import memory as shared
 from wsinspect.proxy import memory
 
 
 @pytest.fixture
 def numbers(monkeypatch):
     monkeypatch.setattr(memory, "SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr(memory, "MANY", 5)
-    monkeypatch.setattr(memory, "FEW", 2)
+    monkeypatch.setattr(shared, "MANY", 5)
+    for module in (shared, memory):
+        monkeypatch.setattr(module, "FEW", 2)
 
 
 def counted(opened: int, closed: int, *, again: int = 0) -> int:
@@ -29,7 +31,7 @@ def counted(opened: int, closed: int, *, again: int = 0) -> int:
             relief.opened()
         await asyncio.sleep(0.01)
         relief.stop()
-        return relief.count
+        return relief.water.count
 
     return asyncio.run(play())
 
