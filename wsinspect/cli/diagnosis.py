@@ -55,7 +55,7 @@ class Diagnosis:
         connections: how many connections there were to look at.
         pairs: where there are two taps around a hop, each connection at both.
         origin: the capture of the other side.
-        origin_findings: what that one shows by itself.
+        origin_findings: what that one alone says, with its own numbers of connections.
         missing: what the capture had given up before the rules saw it.
         notes: what the file it was imported from does not have, a line each.
         is_live: an engine is still writing the capture.
@@ -173,7 +173,6 @@ def _as_capture(
 def _diagnose(
     path: Path, origin: Path | None, connection: int | None, name: Path, places: Sequence[Configuration]
 ) -> Diagnosis:
-    behind: list[Finding] = []
     with open_capture(path) as capture:
         own = diagnose(capture.query)
         count = count_connections(capture)
@@ -190,8 +189,7 @@ def _diagnose(
             sandwich = diagnose_hop(Hop(capture.query), own)
         else:
             with open_capture(origin) as other:
-                behind = diagnose(other.query)
-                sandwich = diagnose_hop(Hop(capture.query, other.query), own, behind)
+                sandwich = diagnose_hop(Hop(capture.query, other.query), own, diagnose(other.query))
         findings = [_placed(capture, one, places) for one in _only(sandwich.findings, connection)]
     behind_hop = {pair.origin.id for pair in sandwich.pairs if pair.origin is not None and origin is None}
     graded = [
@@ -209,13 +207,13 @@ def _diagnose(
         findings=findings,
         pairs=_pairs(sandwich, connection),
         origin=None if origin is None else str(origin),
-        origin_findings=behind,
+        origin_findings=sandwich.behind,
         missing=lacks,
         is_live=is_live,
         is_imported=is_partial,
         story=done,
         clients=tuple(graded),
-        nothing=None if count or worse or behind else why,
+        nothing=None if count or worse or sandwich.behind else why,
     )
 
 

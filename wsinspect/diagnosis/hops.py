@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -87,14 +88,14 @@ class Hop:
 
     def __init__(self, edge: Query, origin: Query | None = None) -> None:
         self._queries = edge, origin or edge
-        self._is_one_file = origin is None
+        self.is_one_file = origin is None
         self._readers = FactReader(edge), FactReader(origin or edge)
         self._order: list[tuple[str | None, str | None]] | None = None
 
     def joined(self) -> list[Joined]:
         """The attempts of the edge with those of the origin; empty where there are no two taps."""
         edge = list(attempts(self._queries[0]))
-        if self._is_one_file:
+        if self.is_one_file:
             return self._join_taps(edge)
         origin = list(attempts(self._queries[1]))
         content = cache(self.content)
@@ -132,7 +133,7 @@ class Hop:
         """
         joined = self.joined()
         clocks = SAME_CLOCK
-        if not self._is_one_file:
+        if not self.is_one_file:
             clocks = clock_difference(
                 sample
                 for one in [one for one in joined if one.origin is not None][:_CLOCK_PAIRS]
@@ -207,7 +208,7 @@ class Hop:
 
     def _tap_behind(self, tap: str | None) -> str | None:
         """The tap behind the hop that is behind this one, where it is the only one."""
-        if not self._is_one_file:
+        if not self.is_one_file:
             return None
         if self._order is None:
             self._order = order_of((), tap_names(self._queries[0]))
@@ -453,20 +454,26 @@ def _samples(
 
 
 class Sandwich(NamedTuple):
-    """What two taps show together: findings of both and of the hop, and what it did to each connection."""
+    """What two taps show together, and what the hop did to each connection.
+
+    Attributes:
+        findings: of the hop, and of the taps; with two captures, those that are about the client's side.
+        behind: with two captures, what only the one of the server's side says, with its own numbers.
+    """
 
     findings: list[Finding]
     pairs: list[PairFacts]
+    behind: list[Finding]
 
 
 def diagnose_hop(
     hop: Hop,
     edge: Sequence[Finding],
-    origin: Sequence[Finding] | None = None,
+    origin: Sequence[Finding] = (),
     *,
     worth_comparing: Compare | None = None,
 ) -> Sandwich:
-    """Put the findings of the taps together with those of the hop.
+    """Put the findings of the taps together with those of the hop: each failure once.
 
     Args:
         edge: findings of the client's side, or of a capture with both taps.
@@ -474,9 +481,37 @@ def diagnose_hop(
         worth_comparing: as for `Hop.pairs`.
     """
     pairs = list(hop.pairs(worth_comparing))
-    ours = [finding for pair in pairs for finding in diagnose_pair(pair)]
-    faults = {pair.edge.id: pair.faults for pair in pairs}
-    if origin is None:
-        faults |= {pair.origin.id: pair.faults for pair in pairs if pair.origin is not None}
-    edge = [excused([one], faults.get(one.connection or 0, ()))[0] for one in edge]
-    return Sandwich(ranked(together(ours, edge, map(link_of, pairs), origin)), pairs)
+    apart = pairs if hop.is_one_file else [_numbered_apart(pair) for pair in pairs]
+    ours = [finding for pair in apart for finding in diagnose_pair(pair)]
+    faults = {pair.edge.id: pair.faults for pair in apart}
+    faults |= {pair.origin.id: pair.faults for pair in apart if pair.origin is not None}
+    of_none = [one for one in origin if one.connection is None]  # nothing that both taps could say
+    theirs = [_renumbered(one, _APART) for one in origin if one.connection is not None]
+    own = [excused([one], faults.get(one.connection or 0, ()))[0] for one in (*edge, *theirs)]
+    kept = ranked(together(ours, own, map(link_of, apart)))
+    behind = [_renumbered(one, -_APART) for one in kept if (one.connection or 0) >= _APART]
+    front = [_without_covers(one) for one in kept if (one.connection or 0) < _APART]
+    return Sandwich(front, pairs, ranked([*behind, *of_none]))
+
+
+#: Added to the numbers of connections in a second capture, so that none is that of another in the first.
+_APART: Final = 1 << 40
+
+
+def _numbered_apart(pair: PairFacts) -> PairFacts:
+    if pair.origin is None:
+        return pair
+    return replace(pair, origin=replace(pair.origin, id=pair.origin.id + _APART))
+
+
+def _renumbered(one: Finding, by: int) -> Finding:
+    if one.connection is None:
+        return one
+    covers = tuple((number + by, rule) for number, rule in one.covers if number + by > 0)
+    return replace(one, connection=one.connection + by, covers=covers)
+
+
+def _without_covers(one: Finding) -> Finding:
+    """Without what it covers in another capture, where its numbers mean nothing."""
+    covers = tuple(cover for cover in one.covers if cover[0] < _APART)
+    return one if covers == one.covers else replace(one, covers=covers)

@@ -145,18 +145,15 @@ def together(
     ours: Sequence[Finding],
     own: Sequence[Finding],
     links: Iterable[Link],
-    behind: Sequence[Finding] | None = None,
 ) -> list[Finding]:
     """Each failure once.
 
     Args:
         ours: findings about hops.
-        own: findings of single taps: of all of them, or of the client's side where `behind` is given.
+        own: findings of single taps, of all of them; no two connections have the same number.
         links: what became of each connection behind its hop.
-        behind: findings of the capture of the server's side, whose numbers are its own.
     """
-    sorting = _Sorting(ours, own, list(links), behind)
-    return sorting.kept()
+    return _Sorting(ours, own, list(links)).kept()
 
 
 class _Sorting:
@@ -165,18 +162,15 @@ class _Sorting:
         ours: Sequence[Finding],
         own: Sequence[Finding],
         links: Sequence[Link],
-        behind: Sequence[Finding] | None,
     ) -> None:
         self._links = {link.edge: link for link in links}
-        self._is_one_file = behind is None
         self._ours = list(ours)
         covered = {key for one in ours for key in one.covers}
         self._own = [one for one in own if _key(one) not in covered]
-        at_origin = self._own if behind is None else [one for one in behind if _key(one) not in covered]
-        self._behind: dict[int, list[Finding]] = {}
-        for one in at_origin:
+        self._at: dict[int, list[Finding]] = {}
+        for one in self._own:
             if one.connection is not None:
-                self._behind.setdefault(one.connection, []).append(one)
+                self._at.setdefault(one.connection, []).append(one)
         self._gone: set[int] = set()
         #: Of failures, by connection and group: whether a hop's finding or a tap's own, further back,
         #: says why.
@@ -225,7 +219,7 @@ class _Sorting:
     def _depth(self, link: Link) -> int:
         """How many hops are behind this one: the last is looked at first."""
         seen: set[int] = set()
-        while self._is_one_file and link.origin is not None and link.origin in self._links:
+        while link.origin is not None and link.origin in self._links:
             if link.edge in seen:
                 break
             seen.add(link.edge)
@@ -240,10 +234,6 @@ class _Sorting:
             if one.connection == number and one.id in wanted and id(one) not in self._gone
         ]
 
-    def _at_origin(self, number: int, ids: Iterable[str]) -> list[Finding]:
-        wanted = set(ids)
-        return [one for one in self._behind.get(number, ()) if one.id in wanted and id(one) not in self._gone]
-
     def _of_hop(self, link: Link, group: str) -> list[Finding]:
         ids = set(ids_of_group(group, "pair"))
         return [
@@ -256,13 +246,13 @@ class _Sorting:
         ids = (*ids_of_group("attempt"), *_BAD_101)
         if self._pass_on(link, "attempt", ids, link.has_failed_behind or link.is_101_passed_on):
             return
-        if link.origin is not None and link.is_101_passed_on and self._at_origin(link.origin, _BAD_101):
+        if link.origin is not None and link.is_101_passed_on and self._mine(link.origin, _BAD_101):
             # The hop passed on a 101 that no client may accept: what a hop before it makes of that, too.
             self._is_behind(link, "attempt", True)
         if link.origin is None or not link.has_failed_behind:
             return
         before = self._mine(link.edge, ids)
-        after = self._at_origin(link.origin, ids)
+        after = self._mine(link.origin, ids)
         if link.has_left:
             self._drop(after)
         elif after:
@@ -281,7 +271,7 @@ class _Sorting:
     def _end(self, link: Link) -> None:
         ids = ids_of_group("end")
         if link.is_refused_behind and link.origin is not None:
-            causes = self._at_origin(link.origin, (*ids_of_group("attempt"), *_BAD_101))
+            causes = self._mine(link.origin, (*ids_of_group("attempt"), *_BAD_101))
             ends = self._mine(link.edge, ids)
             if causes and ends:
                 line = "the hop had accepted its client before, and ended that connection then"
@@ -294,7 +284,7 @@ class _Sorting:
         if self._pass_on(link, "end", ids, link.closed_by == "server"):
             return
         if link.origin is not None and link.closed_by in ("client", "server"):
-            before, after = self._mine(link.edge, ids), self._at_origin(link.origin, ids)
+            before, after = self._mine(link.edge, ids), self._mine(link.origin, ids)
             if before and after:
                 # A hop may pass an end on later: only before it the wait for a pong is long enough to be one.
                 has_reason = any(one.id == "WS-KA-001" for one in before)
@@ -306,7 +296,7 @@ class _Sorting:
     def _pass_on(self, link: Link, group: str, ids: Sequence[str], is_passed_on: bool) -> bool:
         """Whether a hop is known to have done it: one behind this hop, or this one."""
         hops = self._of_hop(link, group)
-        cause = self._causes.get((link.origin, group)) if self._is_one_file and is_passed_on else None
+        cause = self._causes.get((link.origin, group)) if is_passed_on else None
         if cause == "hop":
             self._drop(hops)
             self._drop(self._mine(link.edge, ids))
@@ -333,7 +323,7 @@ class _Sorting:
     def _chain_from(self, number: int | None) -> Iterator[int]:
         """The connection and what it became behind the hops after it."""
         seen: set[int] = set()
-        while self._is_one_file and number is not None and number not in seen:
+        while number is not None and number not in seen:
             seen.add(number)
             yield number
             number = self._links[number].origin if number in self._links else None
@@ -342,7 +332,7 @@ class _Sorting:
         """What a connection was before the hops in front of it."""
         edges = {link.origin: link.edge for link in self._links.values() if link.origin is not None}
         seen: set[int] = set()
-        while self._is_one_file and number in edges and edges[number] not in seen:
+        while number in edges and edges[number] not in seen:
             number = edges[number]
             seen.add(number)
             yield number
@@ -350,7 +340,7 @@ class _Sorting:
     def _ended_from(self, number: int | None) -> Iterator[int]:
         """What a connection became behind further hops, as far as they passed on that its client ended it."""
         seen: set[int] = set()
-        while self._is_one_file and number in self._links and number not in seen:
+        while number in self._links and number not in seen:
             seen.add(number)
             link = self._links[number]
             if link.closed_by != "client" or link.origin is None:
@@ -368,17 +358,14 @@ class _Sorting:
             if one.connection == link.edge and id(one) not in self._gone and one.id not in _OF_MANY
         }
         # Also where a hop in between ended it otherwise, so that its own tap says nothing of it.
-        numbers = self._chain_from(link.origin) if self._is_one_file else iter((link.origin,))
-        for one in [one for number in numbers for one in self._behind.get(number, ())]:
+        for one in [one for number in self._chain_from(link.origin) for one in self._at.get(number, ())]:
             if one.id in before and id(one) not in self._gone:
                 twin = before[one.id]
-                if is_clients == (one.fault_of == "client" and self._is_one_file):
+                if is_clients == (one.fault_of == "client"):
                     self._drop([one if is_clients else twin], for_=[twin if is_clients else one])
 
     def _groups(self) -> None:
         """What is said of many connections at once, and of the same ones behind a hop: there alone."""
-        if not self._is_one_file:
-            return
         said = [one for one in self._own if one.id in _OF_MANY and id(one) not in self._gone]
         for one in said:
             links = [link for number in _members(one) if (link := self._links.get(number)) is not None]
@@ -444,11 +431,11 @@ class _Sorting:
         if link.is_elsewhere:
             for one in self._mine(link.edge, ids_of_group("attempt")):
                 self._change(one, one.fault_of, one.hop, "another server behind the hop answered it")
-        if link.origin is not None and self._is_one_file:
+        if link.origin is not None:
             for one in self._mine(link.origin, _PLACE):
                 if one.fault_of == "client":
                     self._change(one, "hop", link.hop, "the client of this attempt is the hop: its target")
-        if link.origin is not None and link.origin not in self._links and self._is_one_file:
+        if link.origin is not None and link.origin not in self._links:
             for one in self._mine(link.origin, _SERVERS_SIDE):
                 is_behind = link.is_ended_behind or not one.id.startswith("WS-DROP-")
                 if one.fault_of == "hop" and is_behind and not _is_named(one.hop):
@@ -461,7 +448,7 @@ class _Sorting:
     def _drop(self, findings: Sequence[Finding], *, for_: Sequence[Finding] = ()) -> None:
         """Leave these out; the first of `for_` says instead of them what they say."""
         self._gone.update(id(one) for one in findings)
-        if for_ and self._is_one_file:
+        if for_:
             kept = self._changed.get(id(for_[0]), for_[0])
             covers = (
                 *kept.covers,

@@ -358,14 +358,6 @@ def test_what_the_server_says_to_a_hop_that_had_left_is_not_a_failure_of_its_own
     assert [connection for _, _, connection in found(edge, left)] == [1]
 
 
-def test_of_two_captures_the_own_findings_of_both_stay_what_they_were():
-    edge = tap(1, "edge", refused("500 Internal Server Error"))
-    origin = tap(1, "origin", refused("500 Internal Server Error"))
-    own, behind = diagnose_connection(edge), diagnose_connection(origin)
-    kept = together((), own, [link_of(pair(edge, origin))], behind)
-    assert [one.covers for one in kept] == [()] * len(kept)
-
-
 def test_findings_of_no_connection_pass_as_they_are():
     (one,) = diagnose_connection(refused("500 Internal Server Error"))[:1]
     about_all = replace(one, connection=None)

@@ -54,9 +54,7 @@ def hop_of(pair: PairFacts) -> str:
 def covered_by(pair: PairFacts, group: str) -> tuple[tuple[int, str], ...]:
     """Findings of one tap alone about this connection, which this finding replaces: (connection, rule)."""
     ids = ids_of_group(group)
-    # With two captures, the origin's own findings are not judged here.
-    origin = [pair.origin.id] if pair.origin and pair.clocks.is_same_clock else []
-    both = [pair.edge.id, *origin]
+    both = [pair.edge.id, *([pair.origin.id] if pair.origin else [])]
     return tuple((number, rule) for number in both for rule in ids)
 
 

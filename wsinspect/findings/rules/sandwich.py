@@ -279,12 +279,7 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
         lines = _broken_101(pair, pair.origin)
         extensions = _other_extensions(pair, pair.origin)
     if extensions and not lines:
-        broken = [
-            (one.id, rule)
-            for one in (pair.edge, pair.origin)
-            for rule in BROKEN_BY_EXTENSIONS
-            if one is pair.edge or pair.clocks.is_same_clock
-        ]
+        broken = [(one.id, rule) for one in (pair.edge, pair.origin) for rule in BROKEN_BY_EXTENSIONS]
         is_broken = bool(pair.edge.violations or pair.origin.violations)
         yield Found(
             title="The hop changes Sec-WebSocket-Extensions in the response alone",
@@ -311,7 +306,7 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
             covers=(
                 *covered_by(pair, "attempt"),
                 *((pair.edge.id, f"WS-HS-{n:03}") for n in (24, 26, 27, 28)),
-                *(((pair.origin.id, "WS-HS-026"),) if pair.clocks.is_same_clock else ()),
+                (pair.origin.id, "WS-HS-026"),
             ),
         )
     case = blamed(pair, "case") if has_failed(pair.edge) else []
