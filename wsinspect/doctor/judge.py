@@ -29,6 +29,8 @@ Verdict = Literal["healthy", "degraded", "failing", "unreachable"]
 _OUR_DOING: Final = frozenset(("WS-DROP-007", "WS-TOOL-001"))
 #: What an answer that did not come is blamed for, where it may be among what was not read.
 _OF_SILENCE: Final = frozenset(("WS-KA-008", "WS-CL-031"))
+#: What is said of a CLOSE with a reason of the application's.
+_OF_CLOSE: Final = frozenset(("WS-APP-011", "WS-CL-002", "WS-CL-008", "WS-CL-011", "WS-CL-030"))
 #: What Chromium refuses and the doctor does not, so that it sees more (measured: Chromium 156,
 #: tests/e2e/test_chromium_blocks.py). After a CLOSE, or where boundaries are lost, it has ended for us, too.
 _BROWSERS_END: Final = frozenset(
@@ -127,7 +129,7 @@ def findings_of(facts: ProbeFacts) -> list[Finding]:
     """What rules say of the handshake alone, and of all probes together, most likely cause first."""
     own = [one for one in diagnose_connection(facts.main.facts) if one.id not in _OUR_DOING]
     own = [_of_our_limits(_with_controls(one, facts), facts.main.facts) for one in own]
-    own = [_as_a_browser(one, facts.main.facts) for one in own]
+    own = [_of_our_silence(_as_a_browser(one, facts.main.facts), facts.main.facts) for one in own]
     over_http2 = [one for probe in facts.of_kind("h2") for one in _of_http2(probe, facts)]
     is_unread = any(kind == "unread" for kind, _ in facts.main.facts.events)
     # What the answer itself names (no key, CONNECT not known) is more than that it was refused.
@@ -223,6 +225,32 @@ def _without_a_taker(finding: Finding, get: Probe) -> Finding:
         Cause("the server failed while it handled the upgrade", "its log for this moment"),
     )
     return replace(finding, evidence=(*finding.evidence, get.line)[:MAX_EVIDENCE], causes=causes)
+
+
+#: Why a server closes a connection that says nothing.
+_WAITED: Final = re.compile(
+    r"(initiali[sz]ation|init|handshake|auth\w*|log-?in|identif\w*|hello|join|register\w*|connect\w*|message)"
+    r"[^.]{0,30}(time[d ]?-? ?out|too (late|long)|not received|missing|required|expected)"
+    r"|time[d ]?-? ?out[^.]{0,30}(wait|init|auth|handshake|log-?in|hello|first)"
+    r"|(no|waiting for|expected) (an? )?(init|auth|handshake|log-?in|hello|first|connection_init)",
+    re.I,
+)
+#: graphql-ws: no connection_init in time.
+_NO_INIT: Final = 4408
+
+
+def _of_our_silence(finding: Finding, main: ConnectionFacts) -> Finding:
+    """A server that closes because nothing was said: the doctor sends no message of any application."""
+    code, reason = main.server_close_code, main.server_close_reason or ""
+    if not main.was_open or code is None or finding.severity == "note":
+        return finding
+    if finding.id not in _OF_CLOSE or not (code == _NO_INIT or _WAITED.search(reason)):
+        return finding
+    title = f"The server waits for the application's first message, then closes with {code} {reason}".rstrip()
+    line = "the doctor sends no message; a client that sends its first one in time is not closed for that"
+    return replace(
+        finding, severity="note", title=title, evidence=(*finding.evidence, line)[:MAX_EVIDENCE], causes=()
+    )
 
 
 def _of_our_limits(finding: Finding, main: ConnectionFacts) -> Finding:

@@ -40,7 +40,8 @@ _ABOUT_HOST: Final = (200, 400, 403, 404, 421, None)
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 #: Statuses of a server that may have nothing at this path (Node ws: 400, Starlette: 403), unless its answer
 #: names another reason.
-_NO_ROUTE: Final = (200, 400, 403, 404, 405, 410, 426, 501)
+#: Django Channels answers 500 to a path that none of its routes has.
+_NO_ROUTE: Final = (200, 400, 403, 404, 405, 410, 426, 500, 501)
 _SAYS_WHY: Final = re.compile(rb"origin|cors|token|credential|auth|log-?in|session|denied|host header", re.I)
 #: What a server writes around the subprotocols that it names in a refusal.
 _NAMES: Final = re.compile(

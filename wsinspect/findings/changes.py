@@ -59,6 +59,7 @@ _SAYS_MISSING: Final = re.compile(
 )
 #: A body that says what the status says.
 _ONLY_FORBIDDEN: Final = re.compile(rb"(403:? )?(forbidden)?\.?", re.I)
+_ONLY_BAD: Final = re.compile(rb"(400:? )?(bad request)?\.?", re.I)
 #: Answers that name another reason than a missing upgrade.
 _OTHER_REASONS: Final = frozenset((300, 301, 302, 303, 307, 308, 401, 407, 421, 429, 431, 502, 503, 504))
 #: Answers to a request that the server could not read as an opening handshake; None is for no answer.
@@ -347,10 +348,15 @@ def _identity(
         yield Suspect("identity", POSSIBLE, doubled.lines)
     elif is_mute(origin) and origin.status == 403:
         yield from _addresses(by_name, came, accepted)
+    elif is_mute_400(origin):
+        yield from _addresses(by_name, came, accepted, UNTRUSTED)
 
 
 def _addresses(
-    by_name: Mapping[str, FieldChange], came: RawHead, accepted: Sequence[Accepted]
+    by_name: Mapping[str, FieldChange],
+    came: RawHead,
+    accepted: Sequence[Accepted],
+    why: str = "a server that lets only some addresses in may take this one for the client's",
 ) -> Iterator[Suspect]:
     """What a server may take for the client's address, where it refuses without a word.
 
@@ -361,7 +367,6 @@ def _addresses(
     for name in ("x-forwarded-for", "x-real-ip", "forwarded"):
         one = by_name.get(name)
         if one is not None and one.after:
-            why = "a server that lets only some addresses in may take this one for the client's"
             yield Suspect("identity", POSSIBLE, one.lines, why)
 
 
@@ -482,6 +487,19 @@ def is_mute(refused: ConnectionFacts) -> bool:
     return (refused.status == 403 and _ONLY_FORBIDDEN.fullmatch(said) is not None) or (
         refused.status == 404 and said in (b"", b"Page not found")
     )
+
+
+UNTRUSTED: Final = (
+    "a server that does not trust this hop answers so: Home Assistant does, where X-Forwarded-For comes from"
+    " outside its trusted_proxies"
+)
+
+
+def is_mute_400(refused: ConnectionFacts) -> bool:
+    """Whether a 400 says no more than that: Home Assistant's to a proxy that it does not trust does."""
+    if refused.status != 400 or Lack.BODY in refused.unrecorded:
+        return False
+    return _ONLY_BAD.fullmatch(refused.content[:64].strip()) is not None
 
 
 NO_SITE: Final = "an empty 200 is what Caddy answers to a Host that none of its sites has"

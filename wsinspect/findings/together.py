@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
+from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.model import Cause, FaultOf, Finding
 from wsinspect.findings.registry import ids_of_group
 from wsinspect.findings.rules.around import BROKEN_BY_EXTENSIONS, hop_of
@@ -73,6 +74,22 @@ _OWN_GET: Final = (
 )
 
 
+#: A 403 that looks like a server's, and came from a hop that asked nobody.
+_OWN_403: Final = "403: the hop itself refuses this request"
+_MEANS_403: Final = (
+    "The hop wrote this answer, so the application never saw the request. An access list, a firewall rule or"
+    " an answer that is configured for the path does this."
+)
+_CAUSES_403: Final = (
+    Cause(
+        "an access list or rule of the hop refuses this address, host, Origin or path",
+        "its configuration for this path, and its log for this moment",
+    ),
+    Cause(
+        "a login, firewall or bot protection in the hop refuses it",
+        "its log names the rule; another client or cookie gets another answer",
+    ),
+)
 #: What a server sent is not an HTTP response, or never became a whole one: why nobody got an answer.
 _NO_RESPONSE: Final = ("WS-HS-041", "WS-HS-042", "WS-TLS-018")
 
@@ -384,6 +401,7 @@ class _Sorting:
                 self._split(one, here, behind)
             elif here and len(here) * 2 > len(_members(one)):
                 self._settle(one, "hop", self._hop_of(here), f"the hop itself ended {len(here)} of them")
+                self._mended_alike(one, here)
             elif twins and len(behind) * 2 > len(_members(one)):
                 self._drop([one], for_=twins[:1])
             elif len(behind) * 2 > len(_members(one)) and one.fault_of == "hop":
@@ -397,6 +415,16 @@ class _Sorting:
         """Two taps show which of the causes it was."""
         self._change(one, fault_of, hop, line)
         self._changed[id(one)] = replace(self._changed[id(one)], causes=(), confidence="high")
+
+    def _mended_alike(self, one: Finding, here: Collection[int]) -> None:
+        """A hop that ended many at once, none of them for its silence: what ends them all mends each."""
+        for each in self._ours:
+            if each.id == "WS-DROP-101" and each.connection in here and id(each) not in self._gone:
+                now = self._changed.get(id(each), each)
+                if "without data" not in now.title:
+                    line = f"the hop ended {len(here)} at this moment ({one.id})"
+                    changed = replace(now, fixes=one.fixes, evidence=(*now.evidence, line))
+                    self._changed[id(each)] = changed
 
     def _split(self, one: Finding, here: Collection[int], behind: Collection[int]) -> None:
         """Of ends of which only some came from behind the hop: what it did itself, if that is many, too.
@@ -425,9 +453,17 @@ class _Sorting:
                 if one.fault_of in ("server", "network", "hop"):
                     line = "nothing arrived at the tap behind the hop: it is the hop's own doing"
                     self._change(one, "hop", link.hop, line)
+                    now = self._changed[id(one)]
                     if one.id == "WS-HS-002":
-                        now = self._changed[id(one)]
                         self._changed[id(one)] = replace(now, title=_UNASKED, causes=_OWN_GET)
+                    elif one.id == "WS-HS-010" and one.fault_of == "server":
+                        self._changed[id(one)] = replace(
+                            now,
+                            title=_OWN_403,
+                            meaning=_MEANS_403,
+                            causes=_CAUSES_403,
+                            fixes=fixes_for("access-list", _software_of(link.hop)),
+                        )
         if link.is_elsewhere:
             for one in self._mine(link.edge, ids_of_group("attempt")):
                 self._change(one, one.fault_of, one.hop, "another server behind the hop answered it")
@@ -464,6 +500,11 @@ def _members(one: Finding) -> set[int]:
 
 def _key(one: Finding) -> tuple[int | None, str]:
     return one.connection, one.id
+
+
+def _software_of(hop: str) -> tuple[str, ...]:
+    """The software that a hop was recognised as, from how findings name it (`Caddy, the hop between ...`)."""
+    return tuple(key for key, name in NAMES.items() if hop.startswith(f"{name}, "))
 
 
 def _is_named(hop: str | None) -> bool:

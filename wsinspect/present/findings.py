@@ -130,10 +130,17 @@ def diagnosis_lines(result: Any) -> Iterator[Line]:
     if result.story is not None:
         yield from story_lines(result.story)
         yield []
-    yield from _groups(result.findings)
-    if result.origin_findings:
-        yield [(f"Behind the hop ({escape(str(result.origin))})", "title")]
-        yield from _groups(result.origin_findings)
+    front = list(_groups(result.findings))
+    behind = list(_groups(result.origin_findings))
+    title: Line = [(f"Behind the hop ({escape(str(result.origin))})", "title")]
+    # What matters more comes first, wherever it was seen.
+    if behind and _worst(result.origin_findings) < _worst(result.findings):
+        yield from (title, *behind)
+        if front:
+            yield [(f"Before the hop ({escape(str(result.file))})", "title")]
+            yield from front
+    else:
+        yield from (*front, *((title, *behind) if behind else ()))
     sandwiches = list(sandwich_lines(result.pairs))
     yield from sandwiches
     yield from [[]] if sandwiches else []
@@ -144,10 +151,17 @@ def diagnosis_lines(result: Any) -> Iterator[Line]:
         yield [(escape(f"Nothing to diagnose: {result.nothing.reason}"), "")]
         yield _named("try", escape(result.nothing.advice), "title")
         return
-    counts = {name: sum(one.severity == name for one in result.findings) for name in SEVERITY_STYLES}
+    every = (*result.findings, *result.origin_findings)
+    counts = {name: sum(one.severity == name for one in every) for name in SEVERITY_STYLES}
     said = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items() if count)
     looked = f"{result.connections} connection{'' if result.connections == 1 else 's'} looked at"
     yield [(f"{said or _all_is_well(result)}; {looked}", "")]
+
+
+def _worst(findings: Sequence[Finding]) -> int:
+    """The place of the worst severity, from 0 for an error; behind all of them where there is none."""
+    names = list(SEVERITY_STYLES)
+    return min((names.index(one.severity) for one in findings), default=len(names))
 
 
 def _all_is_well(result: Any) -> str:

@@ -146,3 +146,30 @@ def test_a_connection_that_is_not_there_is_wrong_usage(tmp_path):
     assert "1 connection looked at" in diagnose(tmp_path, path, "--connection", 1)[0]
     _, err = diagnose(tmp_path, path, "--connection", 2, code=2)
     assert err == f"wsinspect: {path} has no connection 2 (wsinspect show lists them)\n"
+
+
+def refused_at(path: Path, *others: int) -> Path:
+    """Attempt 1 is refused at this tap; the others, whose numbers the other capture has too, are healthy."""
+    maker = CaptureMaker(path)
+    maker.attempt(1)
+    maker.refuse(1, b"no seat for you")
+    for number in others:
+        maker.attempt(number, 100 * number, path=f"/{path.stem}")
+        maker.open(number, 100 * number + 5)
+        maker.frame(number, C2S, Opcode.CLOSE, b"\x03\xe8", 100 * number + 20)
+        maker.frame(number, S2C, Opcode.CLOSE, b"\x03\xe8", 100 * number + 21)
+        maker.closed(number, 100 * number + 22, side="server", how="fin")
+    return maker.finish()
+
+
+def test_of_two_captures_each_failure_is_said_once_counted_and_first(tmp_path):
+    edge, origin = refused_at(tmp_path / "edge.db", 2), refused_at(tmp_path / "origin.db", 2, 3)
+    found = json.loads(diagnose(tmp_path, edge, "--origin", origin, "--json", code=1)[0])
+    assert [one for one in found["findings"] if one["severity"] == "error"] == []
+    errors = [one for one in found["origin_findings"] if one["severity"] == "error"]
+    assert [(one["id"], one["connection"]) for one in errors] == [("WS-HS-010", 1)]
+    lines = diagnose(tmp_path, edge, "--origin", origin, code=1)[0].splitlines()
+    assert lines[0] == f"Behind the hop ({origin})"
+    assert lines[1].startswith("error  WS-HS-010")
+    assert lines[-1].startswith("1 error")
+    assert lines[-1].endswith("; 2 connections looked at")

@@ -255,3 +255,13 @@ def test_answers_that_contradict_each_other_end_too() -> None:
         extras=Extras(headers=tuple((f"X-{n}", "1") for n in range(30))),
     )
     assert len(kinds) <= MAX_QUESTIONS
+
+
+@pytest.mark.parametrize(("status", "is_asked"), [(500, True), (404, True), (502, False), (429, False)])
+def test_a_path_that_no_route_takes_is_asked_with_a_slash(status: int, is_asked: bool) -> None:
+    """Django Channels answers 500 there."""
+
+    def answer(question: Question) -> ConnectionFacts:
+        return answered(question, 101 if question.kind == "slash" else status)
+
+    assert ("slash" in asked(answer)) == is_asked

@@ -268,11 +268,16 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             at_origin("401 Unauthorized", request(Host="app:3000")),
             # A server that lets only some addresses in, and does not say so.
             at_origin("403 Forbidden", request(X_Forwarded_For="192.0.2.1")),
+            # So does one that does not trust the hop (Home Assistant).
+            at_origin("400 Bad Request", request(X_Forwarded_For="192.0.2.1"), body=b"400: Bad Request"),
+            at_origin("400 Bad Request", request(X_Forwarded_For="192.0.2.1")),
         ],
         [
             pair(ended(), behind(ended(), request(Host="app:3000"))),
             at_origin("403 Forbidden", request(Via="1.1 proxy", X_Forwarded_For="192.0.2.1"), body=b"banned"),
             at_origin("404 Not Found", request(X_Forwarded_For="192.0.2.1")),
+            at_origin("400 Bad Request", request(X_Forwarded_For="192.0.2.1"), body=b"no such room"),
+            at_origin("400 Bad Request", request(X_Forwarded_Proto="https"), body=b"Bad Request"),
             at_origin("403 Forbidden", request(Via="1.1 proxy")),
             at_origin(
                 "403 Forbidden",

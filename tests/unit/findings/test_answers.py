@@ -16,7 +16,7 @@ from tests.unit.findings.facts_made import (
     request,
     switching,
 )
-from tests.unit.findings.triggers_answers import C2S_TEXT, CASES, NOT_HTTP, TEXT_LATER, early, other
+from tests.unit.findings.triggers_answers import C2S_TEXT, CASES, NOT_HTTP, TEXT_LATER, early, other, tunnel
 from wsinspect.findings.facts import C2S, S2C, EndFact
 from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.quotes import protocol_of, quote
@@ -338,6 +338,17 @@ def test_http_text_in_an_open_tunnel_says_which_frame_and_when():
     assert found.title == "'HTTP/1.1 500 Internal Server Error' came where a WebSocket frame has to begin"
     assert any("read as frame 9" in line and "500 ms" in line for line in found.evidence)
     assert "WS-CL-020" not in [one.id for one in diagnose_connection(TEXT_LATER)]
+
+
+def test_a_server_s_error_page_in_a_used_tunnel_may_be_its_own_end():
+    page = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Type: text/html\r\n\r\n"
+    found = first(tunnel(page))
+    assert found.id == "WS-HS-029"
+    assert "worker" in found.causes[0].cause
+    assert found.fixes[0].for_ == "gunicorn"
+    for text in (b"HTTP/1.1 502 Bad Gateway\r\nServer: nginx\r\n\r\n", page.replace(b"500", b"400")):
+        assert "gunicorn" not in [one.for_ for one in first(tunnel(text)).fixes]
+    assert first(tunnel(page.replace(b"500", b"400"))).causes == ()
 
 
 def test_http_text_from_the_client_is_the_client_s():

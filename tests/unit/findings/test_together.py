@@ -431,3 +431,39 @@ def test_few_ends_by_the_hop_among_others_from_behind_it_are_said_one_by_one(by_
     number = len(by_hop) + len(behind) + (len(behind) == 1)
     said = several(number, 8.99, by_hop=by_hop, behind=behind)
     assert [one.connection for one in said] == ([6] if len(behind) > 2 else [])
+
+
+@pytest.mark.parametrize(("server", "software"), [("Caddy", "caddy"), (None, "general")])
+def test_a_403_that_the_hop_gave_without_asking_is_about_its_own_rules(server, software):
+    fields = {} if server is None else {"Server": server}
+    edge = tap(1, "edge", refused("403 Forbidden", **fields))
+    alone = pair(edge, None)
+    own = diagnose_connection(edge)
+    kept = together(diagnose_pair(alone), own, [link_of(alone)])
+    (said,) = [one for one in kept if one.id == "WS-HS-010"]
+    assert (said.fault_of, said.title) == ("hop", "403: the hop itself refuses this request")
+    assert said.fixes[0].for_ == software
+    assert "access list" in said.fixes[-1].text
+    assert not any("Origin is not on the server's list" in cause.cause for cause in said.causes)
+    # A server behind it that refused is asked about its own list.
+    origin = tap(2, "origin", refused("403 Forbidden"))
+    both = pair(edge, origin)
+    kept = together(diagnose_pair(both), (*own, *diagnose_connection(origin)), [link_of(both)])
+    (said,) = [one for one in kept if one.id == "WS-HS-010"]
+    assert (said.fault_of, said.connection) == ("server", 2)
+
+
+def test_what_ends_many_at_once_mends_each_of_them():
+    """A reload: neither a duration nor a silence of the hop's has to be raised."""
+    busy = [frame(n, S2C, n / 4) for n in range(1, 24)]
+    edges = [tap(n, "edge", cut(*busy, at=6 + n / 100)) for n in (1, 2, 3, 4)]
+    origins = [tap(n + 10, "origin", cut(*busy, at=6 + n / 100, by="client")) for n in (1, 2, 3, 4)]
+    pairs = [pair(edge, origin) for edge, origin in zip(edges, origins, strict=True)]
+    at_edge = [dropped(n, -n, 6 + n, tap="edge") for n in (1, 2, 3, 4)]
+    many = [one for one in diagnose_capture(capture(*at_edge)) if one.id == "WS-DROP-004"]
+    ours = [one for each in pairs for one in diagnose_pair(each)]
+    kept = together(ours, many, map(link_of, pairs))
+    (group,) = [one for one in kept if one.id == "WS-DROP-004"]
+    each = [one for one in kept if one.id == "WS-DROP-101"]
+    assert (group.fault_of, group.confidence, len(each)) == ("hop", "high", 4)
+    assert [one.fixes for one in each] == [group.fixes] * 4

@@ -126,7 +126,11 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-APP-004": (
         [_engine(4), refused("400 Bad Request", b"no seat for you", path=EIO)],
-        [_engine(5), refused("400 Bad Request", b"<html>no</html>", path=EIO)],
+        [
+            _engine(5),
+            refused("400 Bad Request", b"<html>no</html>", path=EIO),
+            refused("400 Bad Request", b'"Invalid websocket upgrade"', path=EIO),
+        ],
     ),
     "WS-APP-005": ([_engine(5)], [_engine(1)]),
     "WS-APP-006": (

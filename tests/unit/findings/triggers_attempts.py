@@ -25,7 +25,7 @@ from tests.unit.findings.facts_made import (
     summary,
     switching,
 )
-from wsinspect.findings.facts import S2C, ConnectionFacts, EndFact, OpaqueFact
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, OpaqueFact
 from wsinspect.wire import violations as v
 
 _RESET = "server reset the stream (PROTOCOL_ERROR)"
@@ -94,6 +94,7 @@ NGINX_502 = b"<html><center><h1>502 Bad Gateway</h1></center><hr><center>nginx/1
 
 STRIPPED = request(without=("Upgrade",), Connection="close", version="HTTP/1.0")
 
+HOST_ERROR = b'{"type":"error","data":"Invalid Host/Origin header"}'
 VITE = request("/", Sec_WebSocket_Protocol="vite-hmr")
 
 NEXT = "/_next/webpack-hmr"
@@ -141,6 +142,11 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             refused("426 Upgrade Required", b"Upgrade Required"),
             refused("400 Bad Request", b'{"code":3,"message":"Bad request"}', path=EIO, Server="nginx/1.22"),
             refused("400 Bad Request", b"Connection header did not include 'upgrade'"),
+            # python-engineio, actix, poem
+            refused("400 Bad Request", b'"Invalid websocket upgrade"', path=EIO),
+            refused("400 Bad Request", b"Connection upgrade is expected"),
+            refused("400 Bad Request", b"missing `Connection` upgrade"),
+            refused("400 Bad Request", b"request upgrade required"),
         ],
         [
             refused("426 Upgrade Required", Sec_WebSocket_Version="13"),
@@ -530,8 +536,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             refused("400 Bad Request", head=VITE),
             refused("403 Forbidden", b"Invalid Host/Origin header", path="/ws"),
             refused("403 Forbidden", b'Blocked request. This host ("x.test") is not allowed.', path="/ws"),
+            # webpack-dev-server: after the 101, by a message; before version 4 in SockJS.
+            ended(frame(1, S2C, 0.1, 1, HOST_ERROR), by="server", code=None),
+            ended(frame(1, S2C, 0.1, 1, b"a[" + HOST_ERROR + b"]"), by="server"),
         ],
-        [refused("403 Forbidden")],
+        [
+            refused("403 Forbidden"),
+            # Somebody talks about it; another error; the client leaves.
+            ended(frame(1, S2C, 0.1, 1, b'{"type":"chat","data":"Invalid Host/Origin header"}'), by="server"),
+            ended(frame(1, S2C, 0.1, 1, b'{"type":"error","data":"no such file"}'), by="server"),
+            ended(frame(1, C2S, 0.1, 1, HOST_ERROR), by="server"),
+            ended(frame(1, S2C, 0.1, 1, HOST_ERROR)),
+        ],
     ),
     "WS-DEV-003": ([refused("404 Not Found", path=NEXT)], [refused("404 Not Found")]),
     "WS-DEV-004": (

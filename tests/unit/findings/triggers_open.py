@@ -17,8 +17,10 @@ from tests.unit.findings.facts_made import (
     left_at,
     opened,
     ping,
+    request,
     silent,
     summary,
+    switching,
 )
 from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Problem
 from wsinspect.wire import violations as v
@@ -35,6 +37,19 @@ def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002,
         *HELLO, bad, by="client" if direction == S2C else "server", code=close, violations=((bad, 1),)
     )
     return replace(made, **more)
+
+
+#: MQTT's DISCONNECT: of 3.1.1, in the pieces in which mqtt.js sends it, and of 5.0 with a reason.
+LEFT = ([b"\xe0\x00"], [b"\xe0", b"\x00"], [b"\x30\x03\x00\x01a", b"\xe0\x02\x04\x00"])
+
+
+def _goodbye(subprotocol: str, *packets: bytes, at: float = 0.63) -> Any:
+    """A client says this last, and the server ends TCP then."""
+    opcode = 1 if "stomp" in subprotocol else 2
+    said = [frame(n, C2S, 0.5 + n / 100, opcode, packet) for n, packet in enumerate(packets, 3)]
+    chosen = {"Sec_WebSocket_Protocol": subprotocol}
+    heads = dict(raw_request_in=request(**chosen), raw_request_out=request(**chosen))
+    return cut(*HELLO, *said, at=at, raw_response_in=switching(**chosen), **heads)
 
 
 def _from_a_har(**facts: Any) -> Any:
@@ -322,12 +337,23 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-DROP-005": ([cut(*HELLO, at=0.63, how="rst")], [cut(*HELLO, at=0.63)]),
     "WS-DROP-006": (
-        [cut(*HELLO, at=0.63), closed_late(C2S, 1.2)],
+        [
+            cut(*HELLO, at=0.63),
+            closed_late(C2S, 1.2),
+            # No goodbye: another packet, one that looks like it at its end, not the last, another protocol.
+            _goodbye("mqtt", b"\xc0\x00"),
+            _goodbye("mqtt", b"\x30\x04\x00\x00\xe0\x00"),
+            _goodbye("mqtt", b"\xe0\x00", b"\xc0\x00"),
+            _goodbye("binary", b"\xe0\x00"),
+            _goodbye("v12.stomp", b"SEND\ndestination:/q\n\nDISCONNECT\n\0"),
+        ],
         [
             cut(*HELLO, at=0.63, by="client"),
             # A CLOSE that came first ended it, and one of the server's own is no silence.
             closed_late(C2S, 0.5),
             closed_late(S2C, 1.2),
+            *(_goodbye("mqtt", *packets) for packets in LEFT),
+            _goodbye("v12.stomp", b"DISCONNECT\nreceipt:77\n\n\0"),
         ],
     ),
     "WS-DROP-007": (

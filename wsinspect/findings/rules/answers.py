@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
-from wsinspect.findings.changes import has_no_site, is_mute, is_same_origin
+from wsinspect.findings.changes import has_no_site, is_mute, is_mute_400, is_same_origin
 from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
     answer_hop,
@@ -600,10 +600,18 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     for name in ("host", "connection", "upgrade", "origin", "sec-websocket-version", "sec-websocket-key"):
         if head is not None and len(head.get_all(name)) > 1:
             doubled.append(f"{name} is there {len(head.get_all(name))} times")
+    forwarded = facts.request_line("X-Forwarded-For") if head and head.get("x-forwarded-for") else ""
+    untrusted = (
+        (
+            "the server does not trust the proxy that set X-Forwarded-For (Home Assistant: trusted_proxies)",
+            "the same request without X-Forwarded-For; the server's log",
+        ),
+    )
     yield answer(
         facts,
         facts.request_line("Connection"),
         facts.request_line("Host"),
+        forwarded if is_mute_400(facts) else "",
         *doubled,
         causes=(
             (
@@ -616,6 +624,7 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
                 "compare Chrome with Firefox",
             ),
             ("another virtual host answers", "compare the Host header with the server's configuration"),
+            *(untrusted if forwarded and is_mute_400(facts) else ()),
         ),
     )
 

@@ -6,8 +6,23 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, request_marks, status_line
-from wsinspect.findings.facts import SECOND_NS, CaptureFacts, ConnectionFacts, Summary
+from wsinspect.findings.evidence import (
+    JS_FAILED,
+    body_line,
+    end_line,
+    js_sees,
+    js_status,
+    request_marks,
+    status_line,
+)
+from wsinspect.findings.facts import (
+    S2C,
+    SECOND_NS,
+    CaptureFacts,
+    ConnectionFacts,
+    MessageFact,
+    Summary,
+)
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import has_failed, is_refused
@@ -38,6 +53,19 @@ def _tool(facts: ConnectionFacts) -> str | None:
     return tool_of(facts.path, facts.negotiation.subprotocols_offered)
 
 
+def _host_refused_after_101(facts: ConnectionFacts) -> MessageFact | None:
+    """How webpack-dev-server refuses: it accepts, sends a message of the type `error`, and closes.
+
+    `[{"type":"error","data":"Invalid Host/Origin header"}]` in SockJS, which it spoke before version 4.
+    """
+    if not facts.was_open or facts.ended_by != "server":
+        return None
+    said = next((one for one in facts.first if one.direction == S2C and one.opcode == 1), None)
+    if said is None or not re.search(rb'"type\W{1,6}error', said.data[:200]):
+        return None
+    return said if _HOST_REFUSED.search(said.data[:500]) else None
+
+
 @rules(
     "WS-DEV-002",
     "error",
@@ -52,6 +80,19 @@ def _tool(facts: ConnectionFacts) -> str | None:
     group="attempt",
 )
 def refused_host(facts: ConnectionFacts) -> Iterator[Found]:
+    if (said := _host_refused_after_101(facts)) is not None:
+        yield Found(
+            evidence=(
+                f"message {said.id} s>c: {said.text[:120]}",
+                facts.request_line("Host"),
+                facts.request_line("Origin"),
+                end_line(facts),
+            ),
+            software=("webpack",),
+            frame=said.id,
+            js=js_sees(facts),
+        )
+        return
     tool = _tool(facts)
     if not is_refused(facts) or tool is None:
         return

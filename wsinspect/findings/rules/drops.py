@@ -18,6 +18,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Summary
+from wsinspect.findings.farewell import said_goodbye
 from wsinspect.findings.lag import Lag, blur_ns, earliest_ns
 from wsinspect.findings.limits import Limit, is_round, matching, words
 from wsinspect.findings.model import Cause, FaultOf, Found
@@ -66,6 +67,7 @@ def is_cut(facts: ConnectionFacts) -> bool:
         and facts.ended_by in ("client", "server")
         and (not facts.has_close or _is_close_late(facts))
         and not left_before_answer(facts)
+        and not said_goodbye(facts)
     )
 
 

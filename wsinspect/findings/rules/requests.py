@@ -43,11 +43,13 @@ _ABOUT_REQUEST: Final = (400, 403, 404, 405, 406, 412, 417, 422, 426, 500, 501, 
 #: What servers say when a request reached them without the Upgrade headers.
 _SAYS_NO_UPGRADE: Final = re.compile(
     rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol|no websocket upgrade hdr"
-    rb"|missing (or invalid )?upgrade|invalid (connection|upgrade) header|connection header did not include"
+    rb"|missing (or invalid )?`?upgrade|missing `?connection`? upgrade|invalid (connection|upgrade) header"
+    rb"|connection header did not include"
     rb"|`?(connection|upgrade)`? header (did not|does not|not)|websocket client|not a websocket"
     rb" (request|handshake)"
     rb"|connection header \"[^\"]*\" does not contain|unsupported upgrade request|expected websocket"
-    rb"|websocket upgrade (required|expected)|this (is a|service requires use of the) websocket"
+    rb"|(websocket|connection) upgrade (is )?(required|expected)|request upgrade required"
+    rb"|invalid websocket upgrade|this (is a|service requires use of the) websocket"
     rb"|missing (connection|upgrade)( or upgrade)? header|websocket (connections?|requests?) only",
 )
 _SAYS_VERSION: Final = re.compile(
@@ -323,6 +325,11 @@ def disabled(facts: ConnectionFacts) -> Iterator[Found]:
             hop=hop,
             software=named(marks),
         )
+
+
+def says_no_upgrade(facts: ConnectionFacts) -> bool:
+    """Whether the answer says that the request came without the Upgrade headers."""
+    return _says(facts, _SAYS_NO_UPGRADE)
 
 
 @rules(

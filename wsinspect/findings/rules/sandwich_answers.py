@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.changes import LIKELY, POSSIBLE, field_changes, notable, unknown_fields
+from wsinspect.findings.changes import (
+    LIKELY,
+    POSSIBLE,
+    UNTRUSTED,
+    field_changes,
+    notable,
+    unknown_fields,
+)
 from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, status_line
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -194,7 +201,7 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
             ),
             hop=hop_of(pair),
             software=software_of(pair),
-            topic="host" if could else None,
+            topic=None if not could else "named-header" if could[0].why == UNTRUSTED else "host",
             js=js_status(pair.edge.status) if pair.edge.status else JS_FAILED,
         )
 

@@ -103,8 +103,8 @@ def swallows_pings(pair: PairFacts) -> Iterator[Found]:
     "error",
     "hop",
     "The hop closed the connection",
-    meaning="Neither the client nor the server ended it: the hop did, without a CLOSE frame. After a silence,"
-    " that is an idle timeout of the hop.",
+    meaning="Neither the client nor the server ended it: the hop did, without a CLOSE frame. After a silence"
+    " that is an idle timeout of the hop; of a busy connection, a lifetime limit, a reload or a stop.",
     js=JS_CUT,
     topic="idle",
     rows="T1 T2 T4",

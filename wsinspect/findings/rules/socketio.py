@@ -22,6 +22,7 @@ from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE, is_soc
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
+from wsinspect.findings.rules.requests import says_no_upgrade
 from wsinspect.findings.rules.switching import text_after_101
 
 rules = Rules()
@@ -80,6 +81,7 @@ def _is_own_refusal(facts: ConnectionFacts) -> bool:
         and _engine_code(facts) is None
         and "sid" not in query(facts)
         and _OWN_WORDS.match(facts.content[:300]) is not None
+        and not says_no_upgrade(facts)  # python-engineio: "Invalid websocket upgrade"
         and not answer_marks(facts)
     )
 

@@ -20,7 +20,7 @@ from wsinspect.findings.evidence import (
     status_line,
 )
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, FrameFact
-from wsinspect.findings.model import Found, Severity
+from wsinspect.findings.model import Cause, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.negotiation import DEFLATE, accept_key
 from wsinspect.vocabulary import Lack
@@ -270,6 +270,7 @@ def text_after_101(facts: ConnectionFacts) -> Iterator[Found]:
     before = facts.frames[side] if frame is None else sum(one.id < frame for one in _of_side(facts, side))
     place = "right after the 101" if not before else "after the frames before it"
     when = f" {seconds(max(0, time_ns - facts.open_ns))} after the 101" if facts.open_ns is not None else ""
+    is_failure = side == S2C and re.match(rb"HTTP/1\.[01] 5\d\d ", first) is not None
     yield Found(
         evidence=(
             f"{side.arrow} {place}: '{repr(first[:80])[2:-1]}'",
@@ -281,9 +282,26 @@ def text_after_101(facts: ConnectionFacts) -> Iterator[Found]:
         else None,
         frame=frame,
         fault_of="client" if side == C2S else None,
-        software=named(answer_marks(facts)),
+        software=(*named(answer_marks(facts)), *(("gunicorn",) if _GUNICORNS.match(first) else ())),
+        causes=_OF_5XX if is_failure and before else (),
         js=js_sees(facts),
     )
+
+
+#: How gunicorn writes an error itself (`write_error` in its util.py): no Date, and no Server.
+_GUNICORNS: Final = re.compile(rb"HTTP/1\.1 500 [^\r\n]+\r\nConnection: close\r\nContent-Type: text/html\r\n")
+#: Why a server writes a whole 5xx response into a WebSocket that was used already.
+_OF_5XX: Final = (
+    Cause(
+        "the server's worker failed or was ended while it served the open WebSocket, and wrote its error page"
+        " there: gunicorn does that when its sync worker is longer with one request than --timeout (30 s)",
+        "the server's log for this moment (gunicorn: WORKER TIMEOUT); do the others end at the same age?",
+    ),
+    Cause(
+        "a second handler answered the same request",
+        "it comes at any age, and with another handler switched off it does not",
+    ),
+)
 
 
 def text_after_close(facts: ConnectionFacts) -> tuple[str, Direction, int | None] | None:
