@@ -43,13 +43,14 @@ def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002,
 LEFT = ([b"\xe0\x00"], [b"\xe0", b"\x00"], [b"\x30\x03\x00\x01a", b"\xe0\x02\x04\x00"])
 
 
-def _goodbye(subprotocol: str, *packets: bytes, at: float = 0.63) -> Any:
+def _goodbye(subprotocol: str, *packets: bytes) -> Any:
     """A client says this last, and the server ends TCP then."""
     opcode = 1 if "stomp" in subprotocol else 2
     said = [frame(n, C2S, 0.5 + n / 100, opcode, packet) for n, packet in enumerate(packets, 3)]
-    chosen = {"Sec_WebSocket_Protocol": subprotocol}
-    heads = dict(raw_request_in=request(**chosen), raw_request_out=request(**chosen))
-    return cut(*HELLO, *said, at=at, raw_response_in=switching(**chosen), **heads)
+    head = request(Sec_WebSocket_Protocol=subprotocol)
+    answer = switching(Sec_WebSocket_Protocol=subprotocol)
+    made = cut(*HELLO, *said, at=0.63)
+    return replace(made, raw_request_in=head, raw_request_out=head, raw_response_in=answer)
 
 
 def _from_a_har(**facts: Any) -> Any:
