@@ -51,11 +51,16 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             asked(FORBIDDEN, probe("without:sec-websocket-extensions", OK)),
             asked(FORBIDDEN, probe("without:x-one,x-two", OK)),
             asked(failed("connection closed", where="response"), probe("without:cookie", OK)),
+            # A server that demands an Origin, and its own.
+            asked(FORBIDDEN, probe("bare", FORBIDDEN), probe("origin:own", OK)),
+            asked(refused("404 Not Found"), probe("origin:own", OK)),
         ],
         [
             asked(FORBIDDEN, probe("without:origin", FORBIDDEN)),
             asked(OK, probe("without:origin", OK)),
             asked(FORBIDDEN, probe("only:origin", OK)),
+            asked(FORBIDDEN, probe("origin:own", FORBIDDEN)),
+            asked(OK, probe("origin:own", OK)),
             asked(refused("431 Request Header Fields Too Large"), probe("without:cookie", OK)),
         ],
     ),

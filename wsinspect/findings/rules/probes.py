@@ -117,9 +117,12 @@ def _deciding(facts: ProbeFacts) -> Probe | None:
 )
 def header_decides(facts: ProbeFacts) -> Iterator[Found]:
     main, works = facts.main.facts, _deciding(facts)
+    own = facts.first("origin:own")
+    is_own = works is None and own is not None and own.is_accepted
+    works = own if is_own else works
     if works is None or facts.main.is_accepted or main.status in (101, *_SAYS_WHY) or is_too_large(main):
         return
-    names = works.about.split(",")
+    names = ["origin"] if is_own else works.about.split(",")
     known = _HEADERS.get(names[0]) if len(names) == 1 else None
     shown = ", ".join(map(_title_of, names))
     verb = "decides" if len(names) == 1 else "decide together"
@@ -128,7 +131,9 @@ def header_decides(facts: ProbeFacts) -> Iterator[Found]:
         facts,
         works,
         *(line if not _is_secret(line) else f"{line.partition(':')[0]}: (not shown)" for line in lines),
-        title=f"{known.title}: without it, the same handshake is accepted"
+        title=f"{known.title}: with the server's own, the same handshake is accepted"
+        if known and is_own
+        else f"{known.title}: without it, the same handshake is accepted"
         if known
         else f"{shown} {verb}: without, the same handshake is accepted",
         topic=known.topic if known else "app",
