@@ -139,7 +139,7 @@ def possible(met: Met, tree: Tree) -> Iterator[Defect]:
     for one in met.doubtful:
         for inner in one.all("return"):
             if inner.args and inner.args[0].isdigit():
-                words = f"'{inner.words}' answers if the 'if' around it holds, which is not known here"
+                words = f"'{inner.words}' answers where '{_condition(one)}' holds, which is not known here"
                 status, is_plain = int(inner.args[0]), len(inner.args) == 1
                 is_own = is_plain and _is_built_in(met, status)
                 yield Defect("answer", words, inner.at, status=status, is_built_in=is_own)
@@ -201,13 +201,13 @@ def _answers(met: Met) -> Iterator[Defect]:
         elif status is None:
             status = 302
         if status == 444:
-            words = f"'{_short(answer)}' closes the connection without an answer"
+            words = f"'{_short(answer)}'{_around(met, answer)} closes the connection without an answer"
             yield Defect("silent", words, answer.at)
             return
         is_plain = answer.name == "try_files" or (answer.name == "return" and len(answer.args) == 1)
         yield Defect(
             "answer",
-            f"'{_short(answer)}' answers before any server is asked",
+            f"'{_short(answer)}'{_around(met, answer)} answers before any server is asked",
             answer.at,
             status=status,
             is_built_in=is_plain and status >= 400 and _is_built_in(met, status),
@@ -219,7 +219,7 @@ def _answers(met: Met) -> Iterator[Defect]:
         if one.name == "allow" and one.args[:1] == ("all",):
             break
         if one.name == "deny" and one.args[:1] == ("all",):
-            words = f"'{one.words}' answers" + (
+            words = f"'{one.words}'{_around(met, one)} answers" + (
                 " all that no 'allow' lists" if number else " before any server is asked"
             )
             yield Defect("answer", words, one.at, status=403, is_built_in=is_own)
@@ -248,6 +248,22 @@ def _is_built_in(met: Met, status: int) -> bool:
         if pages := list(block.all("error_page")):
             return not any(str(status) in page.args[:-1] for page in pages)
     return True
+
+
+def _around(met: Met, one: Directive) -> str:
+    """The condition that a directive stands in, for a sentence: ` in 'if ($request_method = GET)'`."""
+    blocks = (block for outer in met.chain for block in (outer, *outer.all("if", "limit_except")))
+    inside = next(
+        (block for block in blocks if block.name in ("if", "limit_except") and one in (block.block or ())),
+        None,
+    )
+    return "" if inside is None else f" in '{_condition(inside)}'"
+
+
+def _condition(block: Directive) -> str:
+    """As it is written, cut where it is long: an `if` has its parentheses."""
+    words = f"if ({' '.join(block.args)})" if block.name == "if" else block.words
+    return words if len(words) <= 80 else f"{words[:79]}…"
 
 
 def _short(one: Directive) -> str:
