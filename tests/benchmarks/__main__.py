@@ -86,7 +86,7 @@ def run(
         for number in range(1, rounds + 1):
             for measure in measures:
                 if (
-                    measure in ("memory", "many", "screens", "show", "replay", "findings", "http2")
+                    measure in ("memory", "many", "screens", "show", "replay", "findings", "http2", "calls")
                     and number > 1
                 ):
                     continue

@@ -5,6 +5,8 @@ the server's answer after each burst; with more than one burst it waits for a li
 them.
 ``open PORT --frames N [--parallel N]`` opens N WebSockets, so many at a time, and closes each with a closing
 handshake: how long all took, and how long an opening handshake did, TCP connection included.
+``writes PORT --frames N`` sends the payload of one frame byte by byte, 1 ms apart: how many arrived as
+reads of their own.
 ``echo PORT --payload N --frames N`` measures round trips with an asyncio protocol, as an
 application's event loop would see them.
 """
@@ -182,12 +184,29 @@ def openings(args: argparse.Namespace) -> None:
     print(json.dumps({"frames": args.frames, "seconds": seconds, **percentile}), flush=True)
 
 
+def writes(args: argparse.Namespace) -> None:
+    """Print how many bytes were written one by one, and how many the server read so."""
+    sock = connect(args.port, f"/reads/{args.frames}", args.timeout)
+    frame = wsframes.client_frame(bytes(args.frames), b"\x01\x02\x03\x04")
+    header, payload = frame[: -args.frames], frame[-args.frames :]
+    sock.sendall(header)
+    due = time.perf_counter()
+    for number in range(args.frames):
+        due += 0.001
+        time.sleep(max(0.0, due - time.perf_counter()))
+        sock.sendall(payload[number : number + 1])
+    head = receive(sock, 2)
+    reads = int(receive(sock, head[1]))
+    print(json.dumps({"frames": args.frames, "reads": reads}), flush=True)
+    finish(sock)
+
+
 def main() -> None:
     """Run one measurement."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("measure", choices=["burst", "echo", "open"])
+    parser.add_argument("measure", choices=["burst", "echo", "open", "writes"])
     parser.add_argument("port", type=int)
     parser.add_argument("--payload", type=int, default=64)
     parser.add_argument("--frames", type=int, required=True)
@@ -199,6 +218,8 @@ def main() -> None:
         burst(args)
     elif args.measure == "open":
         openings(args)
+    elif args.measure == "writes":
+        writes(args)
     else:
         echo(args)
 

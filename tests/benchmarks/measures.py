@@ -2,7 +2,8 @@
 
 (a) ``small``: 64 B frames pipelined. (b) ``bulk``: 64 KiB frames. (c) ``echo``: round trips of one 64 B
 frame. (d) ``open``: opening handshakes. (e) ``memory``: resident memory after a first and a second burst of
-1 KiB frames on one connection. (f) ``many``: connections that are open and idle.
+1 KiB frames on one connection. (f) ``many``: connections that are open and idle. (g) ``writes``: bytes one by
+one. (h) ``calls``: system calls.
 Where there is a capture, the time until the last frame's row can be read in it counts from the first byte
 sent, and the rows are counted: those of the burst, the server's answers, both CLOSE frames.
 """
@@ -45,11 +46,12 @@ class Sizes:
     finding_frames: int = 400_000
     many_seconds: int = 30
     connections: int = 1_000
+    writes: int = 2_000
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 40_000, 3, 300)
+        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 40_000, 3, 300, 400)
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,17 @@ def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
 
 
 def openings(peer: Peer, place: Place, sizes: Sizes) -> Result:
-    """WebSockets opened and closed, 16 at a time; a quarter as many before that, to warm up."""
+    """WebSockets opened and closed, 16 at a time; a quarter as many before that, one at a time."""
     with peer.serve(place.folder, place.target) as running:
-        _open(running, sizes.openings // 4)
+        first = sizes.openings // 4
+        alone = _open(running, first, parallel=1)["p50_ms"]
         cpu_before = running.cpu_s()
         measured = _open(running, sizes.openings)
         result = {"openings_per_s": sizes.openings / measured["seconds"]}
         result |= {name: measured[name] for name in ("p50_ms", "p99_ms")}
+        result["alone_ms"] = alone
         if running.capture is not None:
-            made = sizes.openings // 4 + sizes.openings
+            made = first + sizes.openings
             wait_for(
                 f"{made} connections",
                 lambda: True if (running.query(OPENED) or 0) >= made else None,
@@ -171,8 +175,8 @@ def openings(peer: Peer, place: Place, sizes: Sizes) -> Result:
         return result
 
 
-def _open(running: Running, count: int) -> dict[str, float]:
-    load = Load("open", running.port, payload=64, frames=count)
+def _open(running: Running, count: int, parallel: int = 16) -> dict[str, float]:
+    load = Load("open", running.port, payload=64, frames=count, parallel=parallel)
     try:
         return load.result()
     finally:
@@ -322,6 +326,26 @@ def http2(peer: Peer, place: Place, sizes: Sizes) -> Result:
     return http2_module.measure(place.folder, sizes.small_frames, sizes.many_seconds)
 
 
+def calls(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """System calls and copied bytes."""
+    from tests.benchmarks import counting
+
+    return counting.measure(peer, place, sizes)
+
+
+def writes(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """How many of so many writes of one byte, 1 ms apart, arrive as reads of their own."""
+    if peer.only:
+        return {}
+    with peer.serve(place.folder, place.target) as running:
+        load = Load("writes", running.port, payload=1, frames=sizes.writes)
+        try:
+            measured = load.result()
+        finally:
+            load.finish()
+        return {"writes": measured["frames"], "reads": measured["reads"]}
+
+
 MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "small": small,
     "bulk": bulk,
@@ -335,6 +359,8 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "findings": findings,
     "replay": replay,
     "http2": http2,
+    "writes": writes,
+    "calls": calls,
 }
 TITLES = {
     "small": "64 B frames pipelined",
@@ -349,4 +375,6 @@ TITLES = {
     "findings": "Findings: the rules' share of the recorder's CPU seconds, and diagnose",
     "replay": "Replay, export and import, 64 B messages",
     "http2": "HTTP/2 against HTTP/1.1 over TLS",
+    "writes": "Writes of one byte, 1 ms apart",
+    "calls": "System calls, and bytes copied by them",
 }

@@ -91,9 +91,11 @@ class Load:
     """The load client, line by line."""
 
     def __init__(
-        self, measure: str, port: int, *, payload: int, frames: int, bursts: int = 1, timeout: float = 120
+        self, measure: str, port: int, *, payload: int, frames: int, timeout: float = 120, **options: int
     ) -> None:
-        numbers = ["--payload", payload, "--frames", frames, "--bursts", bursts, "--timeout", timeout]
+        numbers = ["--payload", payload, "--frames", frames, "--timeout", timeout]
+        for name, value in options.items():
+            numbers += [f"--{name}", value]
         command = [sys.executable, "-m", "tests.benchmarks.load", measure, str(port), *map(str, numbers)]
         self._timeout = timeout
         self._process = subprocess.Popen(

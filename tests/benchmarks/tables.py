@@ -43,6 +43,10 @@ def _two(value: float) -> str:
     return f"{value:.2f}"
 
 
+def _three(value: float) -> str:
+    return f"{value:.3f}"
+
+
 def _times(value: float) -> str:
     return f"{value:.2f}x" if value < 10 else f"{value:,.0f}x"
 
@@ -84,6 +88,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("CPU ms each", "cpu_ms", _two),
         Column("p50 ms", "p50_ms", _two),
         Column("p99 ms", "p99_ms", _two),
+        Column("one at a time, p50 ms", "alone_ms", _two),
         Column("lost", "lost", _count),
     ],
     "memory": [
@@ -168,6 +173,17 @@ COLUMNS["http2"] = [
     Column("1,000 streams MB", "streams_mb", _count),
     Column("100 streams, 10,000 frames/s: grew MB", "many_grew_mb", _one),
     Column("lost", "lost", _count),
+]
+COLUMNS["writes"] = [
+    Column("writes", "writes", _count),
+    Column("reads of one byte", "reads", _count),
+]
+COLUMNS["calls"] = [
+    Column("calls for a frame of 64 B, pipelined", "frame_calls", _three, "less"),
+    Column("for a frame of 64 KiB", "bulk_calls", _one, "less"),
+    Column("for an echo of 64 B", "echo_calls", _one, "less"),
+    Column("for an opening handshake", "open_calls", _one, "less"),
+    Column("copies of a byte", "byte_copies", _two, "less"),
 ]
 COMPARED = {"small": "frames_per_s", "bulk": "mb_per_s", "echo": "p50_us", "open": "openings_per_s"}
 
@@ -270,6 +286,16 @@ def goals(found: Medians) -> list[Goal]:
         value("echo", ours, "p99_us"),
         limit,
         _one,
+    )
+    add("openings: 1,000 a second", value("open", ours, "openings_per_s"), 1000, _count, at_least=True)
+    add("openings: p50 ms of one at a time at most 2", value("open", ours, "alone_ms"), 2, _two)
+    sent = value("writes", ours, "writes")
+    add(
+        "writes: of 400 of one byte 399 are read by themselves",
+        value("writes", ours, "reads"),
+        sent and sent * 399 / 400,
+        _count,
+        at_least=True,
     )
     add("memory: MB of engine and recorder at most 200", value("memory", ours, "first_mb"), 200, _one)
     first = value("memory", ours, "first_mb")

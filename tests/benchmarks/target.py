@@ -3,6 +3,8 @@
 ``/sink/BYTES/BURSTS``: reads BYTES of frames and answers with one frame, so often; then a CLOSE is
 answered. The bytes are counted, not parsed: a peer that relays every frame keeps their number, since all
 frames of a burst have one size.
+``/reads/BYTES``: reads one frame with so many bytes of payload, and answers with how many reads brought one
+byte, as text.
 ``/echo/PAYLOAD``: each masked frame of PAYLOAD bytes is unmasked and comes back as one frame.
 Prints ``{"port": N}`` when it listens and ends when its standard input ends.
 """
@@ -24,7 +26,7 @@ class Target(asyncio.BufferedProtocol):
         self._held = b""
         self._handle = self._head
         self._transport: asyncio.Transport | None = None
-        self._total = self._left = self._bursts = self._payload = 0
+        self._total = self._left = self._bursts = self._payload = self._reads = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -51,6 +53,9 @@ class Target(asyncio.BufferedProtocol):
             self._total, self._bursts = values
             self._left = self._total
             self._handle = self._sink
+        elif mode == "reads":
+            self._left = wsframes.wire_size(values[0])
+            self._handle = self._count
         else:
             self._payload = values[0]
             self._handle = self._echo
@@ -72,6 +77,17 @@ class Target(asyncio.BufferedProtocol):
         self._transport.write(wsframes.DONE)
         if extra:
             self._sink(data[len(data) - extra :])
+
+    def _count(self, data: memoryview) -> None:
+        if self._transport is None:
+            return
+        if not self._left:
+            self._close()
+            return
+        self._reads += len(data) == 1
+        self._left -= len(data)
+        if not self._left:
+            self._transport.write(wsframes.server_frame(str(self._reads).encode(), wsframes.TEXT))
 
     def _echo(self, data: memoryview) -> None:
         if self._transport is None:

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from tests.benchmarks import __main__ as bench
-from tests.benchmarks import replaying, tables, wsframes
+from tests.benchmarks import counting, replaying, tables, wsframes
 from tests.benchmarks.measures import TITLES
 from tests.benchmarks.peers import other_version
-from tests.benchmarks.processes import BenchError
+from tests.benchmarks.processes import BenchError, Child, Load
 from wsinspect.capture.reader import Capture
 
 
@@ -106,3 +106,33 @@ def test_recording_when_messages_are_answered_by_themselves(tmp_path):
 def test_other_version_when_the_folder_is_no_working_tree(tmp_path):
     with pytest.raises(BenchError, match="has no wsinspect/"):
         other_version(tmp_path)
+
+
+def test_calls_when_a_line_of_strace_is_interrupted():
+    log = "\n".join(
+        (
+            '12 recvfrom(7, ""..., 65536, 0, NULL, NULL) = 64',
+            "12 epoll_wait(3,  <unfinished ...>",
+            '13 writev(9, [{iov_base=""..., iov_len=24}, {iov_base=""..., iov_len=64}], 2 <unfinished ...>',
+            "12 <... epoll_wait resumed>[{events=EPOLLIN, data={u32=7, u64=7}}], 4, -1) = 1",
+            "13 <... writev resumed>)             = 88",
+            "12 recvfrom(7, 0x7f, 65536, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable)",
+            "14 futex(0x7f, FUTEX_WAIT_PRIVATE, 2, NULL <detached ...>",
+            "12 --- SIGSTOP {si_signo=SIGSTOP} ---",
+            "13 +++ exited with 0 +++",
+        )
+    )
+    assert counting.counts(log) == {"recvfrom": (2, 64), "epoll_wait": (1, 0), "writev": (1, 88)}
+
+
+@pytest.mark.slow
+def test_writes_when_nothing_is_between(tmp_path):
+    target = Child([sys.executable, "-m", "tests.benchmarks.target"], tmp_path, "target")
+    try:
+        load = Load("writes", int(target.wait_line(10, "port")["port"]), payload=1, frames=50)
+        measured = load.result()
+        load.finish()
+    finally:
+        target.stop(seconds=5)
+    assert measured["frames"] == 50
+    assert 1 <= measured["reads"] <= 50
