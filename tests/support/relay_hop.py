@@ -75,13 +75,15 @@ class Relay:
                 held.append(message)
                 if is_s2c and len(held) < options.buffer:
                     continue
+                # What a TLS library has read ahead is not there for who asks the socket alone.
+                kept = held.pop() if options.behind and is_s2c else None
                 for one in held:
                     await target.send(self.cut(one))
-                held.clear()
+                held = [] if kept is None else [kept]
         except ConnectionClosed as closed:
             if options.swallow and not is_s2c:
                 return  # the server hears nothing of it
-            for one in held:
+            for one in () if options.behind else held:
                 await target.send(one)
             code = closed.rcvd.code if closed.rcvd else CloseCode.BAD_GATEWAY
             await target.close(options.code or code, closed.rcvd.reason if closed.rcvd else "")
@@ -107,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("port", type=int)
     made.add_argument("origin", type=int)
     made.add_argument("--buffer", type=int, default=1, help="server's messages that are sent on together")
+    made.add_argument("--behind", action="store_true", help="keep each of the server's until its next one")
     made.add_argument("--lose", type=int, default=0, help="lose every nth message")
     made.add_argument(
         "--swallow", type=int, default=0, help="pass on this many of the client's messages alone"
