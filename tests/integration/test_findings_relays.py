@@ -51,7 +51,7 @@ def nginx_before_relay(*options):
             stop()
             relay.stop()
 
-        hop.stop = stop_both
+        hop.stop = stop_both  # type: ignore[method-assign]
         return hop
 
     return start
