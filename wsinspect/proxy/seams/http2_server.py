@@ -94,7 +94,7 @@ class MirroringServer(Relaying, Http2Server):
             yield from self._begin(event)
         elif isinstance(event, ServerSettings):
             yield from self._mirror_settings(event)
-        elif isinstance(event, events.Wakeup):
+        elif isinstance(event, events.Wakeup) and not self._is_turn(event):
             yield from self._start()
             if self._ending:
                 yield from self._end_like(self._ending)

@@ -68,6 +68,7 @@ class Shortcut:
             not self._in_flight
             and bool(connection.tunnels)
             and not connection.is_closed
+            and not connection.has_more
             and self._endpoint.is_quiet()
             and not any(each.is_write_paused for each in self._wire.endpoints.values())
             and are_idle(self._side.context.layers)

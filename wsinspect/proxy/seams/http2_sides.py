@@ -25,7 +25,7 @@ from h2.events import (
 )
 from h2.settings import SettingCodes
 from mitmproxy import http
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer
@@ -237,6 +237,9 @@ class Relaying(Http2Connection):
         self._costly: Counter[str] = Counter()
         self._counted_since = 0.0
         self._shortcut: Shortcut | None = None
+        self._turn: commands.RequestWakeup | None = None
+        self._closing: events.ConnectionClosed | None = None
+        self._is_reader_held = False
 
     @property
     def tunnels(self) -> dict[int, Tunnel]:
@@ -256,17 +259,56 @@ class Relaying(Http2Connection):
 
     def _handle_event(self, event: events.Event) -> Commands:
         if isinstance(event, events.DataReceived):
-            outbox = self.wire.outbox
-            outbox.begin()
-            try:
-                yield from super()._handle_event(event)
-            finally:
-                outbox.end()
+            yield from self._receive(event.data)
+        elif self._is_turn(event):
+            self._turn = None
+            yield from self._receive(b"")
+        elif isinstance(event, events.ConnectionClosed) and self.h2_conn.has_more:
+            yield from self._close_behind(event)
         elif isinstance(event, PassGoAway):
             self.h2_conn.send_goaway(event.frame)
             yield commands.SendData(self.conn, self.h2_conn.data_to_send())
         else:
             yield from super()._handle_event(event)
+
+    # What one read brings is handled in portions, so that others get their turns
+
+    def _receive(self, data: bytes) -> Commands:
+        """A portion of what has come; the next one is asked for."""
+        outbox = self.wire.outbox
+        outbox.begin()
+        try:
+            yield from super()._handle_event(events.DataReceived(self.conn, data))
+        finally:
+            outbox.end()
+        if self.h2_conn.has_more:
+            self._hold_reader(True)
+            if self._turn is None:
+                self._turn = commands.RequestWakeup(0)
+                yield self._turn
+            return
+        self._hold_reader(False)
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            yield from self._handle_event(closing)
+
+    def _hold_reader(self, is_held: bool) -> None:
+        """Nothing more is read before all has been handled."""
+        if is_held is not self._is_reader_held:
+            self._is_reader_held = is_held
+            self.wire.hold_reader(self.wire.carrier(self.context, self.conn), is_held)
+
+    def _is_turn(self, event: events.Event) -> bool:
+        return isinstance(event, events.Wakeup) and event.command is self._turn
+
+    def _close_behind(self, event: events.ConnectionClosed) -> Commands:
+        """The end comes behind what is still to be handled: its turns, or at once where there are no more."""
+        if self.conn.state & ConnectionState.CAN_WRITE:
+            self._closing = event
+            return
+        while self.h2_conn.has_more:
+            yield from self._receive(b"")
+        yield from self._handle_event(event)
 
     def take_run(self, received: RunReceived) -> None:
         if self.tunnels.get(received.stream_id) is received.tunnel:
@@ -399,6 +441,8 @@ class Relaying(Http2Connection):
     def close_connection(self, msg: str) -> Commands:
         how = self.wire.end_of(self.wire.carrier(self.context, self.conn))
         detail = str(self.goaway) if self.goaway else msg if msg.startswith("HTTP/2") else ""
+        self.h2_conn.has_more = False  # it ends in the middle of what has come
+        self._hold_reader(False)
         tunnels = list(self.tunnels.values())
         self.tunnels.clear()
         for tunnel in tunnels:

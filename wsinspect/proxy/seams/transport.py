@@ -207,6 +207,7 @@ class Wire:
         self.handler = handler
         self.endpoints: dict[str, Endpoint] = {}
         self.outbox = Outbox()
+        self._held_readers: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -389,8 +390,17 @@ class Wire:
         """Deliver an event to the layers, behind those under way."""
         self.spawn(_deliver(self.handler, event))
 
+    def hold_reader(self, connection: Connection, is_held: bool) -> None:
+        """Whether what was read of a connection has to be handled before more of it is read."""
+        if is_held:
+            self._held_readers.setdefault(connection.id, asyncio.Event())
+        elif (handled := self._held_readers.pop(connection.id, None)) is not None:
+            handled.set()
+
     async def _drain_others(self) -> None:
         """Backpressure per direction: wait for the writers that what was just read goes to.
+
+        What is handled in portions has to be handled first (`hold_reader`).
 
         A peer's own writer counts where it does not take the answers to what it sends (PING, SETTINGS). A
         client of HTTP/2 has many servers of HTTP/1.1 behind one connection: the windows of its streams stop
@@ -399,6 +409,9 @@ class Wire:
         current = asyncio.current_task()
         client = self.handler.transports.get(self.handler.client)
         is_many = self.handler.client.alpn == b"h2" and client is not None and client.handler is current
+        for connection, io in list(self.handler.transports.items()):
+            if io.handler is current and (handled := self._held_readers.get(connection.id)) is not None:
+                await handled.wait()
         for connection, io in list(self.handler.transports.items()):
             if io.writer is None:
                 continue

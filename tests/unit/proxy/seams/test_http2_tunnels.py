@@ -11,7 +11,7 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, StreamReset
 from h2.exceptions import FlowControlError, ProtocolError
 from h2.settings import SettingCodes
-from hyperframe.frame import DataFrame, Frame, PingFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, Frame, PingFrame, PriorityFrame, SettingsFrame, WindowUpdateFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,8 +27,8 @@ CONNECT = [
 ]
 GET = [(":method", "POST"), (":scheme", "https"), (":path", "/"), (":authority", "localhost")]
 CONFIG: dict[str, Any] = {"validate_inbound_headers": False, "validate_outbound_headers": False}
-#: The stream that is a tunnel, and one that is not.
-CHAT, PLAIN = 1, 3
+#: The stream that is a tunnel, one that is not, and one that a test may make a tunnel.
+CHAT, PLAIN, OTHER = 1, 3, 5
 
 
 class Side:
@@ -53,9 +53,10 @@ class Side:
         self.tunnel.attach(self)
         self.exchange()
         self.client.send_headers(CHAT, CONNECT)
-        self.client.send_headers(PLAIN, GET)
+        for stream_id in (PLAIN, OTHER):
+            self.client.send_headers(stream_id, GET)
         self.exchange()
-        for stream_id in (CHAT, PLAIN):
+        for stream_id in (CHAT, PLAIN, OTHER):
             self.h2_conn.send_headers(stream_id, [(":status", "200")])
         self.exchange()
         if is_tunnel:
@@ -111,7 +112,7 @@ class Side:
 
     # What arrived
 
-    def receive(self, data: bytes, *, first_runs: bool = False) -> list[Any]:
+    def receive(self, data: bytes, *, first_runs: bool = False, all_of_it: bool = True) -> list[Any]:
         """The events, each as what can be compared; runs as what h2 would have made of their frames."""
         found: list[Any] = []
         events: list[Any] = []
@@ -119,6 +120,8 @@ class Side:
             data = self.h2_conn.take_runs(data, events.append)
         if data or not first_runs:
             events += self.h2_conn.receive_data(data)
+        while all_of_it and self.h2_conn.has_more:
+            events += self.h2_conn.receive_data(b"")
         for event in events:
             if isinstance(event, RunReceived):
                 found += [("DataReceived", CHAT, piece, len(piece)) for piece in event.run.pieces]
@@ -197,23 +200,95 @@ RARE = {
     st.lists(FRAMES, max_size=4),
     st.lists(st.integers(0, 999), max_size=6),
     st.lists(st.booleans(), min_size=7, max_size=7),
+    st.lists(st.booleans(), min_size=7, max_size=7),
+    st.sampled_from([1, 2, 5, 9, 30, 128]),
 )
-def test_what_comes_is_what_h2_makes_of_it_however_it_is_cut(before, rare, after, places, shortcuts):
+def test_what_comes_is_what_h2_makes_of_it_however_it_is_cut(
+    before, rare, after, places, shortcuts, waits, portion
+):
     raw = b"".join([*before, *(RARE[name] for name in rare), *after])
     cuts = sorted(len(raw) * place // 999 for place in places)
     ours, theirs = Side(), Side(is_tunnel=False)
+    ours.h2_conn.portion = portion
     expected: list[Any] = []
     for frame in frames_of(raw):
         expected += theirs.receive(frame)
         if expected and expected[-1][0].endswith("Error"):
             break
     found: list[Any] = []
-    for begin, end, is_short in zip([0, *cuts], [*cuts, len(raw)], shortcuts, strict=False):
-        found += ours.receive(raw[begin:end], first_runs=is_short)
+    for begin, end, is_short, all_of_it in zip(
+        [0, *cuts], [*cuts, len(raw)], shortcuts, [*waits[:-1], True], strict=False
+    ):
+        # What comes while a portion waits for its turn goes behind it, and not past it.
+        is_short = is_short and not ours.h2_conn.has_more
+        found += ours.receive(raw[begin:end], first_runs=is_short, all_of_it=all_of_it)
         if found and found[-1][0].endswith("Error"):
             break
+    else:
+        found += ours.receive(b"")
     assert found == expected
     assert ours.accounts() == theirs.accounts()
+
+
+COUNTED = {
+    "PING": (PingFrame(0, b"12345678").serialize(), 32),
+    "SETTINGS": (SettingsFrame(0, {}).serialize(), 32),
+    "PRIORITY": (PriorityFrame(1001, stream_weight=3).serialize(), 32),
+    "WINDOW_UPDATE": (WindowUpdateFrame(CHAT, window_increment=1).serialize(), 32),
+    "an unknown type": (b"\0\0\0\xee\0\0\0\0\0", 32),
+    "empty DATA": (data_frames(CHAT, [b""]), 32),
+    "RST_STREAM": (b"\0\0\x04\x03\0\0\0\0" + bytes([PLAIN]) + bytes(4), 4),
+    "DATA by turns": (data_frames(CHAT, [b"1"]) + data_frames(OTHER, [b"22"]), 64),
+}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+def test_a_read_full_of_tiny_frames_is_handled_in_portions_and_whole(kind):
+    frame, most = COUNTED[kind]
+    side = Side()
+    side.h2_conn.tunnels[OTHER] = other = Tunnel(side, OTHER, side.outbox)
+    other.is_open = True
+    last = data_frames(CHAT, [b"last"])
+    raw = frame * (65_536 // len(frame)) + last
+    handled: list[int] = []
+    taken = bytearray()
+
+    def take(data: bytes) -> None:
+        before = len(side.h2_conn._partial) + len(data)
+        for event in side.h2_conn.receive_data(data):
+            taken.extend(event.run.raw if isinstance(event, RunReceived) else b"")
+        handled.append(before - len(side.h2_conn._partial))
+
+    take(raw)
+    while side.h2_conn.has_more:
+        take(b"")
+    assert sum(handled) == len(raw)
+    assert max(handled) <= most * len(frame) + len(last)
+    assert taken.endswith(last)
+
+
+def test_a_setting_that_h2_applies_to_each_stream_counts_by_their_number():
+    side = Side()
+    for number in range(7, 7 + 2 * 90, 2):
+        side.client.send_headers(number, GET)
+    while out := side.client.data_to_send():
+        side.receive(out)
+    side.h2_conn.portion = 40
+    raw = SettingsFrame(0, {4: 65_535}).serialize()
+    side.h2_conn.receive_data(raw * 100)
+    assert side.h2_conn.has_more
+    assert len(side.h2_conn._partial) == (100 - 5) * len(raw)  # nine each, of 93 streams
+
+
+def test_runs_past_the_layers_come_in_portions_too():
+    side = Side()
+    side.h2_conn.tunnels[OTHER] = other = Tunnel(side, OTHER, side.outbox)
+    other.is_open = True
+    pair = data_frames(CHAT, [b"1"]) + data_frames(OTHER, [b"22"])
+    taken: list[RunReceived] = []
+    left = side.h2_conn.take_runs(pair * 1000, taken.append)
+    assert len(taken) == 128
+    assert left == pair * (1000 - 64)
 
 
 def frames_of(raw: bytes) -> list[bytes]:
