@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import websockets
 
@@ -156,29 +156,23 @@ def firefoxs_har(url: str, folder: Path) -> Any:
     ]
     with _browser([*command, "--marionette", "-remote-allow-system-access", "about:blank"], folder):
         place = (LOOPBACK, _port(folder / "MarionetteActivePort"))
-        marionette = _Marionette(socket.create_connection(place, PATIENCE_S))
-        marionette.ask("WebDriver:NewSession", {})
-        marionette.ask("WebDriver:Navigate", {"url": url})
-        marionette.ask("WebDriver:SetTimeouts", {"script": int(PATIENCE_S * 1000)})
-        marionette.ask("Marionette:SetContext", {"value": "chrome"})
-        script = {"args": [], "script": _FIREFOX}
-        found = marionette.ask("WebDriver:ExecuteAsyncScript", script)["value"]
-        marionette.close()
-        return json.loads(found)
+        with socket.create_connection(place, PATIENCE_S) as raw, raw.makefile("rb") as answers:
+            marionette = _Marionette(raw, answers)
+            marionette.ask("WebDriver:NewSession", {})
+            marionette.ask("WebDriver:Navigate", {"url": url})
+            marionette.ask("WebDriver:SetTimeouts", {"script": int(PATIENCE_S * 1000)})
+            marionette.ask("Marionette:SetContext", {"value": "chrome"})
+            script = {"args": [], "script": _FIREFOX}
+            return json.loads(marionette.ask("WebDriver:ExecuteAsyncScript", script)["value"])
 
 
 class _Marionette:
     """Firefox's own remote protocol: `LENGTH:[type, id, ...]`."""
 
-    def __init__(self, raw: socket.socket) -> None:
+    def __init__(self, raw: socket.socket, answers: BinaryIO) -> None:
         self._raw = raw
-        self._file = raw.makefile("rb")
+        self._file = answers
         self._read()  # its greeting
-
-    def close(self) -> None:
-        """Hang up."""
-        self._file.close()
-        self._raw.close()
 
     def ask(self, command: str, parameters: dict[str, Any]) -> Any:
         """The result of a command."""

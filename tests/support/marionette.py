@@ -1,11 +1,13 @@
 """A headless Firefox by Marionette, its own remote protocol: pages, scripts in them, the browser's console.
 
-Marionette is JSON with its length in front, on a port of loopback. The console is read from the browser's
+Marionette is JSON with its length in front, on a port of loopback that Firefox chooses and writes into its
+profile once it listens. The console is read from the browser's
 own service (`nsIConsoleService`): WebDriver passes on what scripts log, not what the browser says of sockets.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,10 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.support.small_servers import free_port
+from tests.support.small_servers import LOOPBACK
 
+#: How long one start may take, on a machine that is busy; there are two.
+_START_SECONDS = 50.0
+#: How long any answer may take.
+_ANSWER_SECONDS = 100.0
 #: Firefox's own traffic is off, as far as preferences can.
-_PREFERENCES = {
+_PREFERENCES: dict[str, str | int] = {
+    "marionette.port": 0,
     "browser.shell.checkDefaultBrowser": False,
     "dom.push.connection.enabled": False,
     "network.captive-portal-service.enabled": False,
@@ -27,6 +34,7 @@ _PREFERENCES = {
     "datareporting.policy.dataSubmissionEnabled": False,
     "app.normandy.enabled": False,
 }
+_OPTIONS = ("--headless", "--marionette", "--remote-allow-system-access", "--no-remote")
 _CONSOLE = "return Services.console.getMessageArray().map((one) => one.errorMessage || one.message)"
 
 
@@ -38,52 +46,89 @@ def firefox_program() -> str | None:
 class Marionette:
     """A Firefox with a throw-away profile in `folder`; leaving its block ends all its processes.
 
+    A start that hangs, or ends, is made once more.
+
     Args:
         accepts_certificates: any, without a page that asks.
         proxy: the port of the forward proxy that it uses, for loopback too.
+
+    Raises:
+        TimeoutError: it did not listen in time; or ChildProcessError: it ended.
     """
 
     def __init__(self, folder: Path, *, accepts_certificates: bool = False, proxy: int | None = None) -> None:
         program = firefox_program()
         assert program is not None, "Firefox is missing: make test-deps"
-        port = free_port()
-        profile = folder / "profile"
-        profile.mkdir(parents=True)
-        wanted: dict[str, str | int] = {**_PREFERENCES, "marionette.port": port}
+        wanted = dict(_PREFERENCES)
         if proxy is not None:
             wanted |= {"network.proxy.type": 1, "network.proxy.allow_hijacking_localhost": True}
             for scheme in ("http", "ssl"):
-                wanted |= {f"network.proxy.{scheme}": "127.0.0.1", f"network.proxy.{scheme}_port": proxy}
+                wanted |= {f"network.proxy.{scheme}": LOOPBACK, f"network.proxy.{scheme}_port": proxy}
         lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in wanted.items())
-        (profile / "user.js").write_text("\n".join(lines))
-        options = ["--headless", "--marionette", "--remote-allow-system-access", "--no-remote"]
-        self._process = subprocess.Popen(
-            [program, *options, "--profile", str(profile), "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "HOME": str(folder), "TMPDIR": str(folder)},
-            start_new_session=True,
-        )
+        self._command = [program, *_OPTIONS]
+        self._preferences = "\n".join(lines)
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
         self._number = 0
         try:
-            self._socket = self._connected(port)
+            self._start(folder / "profile")
+        except (TimeoutError, ChildProcessError, ConnectionError):
+            self.close()
+            self._start(folder / "second profile")
+        try:
             self._received()
             self._ask("WebDriver:NewSession", acceptInsecureCerts=accepts_certificates)
         except BaseException:
             self.close()
             raise
 
+    def _start(self, profile: Path) -> None:
+        """A process that listens, and the connection to it; else neither is left."""
+        profile.mkdir(parents=True)
+        (profile / "user.js").write_text(self._preferences)
+        self._process = process = subprocess.Popen(
+            [*self._command, "--profile", str(profile), "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": str(self._folder), "TMPDIR": str(self._folder)},
+            start_new_session=True,
+        )
+        try:
+            self._socket = socket.create_connection((LOOPBACK, self._port(process, profile)), _ANSWER_SECONDS)
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _port(process: subprocess.Popen[bytes], profile: Path) -> int:
+        """Where it listens."""
+        place = profile / "MarionetteActivePort"
+        deadline = time.monotonic() + _START_SECONDS
+        while not (place.is_file() and (text := place.read_text().partition("\n")[0]).isdigit()):
+            if (code := process.poll()) is not None:
+                raise ChildProcessError(f"Firefox ended with {code}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Firefox does not listen after {_START_SECONDS:.0f} s")
+            time.sleep(0.05)
+        return int(text)
+
     def __enter__(self) -> Marionette:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
         self.close()
 
     def close(self) -> None:
-        """End it: its processes are a group of their own."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """Hang up and end it: its processes are a group of their own. Again: no harm."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):  # it ended, and all of its processes with it
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def open(self, url: str) -> None:
         """Go to a page, and wait until it is loaded."""
@@ -101,21 +146,16 @@ class Marionette:
         self._ask("Marionette:SetContext", value="content")
         return [str(one) for one in found]
 
-    def _connected(self, port: int) -> socket.socket:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                return socket.create_connection(("127.0.0.1", port), timeout=60)
-            except OSError:
-                # Firefox does not report when it starts to listen.
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise
-                time.sleep(0.05)
+    @property
+    def _connection(self) -> socket.socket:
+        if self._socket is None:
+            raise EOFError("Firefox was ended")
+        return self._socket
 
     def _ask(self, name: str, **parameters: Any) -> Any:
         self._number += 1
         message = json.dumps([0, self._number, name, parameters]).encode()
-        self._socket.sendall(b"%d:%s" % (len(message), message))
+        self._connection.sendall(b"%d:%s" % (len(message), message))
         _, _, error, result = self._received()
         assert error is None, error
         return result
@@ -129,7 +169,7 @@ class Marionette:
     def _bytes(self, count: int) -> bytes:
         data = b""
         while len(data) < count:
-            more = self._socket.recv(count - len(data))
+            more = self._connection.recv(count - len(data))
             if not more:
                 raise EOFError("Firefox has ended")
             data += more
