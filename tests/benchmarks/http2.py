@@ -3,6 +3,10 @@
 Client and server are in this process, and speak HTTP/2 without a library, which would cost more than the
 engine; what is compared is the engine's CPU seconds, beside the time. DATA frames have as many WebSocket
 frames as they take, or one (`each`).
+
+Both are relayed by one engine and measured by turns, in rounds that are short; a ratio is the median of those
+of the rounds. A machine that is slow for a while, or a process that has got the slower core, is so for both.
+Engines are started, not forked from a process that has imported more than they do, which would count.
 """
 
 import asyncio
@@ -10,7 +14,7 @@ import ssl
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,10 +34,13 @@ FRAME = wsframes.client_frame(b"\xa5" * 64, b"\x11\x22\x33\x44")
 #: Frames in one DATA frame, and so many of these in one write.
 BATCH = 16384 // len(FRAME)
 WRITES = 4
-ECHOES = 1_000
+#: Echoes of each kind in a round, and rounds of them and of bursts.
+ECHOES, ECHO_ROUNDS, BURST_ROUNDS = 100, 15, 5
 SOCKETS, RATE = 100, 100
 CONNECTIONS, STREAMS = 10, 100
 WINDOW = (1 << 31) - 1
+#: Measures a kind once: two numbers.
+Measured = Callable[[], Awaitable[tuple[float, float]]]
 #: With a window as large as it gets, so that the load does not have to open it.
 SETTINGS = {int(ENABLE_CONNECT): 1, 3: 1000, 4: WINDOW}
 
@@ -50,15 +57,40 @@ async def _timed(run: Engine, work: Awaitable[Any]) -> tuple[float, float]:
     return time.monotonic() - begin, _cpu_s(run.pid) - cpu
 
 
-async def _echo(run: Engine, work: Coroutine[Any, Any, float]) -> tuple[float, float]:
+async def _rounds(count: int, kinds: dict[str, Measured]) -> dict[str, tuple[float, float, float, float]]:
+    """Each kind so often, by turns: medians of its two numbers, and of their ratios to the first kind's."""
+    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    for number in range(count):
+        # The first of a round may find caches that the last one of the round before has left.
+        for kind in list(kinds)[:: -1 if number % 2 else 1]:
+            found[kind].append(await kinds[kind]())
+    first = next(iter(found.values()))
+
+    def medians(measured: list[tuple[float, float]]) -> tuple[float, float, float, float]:
+        rows = [
+            (*mine, mine[0] / his[0], mine[1] / his[1]) for mine, his in zip(measured, first, strict=True)
+        ]
+        time_, cpu, time_ratio, cpu_ratio = (statistics.median(column) for column in zip(*rows, strict=True))
+        return time_, cpu, time_ratio, cpu_ratio
+
+    return {kind: medians(measured) for kind, measured in found.items()}
+
+
+async def _burst(run: Engine, work: Callable[[int], Awaitable[Any]], frames: int) -> tuple[float, float]:
+    """Microseconds of a frame, and of the engine's CPU."""
+    took, cpu = await _timed(run, work(frames))
+    return took / frames * 1e6, cpu / frames * 1e6
+
+
+async def _echo(run: Engine, work: Callable[[], Awaitable[float]]) -> tuple[float, float]:
     """The median of its round trips, and the engine's CPU for one, in microseconds."""
     cpu = _cpu_s(run.pid)
-    median = await work
+    median = await work()
     return median, (_cpu_s(run.pid) - cpu) / ECHOES * 1e6
 
 
 async def _h1_pair(run: Engine, origin: H1Origin) -> tuple[H1Peer, H1Peer]:
-    client = await h1_client(run.port("main"), client_context())
+    client = await h1_client(run.port("h1"), client_context())
     client.upgrade("/bench")
     server = await origin.accepted()
     await server.head()
@@ -157,7 +189,7 @@ class _Raw:
             size -= await self.read()
 
 
-async def _h2_burst(client: _Raw, server: _Raw, frames: int, batch: int) -> None:
+async def _h2_burst(client: _Raw, server: _Raw, batch: int, frames: int) -> None:
     size = frames // BATCH // WRITES * WRITES * (BATCH // batch) * batch * len(FRAME)
     await asyncio.gather(client.burst(frames, batch), server.receive(size))
 
@@ -198,7 +230,7 @@ async def _memory(run: Engine, origin: H2Origin) -> float:
     """Resident MB of the engine with all streams open."""
     clients = []
     for number in range(CONNECTIONS):
-        client = await h2_client(run.port("main"))
+        client = await h2_client(run.port("h2"))
         server = await origin.accepted()
         await client.wait(partial(getattr, client, "settings"))
         for stream in range(STREAMS):
@@ -211,12 +243,14 @@ async def _memory(run: Engine, origin: H2Origin) -> float:
     return found
 
 
-async def _with_engine(folder: Path, port: int, work: Callable[[Engine], Awaitable[None]]) -> Engine:
+async def _with_engine(
+    folder: Path, ports: dict[str, int], work: Callable[[Engine], Awaitable[None]]
+) -> Engine:
     folder.mkdir()
-    tap = f"main=127.0.0.1:0=https://127.0.0.1:{port}"
-    run = await asyncio.to_thread(
-        lambda: Engine.start("--insecure", "--tap", tap, "--capture", str(folder / "kept.db"), folder=folder)
-    )
+    options = ["--insecure", "--capture", str(folder / "kept.db")]
+    for name, port in ports.items():
+        options += ["--tap", f"{name}=127.0.0.1:0=https://127.0.0.1:{port}"]
+    run = await asyncio.to_thread(lambda: Engine.start(*options, folder=folder, python=[sys.executable]))
     try:
         await work(run)
     finally:
@@ -227,28 +261,36 @@ async def _with_engine(folder: Path, port: int, work: Callable[[Engine], Awaitab
 async def _measure(folder: Path, certificates: Certificates, frames: int, seconds: int) -> dict[str, float]:
     found: dict[str, float] = {}
 
-    async def plain(run: Engine) -> None:
-        client, server = await _h1_pair(run, h1)
-        await _h1_burst(client, server, frames // 10)
-        took, cpu = await _timed(run, _h1_burst(client, server, frames))
-        found.update(h1_per_s=frames / took, h1_cpu_us=cpu / frames * 1e6)
-        found["h1_p50_us"], found["h1_echo_cpu_us"] = await _echo(run, _h1_echo(client, server))
-        client.writer.close()
-
-    async def streams(run: Engine) -> None:
-        client = await h2_client(run.port("main"), settings={4: WINDOW})
+    async def both(run: Engine) -> None:
+        plain = await _h1_pair(run, h1)
+        client = await h2_client(run.port("h2"), settings={4: WINDOW})
         server = await h2.accepted()
         await client.wait(lambda: client.settings)
         mine, theirs = await client.opened("/bench", server)
         raw = await _Raw.of(client, mine), await _Raw.of(server, theirs)
-        await _h2_burst(*raw, frames // 10, BATCH)
-        took, cpu = await _timed(run, _h2_burst(*raw, frames, BATCH))
-        found.update(h2_per_s=frames / took, h2_cpu_us=cpu / frames * 1e6)
-        took, cpu = await _timed(run, _h2_burst(*raw, frames, 1))
-        found.update(h2_each_per_s=frames / took, h2_each_cpu_us=cpu / frames * 1e6)
-        found["h2_p50_us"], found["h2_echo_cpu_us"] = await _echo(run, _h2_echo(*raw))
+        bursts = {
+            "h1": partial(_h1_burst, *plain),
+            "h2": partial(_h2_burst, *raw, BATCH),
+            "h2_each": partial(_h2_burst, *raw, 1),
+        }
+        part = frames // BURST_ROUNDS
+        for burst in bursts.values():
+            await burst(part)
+        measured = await _rounds(
+            BURST_ROUNDS, {kind: partial(_burst, run, burst, part) for kind, burst in bursts.items()}
+        )
+        for kind, (each_us, cpu_us, times, cpu_times) in measured.items():
+            found[f"{kind}_per_s"], found[f"{kind}_cpu_us"] = 1e6 / each_us, cpu_us
+            found[f"{kind}_rate"], found[f"{kind}_cpu"] = 1 / times, cpu_times
+        echoes = {"h1": partial(_h1_echo, *plain), "h2": partial(_h2_echo, *raw)}
+        for kind, (p50_us, cpu_us, times, cpu_times) in (
+            await _rounds(ECHO_ROUNDS, {kind: partial(_echo, run, echo) for kind, echo in echoes.items()})
+        ).items():
+            found[f"{kind}_p50_us"], found[f"{kind}_echo_cpu_us"] = p50_us, cpu_us
+            found[f"{kind}_p50"], found[f"{kind}_echo_cpu"] = times, cpu_times
+        plain[0].writer.close()
         raw[0].writer.close()
-        client = await h2_client(run.port("main"))
+        client = await h2_client(run.port("h2"))
         server = await h2.accepted()
         await client.wait(lambda: client.settings)
         before = resident_bytes(run.pid)
@@ -263,18 +305,15 @@ async def _measure(folder: Path, certificates: Certificates, frames: int, second
         return certificates.server_context()
 
     async with H1Origin(tls(), ["http/1.1"]) as h1, H2Origin(tls(), SETTINGS) as h2:
-        await _with_engine(folder / "h1", h1.port, plain)
-        run = await _with_engine(folder / "h2", h2.port, streams)
-        await _with_engine(folder / "memory", h2.port, memory)
+        run = await _with_engine(folder / "both", {"h1": h1.port, "h2": h2.port}, both)
+        await _with_engine(folder / "memory", {"h2": h2.port}, memory)
     with Capture.open(run.capture) as capture:
         query = "SELECT sum(c2s_frames) FROM connection WHERE path LIKE '/many/%'"
         ((stored,),) = capture.query(query)
     found["lost"] = found["many_sent"] - (stored or 0)
-    found["rate_ratio"] = found["h2_per_s"] / found["h1_per_s"]
-    found["cpu_ratio"] = found["h2_cpu_us"] / found["h1_cpu_us"]
-    found["each_ratio"] = found["h2_each_per_s"] / found["h1_per_s"]
-    found["echo_cpu_ratio"] = found["h2_echo_cpu_us"] / found["h1_echo_cpu_us"]
-    found["p50_ratio"] = found["h2_p50_us"] / found["h1_p50_us"]
+    found["rate_ratio"], found["cpu_ratio"] = found["h2_rate"], found["h2_cpu"]
+    found["each_ratio"], found["each_cpu_ratio"] = found["h2_each_rate"], found["h2_each_cpu"]
+    found["p50_ratio"], found["echo_cpu_ratio"] = found["h2_p50"], found["h2_echo_cpu"]
     return found
 
 
