@@ -7,7 +7,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,8 @@ from wsinspect.version import __version__
 
 _DATA: Final = Path(__file__).with_name("data")
 _MOST_IDS: Final = 12
+_MOST_URLS: Final = 3
+_MOST_TAPS: Final = 6
 #: Kinds of lines, by the names of their styles in `present`.
 _STYLES: Final = frozenset({"error", "warn", "note", "title", "muted", "changed", "same"})
 _FAULT_OF: Final = {
@@ -73,7 +75,7 @@ def render(
     yield f'<header><p class="kicker">{_e(title)}</p>\n'
     yield f'<h1 class="{kind}">{_e(verdict)}</h1>\n'
     yield f'<p class="lead">{_e(masker.text(more))}</p>\n</header>\n<main>\n'
-    yield from _findings(findings, diagnosis, masker)
+    yield from _findings(findings, diagnosis, content, masker)
     yield from _timeline(content)
     yield from _connections(content)
     yield from _handshakes(content, findings)
@@ -116,7 +118,7 @@ def _who(one: Finding) -> str:
 # -- findings
 
 
-def _findings(findings: Sequence[Finding], diagnosis: Any, masker: Masker) -> Iterator[str]:
+def _findings(findings: Sequence[Finding], diagnosis: Any, content: Content, masker: Masker) -> Iterator[str]:
     yield '<section aria-labelledby="h-findings">'
     yield '<h2 id="h-findings">What was found, and what to change</h2>\n'
     groups: dict[tuple[str, str | None, str], list[Finding]] = {}
@@ -124,8 +126,11 @@ def _findings(findings: Sequence[Finding], diagnosis: Any, masker: Masker) -> It
         groups.setdefault((one.id, one.hop, one.title), []).append(one)
     if not groups:
         yield "<p>Nothing.</p>"
+    if words := _of_hops(findings, content):
+        yield f'<p class="aside">{_e(words)}</p>\n'
+    urls = {one.row.id: one.url.partition("?")[0] for one in content.connections}
     for group in groups.values():
-        yield from _finding(group, masker)
+        yield from _finding(group, urls, masker)
     for note in diagnosis.notes:
         yield f'<p class="aside">{_e(escape(masker.text(note)))}</p>\n'
     if diagnosis.missing is not None:
@@ -133,7 +138,19 @@ def _findings(findings: Sequence[Finding], diagnosis: Any, masker: Masker) -> It
     yield "</section>\n"
 
 
-def _finding(group: Sequence[Finding], masker: Masker) -> Iterator[str]:
+def _of_hops(findings: Sequence[Finding], content: Content) -> str:
+    """What the words mean that findings name places with, for who never used them."""
+    if not any(one.fault_of == "hop" for one in findings):
+        return ""
+    words = "A hop is what stands between the client and the server: a proxy, a load balancer, a tunnel."
+    taps = [*dict.fromkeys(one.row.tap for one in content.connections if one.row.tap)]
+    if not 1 < len(taps) <= _MOST_TAPS:
+        return words
+    *others, last = taps
+    return f"{words} This was recorded in several places: {escape(', '.join(others))} and {escape(last)}."
+
+
+def _finding(group: Sequence[Finding], urls: Mapping[int, str], masker: Masker) -> Iterator[str]:
     one = group[0]
 
     def text(words: str) -> str:
@@ -145,6 +162,15 @@ def _finding(group: Sequence[Finding], masker: Masker) -> Iterator[str]:
     yield f"<code>{_e(one.id)}</code></p>\n"
     if one.meaning:
         yield f"<p>{text(one.meaning)}</p>\n"
+    ids = [one.connection for one in group if one.connection is not None]
+    if ids:
+        links = ", ".join(f'<a href="#c{int(number)}">{int(number)}</a>' for number in ids[:_MOST_IDS])
+        more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
+        noun = "Connection" if len(ids) == 1 else "Connections"
+        places = [*dict.fromkeys(urls[number] for number in ids if number in urls)]
+        at = ", ".join(f"<code>{_e(url)}</code>" for url in places[:_MOST_URLS])
+        at += ", ..." if len(places) > _MOST_URLS else ""
+        yield f"<p>{noun} {links}{more}{' to ' if at else ''}{at}</p>\n"
     if one.fixes:
         yield "<h4>What to change</h4>\n"
         for fix in one.fixes:
@@ -161,12 +187,6 @@ def _finding(group: Sequence[Finding], masker: Masker) -> Iterator[str]:
         yield "</ul>\n"
     if one.js:
         yield f"<p><strong>In the page:</strong> {text(one.js)}</p>\n"
-    ids = [one.connection for one in group if one.connection is not None]
-    if ids:
-        links = ", ".join(f'<a href="#c{int(number)}">{int(number)}</a>' for number in ids[:_MOST_IDS])
-        more = f" and {len(ids) - _MOST_IDS} more" if len(ids) > _MOST_IDS else ""
-        noun = "Connection" if len(ids) == 1 else "Connections"
-        yield f"<p>{noun} {links}{more}</p>\n"
     yield "</article>\n"
 
 
@@ -237,9 +257,11 @@ def _connections(content: Content) -> Iterator[str]:
         return
     yield '<section aria-labelledby="h-connections"><h2 id="h-connections">Connections</h2>\n'
     yield '<div class="scroll" tabindex="0" role="group" aria-labelledby="h-connections"><table><thead><tr>'
+    has_taps = len({one.row.tap for one in content.connections}) > 1
     names = (
         "No.",
         "URL",
+        *(("Seen at",) if has_taps else ()),
         "State",
         "Status",
         "Frames sent",
@@ -252,14 +274,14 @@ def _connections(content: Content) -> Iterator[str]:
     yield "".join(f'<th scope="col">{name}</th>' for name in names)
     yield "</tr></thead><tbody>\n"
     for one in content.connections:
-        yield _connection_row(one, has_handshake=one.row.id in content.handshakes)
+        yield _connection_row(one, has_handshake=one.row.id in content.handshakes, has_taps=has_taps)
     yield "</tbody></table></div>\n"
     if content.left_out:
         yield f'<p class="aside">{counted(content.left_out, "more connection")} left out.</p>\n'
     yield "</section>\n"
 
 
-def _connection_row(one: Said, *, has_handshake: bool) -> str:
+def _connection_row(one: Said, *, has_handshake: bool, has_taps: bool) -> str:
     row = one.row
     lasted = ""
     if row.attempt_ns is not None and row.closed_ns is not None:
@@ -267,6 +289,7 @@ def _connection_row(one: Said, *, has_handshake: bool) -> str:
     number = f'<a href="#h{row.id}">{row.id}</a>' if has_handshake else str(row.id)
     cells = (
         _e(one.url),
+        *((_e(escape(row.tap or "")),) if has_taps else ()),
         _e(escape(row.state)),
         "" if row.status is None else str(row.status),
         grouped(row.c2s_frames),

@@ -50,9 +50,23 @@ def refused(path: Path) -> Path:
 
 def test_the_verdict_comes_first_and_the_fix_after_it(tmp_path: Path, report: Report) -> None:
     text = Parsed(report(refused(tmp_path / "a"))).text()
-    order = ["The hop removes the Upgrade headers", "What to change", "What was seen", "Connections"]
+    order = [
+        "The hop removes the Upgrade headers",
+        "A hop is what stands between the client and the server",
+        "This was recorded in several places: edge and origin.",
+        "ws://chat.example",
+        "What was seen",
+        "Connections",
+    ]
     places = [text.index(words) for words in order]
     assert places == sorted(places)
+
+
+def test_where_taps_are_several_each_connection_names_its_own(tmp_path: Path, report: Report) -> None:
+    both, one = Parsed(report(refused(tmp_path / "a"))), Parsed(report(chat_capture(tmp_path / "b.db")))
+    assert "Seen at" in both.texts["th"]
+    assert {"edge", "origin"} <= {*both.texts["td"]}
+    assert "Seen at" not in one.texts["th"]
 
 
 def test_a_healthy_capture_says_so(tmp_path: Path, report: Report) -> None:

@@ -122,9 +122,17 @@
       pen.beginPath();
       pen.rect(0, top, gutter - 6, LANE);
       pen.clip();
-      pen.fillText("#" + lane.id + " " + lane.url.replace(/^wss?:\/\//, ""), 8, middle + 4);
+      pen.fillText(label(lane, Math.floor((gutter - 16) / pen.measureText("0").width)), 8, middle + 4);
       pen.restore();
     }
+  };
+
+  // What tells connections apart is the path: of a URL that does not fit its end is shown.
+  const label = (lane, room) => {
+    const start = "#" + lane.id + " ", url = lane.url.replace(/^wss?:\/\//, "");
+    if (start.length + url.length <= room) return start + url;
+    const place = url.split("?")[0], left = Math.max(1, room - start.length);
+    return start + (place.length <= left ? place : "…" + place.slice(1 - left));
   };
 
   const words = (lane, i) => {
