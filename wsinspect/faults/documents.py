@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scanner import RoundTripScanner
 
 from wsinspect.faults.errors import FaultError
 
@@ -23,6 +24,22 @@ MAX_DEPTH: Final = 32
 _TOO_DEEP: Final = f"expected values nested at most {MAX_DEPTH} deep"
 #: What the YAML reader also raises on odd files; found by the property test.
 _READER_FAILS: Final = (ValueError, RecursionError, AttributeError, TypeError, LookupError, AssertionError)
+
+
+class _TooDeepError(MarkedYAMLError):
+    """A list or a mapping in brackets that is inside of too many others."""
+
+
+class _BoundedScanner(RoundTripScanner):
+    """Ends at the first bracket too many.
+
+    The reader looks at all that may be a key once more for each token: thousands of brackets take it seconds.
+    """
+
+    def fetch_flow_collection_start(self, TokenClass: Any, to_push: str) -> None:
+        if len(self.flow_context) >= MAX_DEPTH:
+            raise _TooDeepError(problem=_TOO_DEEP, problem_mark=self.reader.get_mark())
+        super().fetch_flow_collection_start(TokenClass, to_push)
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
@@ -54,13 +71,16 @@ def read_yaml(text: str, source: str = "") -> Any:
         raise FaultError("", _TOO_LONG, source=source)
     try:
         yaml = YAML(typ="rt", pure=True)
+        yaml.Scanner = _BoundedScanner
         yaml.composer.warn_double_anchors = False  # YAML 1.2 allows a repeated anchor: the newest one counts
         return yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
         problem = " ".join(str(error.problem or error.context).split())
-        raise FaultError("", f"not YAML: {problem}", line=line, column=column, source=source) from None
+        if not isinstance(error, _TooDeepError):
+            problem = f"not YAML: {problem}"
+        raise FaultError("", problem, line=line, column=column, source=source) from None
     except (YAMLError, *_READER_FAILS) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, RecursionError):
