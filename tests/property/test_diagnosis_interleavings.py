@@ -2,7 +2,9 @@
 passes, what is stored, and what `diagnose` finds afterwards are the same."""
 
 import base64
+import contextlib
 import json
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -76,6 +78,9 @@ class Play:
 
     def look(self, *, is_idle=False, is_over=False):
         self.indexer.commit()
+        self.judge(is_idle=is_idle, is_over=is_over)
+
+    def judge(self, *, is_idle=False, is_over=False):
         self.printed += self.live.look(
             self.indexer.looks,
             at_ns=self.now,
@@ -150,18 +155,44 @@ def stories(draw):
     return taps, story
 
 
+@contextlib.contextmanager
+def unwritable(play, path):
+    """Meanwhile findings cannot be written, as on a full disk; what was indexed is committed."""
+    play.indexer.commit()
+    play.database.execute("PRAGMA busy_timeout = 0")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.close()
+
+
 def played(taps, story):
-    """(printed, stored, found afterwards)."""
+    """(printed, stored, found afterwards).
+
+    The steps `lag` and `stop` are of no connection: the engine got no CPU, or it stops with what is open.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.db"
         play = Play(path)
         play.event(0, "engine", versions={}, argv=[], taps=[{"tap": tap} for tap in taps])
         for pause, chain, kind, tap, step, looks in story:
             play.now += pause * MS + 1000
-            play.do(chain, kind, tap, step)
-            if looks:
+            if step == "stop":
+                break
+            if step == "lag":
+                play.event(0, "lag", for_ns=pause * MS)
+            else:
+                play.do(chain, kind, tap, step)
+            if looks == "unwritable":
+                with unwritable(play, path):
+                    play.judge(is_idle=True)
+            elif looks:
                 play.look(is_idle=looks == "idle")
         play.event(0, "engine_stop")
+        play.indexer.end_open()
+        play.indexer.mark_clean()
         play.look(is_over=True)
         found = set(play.database.execute("SELECT rule, connection_id FROM finding").fetchall())
         rows = play.database.execute("SELECT count(*) FROM finding").fetchone()[0]
@@ -184,6 +215,36 @@ def test_any_order_gives_the_same_findings_live_stored_and_afterwards(story):
 @given(stories())
 def test_judged_as_it_comes_is_the_same_too(story):
     """Without the last look at everything, which a long run does not get."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(live, "_JUDGED_AGAIN", -1)
+        printed, found, after = played(*story)
+    assert printed == found == after
+
+
+@st.composite
+def disturbed(draw):
+    """A story of a busy machine with a full disk: lag, looks that fail, and a stop before all is over."""
+    taps, story = draw(stories())
+    made = []
+    for pause, chain, kind, tap, step, looks in story:
+        made.append((pause, chain, kind, tap, step, draw(st.sampled_from((looks, looks, "unwritable")))))
+        if draw(st.integers(0, 7)) == 0:
+            made.append((draw(st.sampled_from((200, 900, 4000))), 0, "", "", "lag", "look"))
+    if draw(st.booleans()):
+        made.insert(draw(st.integers(1, len(made))), (draw(st.sampled_from((0, 300))), 0, "", "", "stop", ""))
+    return taps, made
+
+
+@SETTINGS
+@given(disturbed())
+def test_lag_a_full_disk_and_an_early_stop_change_nothing_of_that(story):
+    printed, found, after = played(*story)
+    assert printed == found == after
+
+
+@SETTINGS
+@given(disturbed())
+def test_nor_where_all_is_judged_as_it_comes(story):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(live, "_JUDGED_AGAIN", -1)
         printed, found, after = played(*story)

@@ -137,6 +137,8 @@ class LiveFindings:
         is_due = self._is_capture_due and (is_over or now - self._last_capture >= CAPTURE_SECONDS)
         if not (is_over or self._waiting or is_due or (self._unread and is_idle)):
             return []
+        # What is stored is said, whatever goes wrong after that.
+        notes: list[Note] = []
         try:
             held = self._judge_waiting(is_over)
             if is_idle or is_over:
@@ -144,15 +146,15 @@ class LiveFindings:
             if is_due:
                 self._judge_capture(is_over)
                 self._last_capture, self._is_capture_due = now, False
-            notes = self._store(at_ns)
+            notes += self._store(at_ns)
             if is_over:
                 notes += self._judge_all(at_ns)
         except DatabaseError:
             # Disk full, or damage: the recorder reports it at its next commit, and these are looked at again.
-            return []
+            return notes
         except Exception:  # our bug must not cost the capture; these connections are left to `diagnose`
             traceback.print_exc()
-            held, notes = set(), []
+            held = set()
             self._unread.clear()
         self._waiting = held
         self._pairs.forget()
@@ -295,10 +297,12 @@ class LiveFindings:
     def _write(self, wanted: dict[Place, list[Finding]], at_ns: int) -> list[Note]:
         """Make these places say this, in one transaction."""
         new: list[tuple[Finding, bool]] = []
+        again: list[Finding] = []
         rows_gone: list[int] = []
         gone: set[Place] = set()
         for place, findings in wanted.items():
             before: dict[object, stored.StoredFinding] = {}
+            same: list[Finding] = []
             for row in stored.at(self._query, place):
                 before[key_of(Finding.from_json(json.loads(row.detail)))] = row
             for one in map(self._explained, findings):
@@ -311,8 +315,11 @@ class LiveFindings:
                     new.append((one, is_news))
                     if is_news:
                         gone.add(place)
+                else:
+                    same.append(one)
             if before:
                 gone.add(place)
+                again += same  # a line takes back all that was said there
                 rows_gone += [row.id for row in before.values()]
         if not new and not rows_gone:
             return []
@@ -321,7 +328,7 @@ class LiveFindings:
             for one, _ in new
         ]
         stored.replace(self._database, rows, rows_gone)
-        return list(_notes([one for one, is_news in new if is_news], gone, at_ns))
+        return list(_notes([*again, *(one for one, is_news in new if is_news)], gone, at_ns))
 
 
 def store_findings(path: Path) -> list[Note]:

@@ -6,11 +6,14 @@ import sqlite3
 import pytest
 
 from tests.support.journals import Script, index, text, write_journal
+from tests.support.sandwich_lab import told
 from tests.unit.findings.triggers import CASES
 from wsinspect.capture import schema
+from wsinspect.diagnosis import live as live_module
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.model import Finding
 
 
 @pytest.fixture
@@ -96,6 +99,51 @@ def test_a_database_that_cannot_be_written_is_looked_at_again(capture):
     other.execute("ROLLBACK")
     assert look(database, live, ()) != []
     other.close()
+    database.close()
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), ValueError("a bug")])
+def test_what_was_stored_is_said_though_the_last_judgement_fails(capture, monkeypatch, capsys, error):
+    def fail(query):
+        raise error
+
+    database = schema.open_for_writing(capture)
+    monkeypatch.setattr(live_module, "diagnose", fail)
+    notes = look(database, LiveFindings(database))
+    assert notes
+    assert [note["id"] for note in notes] == [rule for rule, _ in rows(database)]
+    assert ("ValueError: a bug" in capsys.readouterr().err) == isinstance(error, ValueError)
+    database.close()
+
+
+def page(path):
+    return Finding(
+        id="WS-PAGE-001",
+        severity="note",
+        fault_of="client",
+        hop=None,
+        confidence="high",
+        title="A page",
+        meaning="It is there. It is seen.",
+        evidence=(path,),
+        js="Nothing at all here.",
+        fixes=(),
+    )
+
+
+def test_what_stays_where_something_else_is_taken_back_is_said_again(capture):
+    """Pages have no connection, so a line that takes one back takes them all."""
+    database = schema.open_for_writing(capture)
+    live = LiveFindings(database)
+    place = (None, "WS-PAGE-001")
+    printed = live._write({place: [page("/one"), page("/two")]}, 1)
+    assert [note["evidence"] for note in printed] == [["/one"], ["/two"]]
+    printed += live._write({place: [page("/two")]}, 2)
+    assert told(printed) == {("WS-PAGE-001", None)}
+    assert printed[-1]["evidence"] == ["/two"]
+    assert live._write({place: [page("/two")]}, 3) == []
+    printed += live._write({place: []}, 4)
+    assert told(printed) == set() == set(rows(database))
     database.close()
 
 
