@@ -10,6 +10,7 @@ shown to a person and was not written by us goes through here, once.
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 
 #: U+2400, the picture of NUL; those of the other C0 controls follow. RFC 6455 payloads are mostly JSON, so a
 #: picture, not a backslash sequence, stands for a control: it cannot be mistaken for JSON's own escapes.
@@ -63,8 +64,10 @@ def cell_width(text: str) -> int:
 
 def truncate(text: str, cells: int) -> str:
     """Escaped text cut to at most `cells` cells; an ellipsis says that something is missing."""
-    if len(text) <= cells and text.isascii():
-        return text
+    if text.isascii():
+        if len(text) <= cells:
+            return text
+        return text[: cells - 1] + ELLIPSIS if cells > 0 else ""
     used, last_fit = 0, 0
     for index, char in enumerate(text):
         used += _char_width(char)
@@ -91,6 +94,7 @@ def counted(count: int, what: str) -> str:
     return f"{grouped(count)} {what}{'' if count == 1 else 's'}"
 
 
+@lru_cache(maxsize=8192)  # the same few signs make most of a screen, and a stranger's text may have any
 def _char_width(char: str) -> int:
     if char.isascii():
         return 1

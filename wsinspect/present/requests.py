@@ -131,7 +131,7 @@ def _place(url: str | None, near: Connection | None) -> str:
 def format_asked(one: Asked, caps: Caps, near: Connection | None = None) -> Line:
     """A row among frames: its time where theirs is, then what was asked and answered (`asked_words`)."""
     before, line = 1, [(" ", "")]
-    for name, cells in caps.shown(caps.layout()):
+    for name, cells in caps.shown:
         if name == "time":
             cell = caps.clock.cell(one.time_ns, caps.zero_ns, 0)
             line += [(" " * (before - width_of(line)), ""), (pad(cell, cells, right=True), "muted")]

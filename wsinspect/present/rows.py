@@ -9,7 +9,7 @@ dashed control, double CLOSE, the arrow head its direction, and what was done to
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Final, NamedTuple
 
 from wsinspect.present.cells import Line, fit, width_of
@@ -107,19 +107,16 @@ class Caps:
     zero_ns: int = 0
     columns: Columns = _USUAL
 
-    def layout(self) -> Layout:
-        """The columns that fit."""
+    @cached_property  # a table asks for every row
+    def shown(self) -> tuple[tuple[str, int], ...]:
+        """The columns that fit in order, each with its cells."""
         for layout in _LAYOUTS[:-1]:
-            if self.width - self.fixed_cells(layout) >= _NOTE_CELLS:
-                return layout
-        return _LAYOUTS[-1]
+            shown = self._columns(layout)
+            if self.width - (2 + sum(cells + 1 for _, cells in shown)) >= _NOTE_CELLS:
+                return shown
+        return self._columns(_LAYOUTS[-1])
 
-    def fixed_cells(self, layout: Layout) -> int:
-        """Cells before the note."""
-        return 2 + sum(cells + 1 for _, cells in self.shown(layout))
-
-    def shown(self, layout: Layout) -> list[tuple[str, int]]:
-        """The columns of a layout in order, each with its cells."""
+    def _columns(self, layout: Layout) -> tuple[tuple[str, int], ...]:
         is_delta = self.clock.kind == DELTA
         usual = {
             "id": self.id_cells,
@@ -135,7 +132,8 @@ class Caps:
         columns = self.columns
         found = ((name, usual[name] and columns.width(name, usual[name])) for name in columns.order)
         # A lane that has shrunk to one sign stays that.
-        return [(name, 1 if name == "lane" and layout.lane == 1 else cells) for name, cells in found if cells]
+        is_sign = layout.lane == 1
+        return tuple((name, 1 if name == "lane" and is_sign else cells) for name, cells in found if cells)
 
 
 _connection_cells: Final = 4
@@ -162,7 +160,7 @@ _LAYOUTS: Final = (
 
 def format_row(row: Row, caps: Caps) -> Line:
     """A frame as one line of the timeline, in the columns that `caps` has room for."""
-    shown = caps.shown(caps.layout())
+    shown = caps.shown
     line: Line = []
     for number, (name, cells) in enumerate(shown):
         text, style, is_right = _cell(row, name, cells, caps)
@@ -230,7 +228,7 @@ def _tail(row: Row, cells: int, shown: dict[str, int], glyphs: Glyphs) -> Line:
 def format_header(caps: Caps) -> Line:
     """The names of the columns."""
     text = " "
-    for name, cells in caps.shown(caps.layout()):
+    for name, cells in caps.shown:
         text += pad(truncate(_heading(name, cells, caps), cells), cells, right=name in _RIGHT) + " "
     return fit([(text + " note, preview", "muted")], caps.width)
 
@@ -265,7 +263,7 @@ def _lane_header(cells: int, glyphs: Glyphs) -> str:
 def format_gap(silence_ns: int, caps: Caps) -> Line:
     """A silence between two frames."""
     before, lane_cells = 1, 0
-    for name, cells in caps.shown(caps.layout()):
+    for name, cells in caps.shown:
         if name == "lane":
             lane_cells = cells
             break

@@ -24,16 +24,7 @@ class FindingSteps:
             step: 1 for the next one, -1 for the one before.
             here_ns: the time of the chosen frame; None where no frame is chosen.
         """
-        selected = self._selection.connection
-        found = sorted(
-            (self.time_of(one), one.id, one)
-            for one in self._model.findings
-            if one.connection_id is None
-            or (
-                one.connection_id in self._model.connections
-                and (one.frame_id is None or selected not in (None, one.connection_id))
-            )
-        )
+        selected, found = self._selection.connection, self._in_order()
         here = self.shown
         if here is not None and here.connection_id in (None, selected):
             at = self.time_of(here), here.id
@@ -43,6 +34,24 @@ class FindingSteps:
         if step > 0:
             return next((one for time_ns, number, one in found if (time_ns, number) > at), None)
         return next((one for time_ns, number, one in reversed(found) if (time_ns, number) < at), None)
+
+    def first(self, step: int) -> FindingRow | None:
+        """The first finding that is not on a row of this view; with a step of -1 the last one."""
+        found = self._in_order()
+        return found[0 if step > 0 else -1][2] if found else None
+
+    def _in_order(self) -> list[tuple[int, int, FindingRow]]:
+        """Findings that are not on a row of this view, each with its time and number."""
+        selected, connections = self._selection.connection, self._model.connections
+        return sorted(
+            (self.time_of(one), one.id, one)
+            for one in self._model.findings
+            if one.connection_id is None
+            or (
+                one.connection_id in connections
+                and (one.frame_id is None or selected not in (None, one.connection_id))
+            )
+        )
 
     def time_of(self, finding: FindingRow) -> int:
         """When its frame came, or its connection ended, else when that began; in nanoseconds.

@@ -36,7 +36,7 @@ class Steps:
         """The next frame with a violation, a fault or a finding, or the next finding about a connection.
 
         Of a selected connection its own come first, in the order of time; then those of the connections
-        after it, refused and ended ones too.
+        after it, refused and ended ones too. Behind the last one the first comes again.
 
         Args:
             step: 1 for the next one, -1 for the one before.
@@ -44,25 +44,40 @@ class Steps:
         Returns:
             The finding to be shown; None where the cursor went to a frame, or there was nothing to go to.
         """
-        view, index = self._frames.view, self._model.index
-        marked = index.marked(self._selection.connection)
-        places = [view.next_of(self._frames.cursor, step, wanted) for wanted in marked]
-        known = [place for place in places if place is not None]
-        y = (min(known) if step > 0 else max(known)) if known else None
-        y = None if y is None or y >= self._frames.row_count() else y
-        finding = self.findings.next(step, self._frames.selected_time_ns())
-        if y is not None and finding is not None:
-            is_own = self._selection.connection in (None, finding.connection_id)
-            frame_ns = index.columns.times_ns[view.position(y)]
-            if not is_own or (frame_ns - self.findings.time_of(finding)) * step <= 0:
-                finding = None
-        if finding is None and y is not None:
+        here = self._frames.selected_position(), self.findings.shown
+        y, finding = self._next(step)
+        if y is None and finding is None:
+            y, finding = self._next(step, is_around=True)
+            there = None if y is None else self._frames.view.position(y)
+            if y is None and finding is None:
+                self._workspace.say("no finding or violation to go to")
+            elif finding == here[1] if finding is not None else (there, None) == here:
+                self._workspace.say("this is the only one")
+            else:
+                self._workspace.say("from the other end again")
+        if y is not None:
             self.findings.shown = None
-            self._frames.go_to_position(view.position(y))
-        elif finding is None:
-            what = "connection" if self._frames.selected_position() is None else "frame"
-            self._workspace.say(f"no finding or violation {_where(step)} this {what}")
+            self._frames.go_to_position(self._frames.view.position(y))
         return finding
+
+    def _next(self, step: int, *, is_around: bool = False) -> tuple[int | None, FindingRow | None]:
+        """The row or the finding that comes next; `is_around` begins at the end where one comes from."""
+        view, index, rows = self._frames.view, self._model.index, self._frames.row_count()
+        begin = self._frames.cursor if not is_around else -1 if step > 0 else rows
+        marked = index.marked(self._selection.connection)
+        places = [view.next_of(begin, step, wanted) for wanted in marked]
+        known = [place for place in places if place is not None and place < rows]
+        y = (min(known) if step > 0 else max(known)) if known else None
+        if is_around:
+            finding = self.findings.first(step)
+        else:
+            finding = self.findings.next(step, self._frames.selected_time_ns())
+        if y is None or finding is None:
+            return y, finding
+        is_own = self._selection.connection in (None, finding.connection_id)
+        frame_ns = index.columns.times_ns[view.position(y)]
+        is_first = (frame_ns - self.findings.time_of(finding)) * step > 0
+        return (None, finding) if is_first and (is_own or is_around) else (y, None)
 
     # -- matches of the search
 

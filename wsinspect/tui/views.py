@@ -304,15 +304,16 @@ class View:
         """The next row of one of some frames, from row `y`, without looking at all of them or at all rows.
 
         Args:
+            y: -1 is before the first row, and the number of rows behind the last one.
             step: 1 or -1.
             wanted: positions, ascending.
         """
-        if not 0 <= y < len(self.rows):
-            return None
-        here = self.rows[y] & _MASK
         if step < 0:
-            return self._last_of(bisect_left(wanted, here) - 1, wanted)
-        at = bisect_left(wanted, here + self.is_frame(y))
+            before = len(wanted) if y >= len(self.rows) else bisect_left(wanted, self.rows[max(y, 0)] & _MASK)
+            return self._last_of(before - 1, wanted) if y >= 0 else None
+        if y >= len(self.rows):
+            return None
+        at = 0 if y < 0 else bisect_left(wanted, (self.rows[y] & _MASK) + self.is_frame(y))
         while at < len(wanted):
             row = self.y_of(wanted[at])
             if row >= len(self.rows):

@@ -158,8 +158,9 @@ async def test_jumps_go_where_they_say(chat):
         assert await chosen_after(screen, "n") == 9
         assert await chosen_after(screen, "n") == 10
         assert await chosen_after(screen, "n") == 11
-        await screen.press("n")
-        assert "no finding or violation after this frame" in screen.line("keys")
+        assert await chosen_after(screen, "n") == 9
+        assert "from the other end again" in screen.line("keys")
+        assert await chosen_after(screen, "N") == 11
         assert await chosen_after(screen, "N", "N") == 9
         await screen.press("g")
         assert await chosen_after(screen, "}") == 2

@@ -17,7 +17,7 @@ from wsinspect.doctor.report import probe_line
 from wsinspect.doctor.target import Extras, Target
 from wsinspect.errors import WsinspectError
 from wsinspect.formats.secrets import mask_url
-from wsinspect.present.cells import Line
+from wsinspect.present.cells import Line, flow
 from wsinspect.present.examination import STYLES
 from wsinspect.present.findings import finding_lines
 from wsinspect.present.notes import severity_sign
@@ -153,7 +153,10 @@ class DoctorPane(LinePane):
             if lines:
                 yield []
                 yield [(title, "title")]
-                yield from ([(f"  {escape(line)}", "")] for line in lines)
+                for line in lines:
+                    first, *more = flow(escape(line), max(self._cells - 5, 20)) or [""]
+                    yield [(f"  {first}", "")]
+                    yield from ([(f"     {piece}", "")] for piece in more)
 
     def _placed(self, found: Examination) -> Judgement:
         """With the line of a configuration, where one was read on the findings page."""

@@ -208,6 +208,11 @@ class FindingsScreen(Page):
         self.findings.clamp()
         super().grown()
 
+    def connection_in_view(self) -> int | None:
+        """Whom the chosen finding is about."""
+        chosen = self.findings.chosen()
+        return None if chosen is None else chosen.connection_id
+
     def action_read_configuration(self) -> None:
         """Ask where the hop's configuration is; its line and the diff belong to the chosen finding then."""
         from wsinspect.doctor.configuration.judging import is_explainable

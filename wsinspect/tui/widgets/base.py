@@ -113,36 +113,38 @@ class LinePane(Widget, can_focus=True):
     @property
     def visible_rows(self) -> int:
         """Rows that fit below title and header."""
-        return max(self.size.height - 1 - self._header_height, 0)
+        height = self.size.height
+        return max(height - 1 - self._header_lines_at(height), 0)
 
     @property
     def _header_height(self) -> int:
+        return self._header_lines_at(self.size.height)
+
+    def _header_lines_at(self, height: int) -> int:
         """Names of columns take room only where there are rows below them."""
-        has_header = self.header_lines and self.size.height > 4 and self.row_count()
-        return self.header_lines if has_header else 0
+        return self.header_lines if self.header_lines and height > 4 and self.row_count() else 0
 
     def render_line(self, y: int) -> Strip:
         """One line of the pane."""
-        width = self.size.width
+        width, height = self.size  # asked once: Textual works it out each time
         if y == 0:
             return self.title_strip(width)
-        if y <= self._header_height:
+        header = self._header_lines_at(height)
+        if y <= header:
             return self.palette.strip(self.header(width), width)
-        number = self.top + y - 1 - self._header_height
+        at = y - 1 - header
+        number = self.top + at
         count = self.row_count()
         if count == 0:
             lines = self.empty_lines(width)
-            at = y - 1 - self._header_height
             return self.palette.strip(fit(lines[at], width) if at < len(lines) else [], width)
         if number >= count:
             return self.palette.strip([], width)
         over = ""
         if self.has_cursor and number == self.cursor:
             over = "cursor" if self.has_focus else "idle"
-        if count > self.visible_rows:
-            return Strip.join(
-                [self.row_strip(number, width - 1, over), self._bar(y - 1 - self._header_height, count)]
-            )
+        if count > (shown := max(height - 1 - header, 0)):
+            return Strip.join([self.row_strip(number, width - 1, over), self._bar(at, count, shown)])
         return self.row_strip(number, width, over)
 
     def title_strip(self, width: int) -> Strip:
@@ -154,9 +156,9 @@ class LinePane(Widget, can_focus=True):
         end: Line = [*([(" ", ""), *right, (" ", "")] if right else []), (rule, style)]
         return self.palette.strip(between(begin, end, width, rule, style), width)
 
-    def _bar(self, y: int, count: int) -> Strip:
-        """One cell of the scroll bar."""
-        shown = max(self.visible_rows, 1)
+    def _bar(self, y: int, count: int, shown: int) -> Strip:
+        """One cell of the scroll bar, where so many of the rows are on the screen."""
+        shown = max(shown, 1)
         size = max(shown * shown // count, 1)
         last = max(count - shown, 1)
         start = (shown - size) * min(self.top, last) // last

@@ -51,6 +51,8 @@ class FrameTable(LinePane):
         self.limit: int | None = None
         self._strips: LRUCache[tuple[int, str], Strip] = LRUCache(_KEPT_STRIPS)
         self._drawn_with: tuple[object, ...] = ()
+        self._caps_made_of: tuple[object, ...] = ()
+        self._caps = Caps(0)
         self._empty_made_with: tuple[object, ...] = ()
         self._empty_lines: list[Line] = []
 
@@ -94,16 +96,17 @@ class FrameTable(LinePane):
         return line
 
     def caps(self, width: int) -> Caps:
-        """What fits into `width` cells."""
-        return Caps(
-            width,
-            id_cells=max(len(str(self.model.newest_id)), 5),
-            with_connection=self.selection.connection is None and len(self.model.connections) > 1,
-            glyphs=self.glyphs,
-            clock=self.workspace.clock,
-            zero_ns=self.selection.zero_ns,
-            columns=self.workspace.columns,
+        """What fits into `width` cells; the same object as long as it is the same."""
+        workspace, selection = self.workspace, self.selection
+        id_cells = max(len(str(self.model.newest_id)), 5)
+        with_connection = selection.connection is None and len(self.model.connections) > 1
+        made_of = (
+            *(width, id_cells, with_connection, workspace.glyphs, workspace.clock),
+            *(selection.zero_ns, workspace.columns),
         )
+        if made_of != self._caps_made_of:
+            self._caps_made_of, self._caps = made_of, Caps(*made_of)
+        return self._caps
 
     def header(self, width: int) -> Line:
         """The names of the columns."""
@@ -139,7 +142,7 @@ class FrameTable(LinePane):
 
     def row_strip(self, number: int, width: int, over: str) -> Strip:
         """A row from the cache, else made now."""
-        drawn_with = (width, self.view, self.palette, self.glyphs, self.caps(width), self.selection.zero_ns)
+        drawn_with = (width, self.view, self.palette, self.caps(width))
         if drawn_with != self._drawn_with:
             self._strips.clear()
             self._drawn_with = drawn_with

@@ -419,8 +419,7 @@ class InspectorPane(LinePane):
     def _has_summary(self) -> bool:
         return self.record is not None and self.size.height > 4 and self.tab in (0, 4)
 
-    @property
-    def _header_height(self) -> int:
+    def _header_lines_at(self, height: int) -> int:
         return int(self._has_summary()) + len(self._values())
 
     def render_line(self, y: int) -> Strip:

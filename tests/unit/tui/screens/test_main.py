@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import CaptureBuilder, at
+from tests.support.tui_captures import CaptureBuilder, at, many_frames
 from tests.support.tui_pilot import Screen, filtered, opened
 from wsinspect.tui.screens.findings import FindingsPane
 
@@ -79,9 +79,12 @@ async def test_keys_reach_every_finding_in_the_order_of_time(failures):
             (2, "a bad frame no CLOSE at the end"),
             (2, "no CLOSE at the end"),
             (3, "not found"),
-            (3, "not found"),
+            (1, "it refuses"),
         ]
-        assert "no finding or violation after this connection" in screen.line("keys")
+        assert "from the other end again" in screen.line("keys")
+        await screen.press("N")
+        await screen.settle()
+        assert place(screen) == (3, "not found")
         back = []
         for _ in range(3):
             await screen.press("N")
@@ -89,6 +92,37 @@ async def test_keys_reach_every_finding_in_the_order_of_time(failures):
             back.append(place(screen))
         assert back[0] == (2, "no CLOSE at the end")
         assert back[-1] == (1, "it refuses")
+
+
+async def test_the_last_frame_followed_leads_to_the_first_finding(failures):
+    """Nothing comes after the newest frame: whoever presses n there wants the findings all the same."""
+    async with opened(failures, size=(120, 44)) as screen:
+        await screen.press("3", "G", "n")
+        await screen.settle()
+        assert place(screen) == (3, "not found")
+        await screen.press("n")
+        await screen.settle()
+        assert place(screen) == (1, "it refuses")
+
+
+async def test_a_capture_without_findings_says_so(tmp_path):
+    async with opened(many_frames(tmp_path / "fine.db", 20)) as screen:
+        await screen.press("3", "n")
+        assert "no finding or violation to go to" in screen.line("keys")
+        await screen.press("N")
+        assert "no finding or violation to go to" in screen.line("keys")
+
+
+async def test_keys_of_the_findings_page_are_about_the_chosen_finding(failures):
+    async with opened(failures, size=(120, 44)) as screen:
+        await screen.press("i")
+        pane = screen.widget("findings", FindingsPane)
+        for place_of, finding in enumerate(pane.sorted()):
+            pane.move_to(place_of)
+            assert screen.app.page.connection_in_view() == finding.connection_id
+        await screen.press("g", "h")
+        wanted = pane.sorted()[0].connection_id
+        assert f"conn {wanted}" in screen.line("handshake")
 
 
 async def test_enter_on_a_finding_about_an_end_goes_to_the_end(failures):
