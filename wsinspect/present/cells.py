@@ -57,11 +57,17 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def fold(line: Line, width: int) -> list[Line]:
-    """A line in lines of at most `width` cells: its last piece continues below where it begins, or nearby."""
+    """A line in lines of at most `width` cells: a piece that is too long continues below where it begins, or
+    nearby."""
     if width_of(line) <= width or not line:
         return [line]
     *before, (text, style) = line
     begin = width_of(before)
+    if begin >= width:
+        *lines, end = fold(before, width)
+        if width_of(end) < width:
+            return [*lines, *fold([*end, (text, style)], width)]
+        return [*lines, end, *fold([(" " * (4 if width > 20 else 0), ""), (text.lstrip(), style)], width)]
     indent = begin if begin <= width // 3 else 4 if width > 20 else 0
     room = max(width - indent, 1)
     first, *more = _broken(text, max(width - begin, 1), room)
