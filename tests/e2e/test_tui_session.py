@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -220,6 +221,25 @@ def test_sigterm_before_the_screens_are_there_leaves_no_engine_behind(tmp_path, 
     assert not Path(f"/proc/{engines[0].pid}").exists()
     with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
+
+
+def test_ctrl_c_in_the_pager_is_the_pagers_own(tmp_path, home):
+    """The terminal sends SIGINT to the timeline, too."""
+    pager = tmp_path / "pager.py"
+    pager.write_text(
+        "import sys; sys.stdin.read(); print('PAGER', 1 + 1, flush=True); import time; time.sleep(60)"
+    )
+    command = [sys.executable, "-m", "wsinspect", "open", str(chat_capture(tmp_path / "chat.db"))]
+    terminal = Terminal(command, environment={**home, "PAGER": f"{sys.executable} {pager}"})
+    try:
+        terminal.wait_for("├")
+        at = terminal.press(b"o")
+        at = terminal.wait_for("PAGER 2", since=at)
+        terminal.press(b"\x03")
+        terminal.wait_for("Inspector", since=at)
+        terminal.press(b"q")
+    finally:
+        assert terminal.end() == 0
 
 
 def test_a_port_that_is_taken_is_one_line_and_no_screens(tmp_path, origin, home):

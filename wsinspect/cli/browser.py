@@ -9,6 +9,7 @@ import click
 from wsinspect.cli.completion import complete_browser
 from wsinspect.cli.options import examples
 from wsinspect.cli.screen import is_terminal
+from wsinspect.launch.interrupts import nothing_to_end
 
 
 @click.command(
@@ -65,7 +66,8 @@ def browser(
         say=lambda line: click.echo(f"wsinspect: {line}", err=True),
     )
     if not headless and is_terminal():
-        from wsinspect.tui.start import watch_browser
+        with nothing_to_end():
+            from wsinspect.tui.start import watch_browser
 
         return watch_browser(visit)
     return browse(visit)

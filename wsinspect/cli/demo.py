@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from wsinspect.cli.capture_options import record_option
 from wsinspect.cli.options import Parsed, color_option, examples
 from wsinspect.cli.screen import is_terminal, ready_option, write_ready
+from wsinspect.launch.interrupts import nothing_to_end
 from wsinspect.units import DURATION, HOUR, SECOND, parse_duration
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def demo(headless: bool, duration: int, capture: Path | None, color: str, ready_
 
     path = (capture or new_capture_path()).absolute()
     if not headless and is_terminal():
-        from wsinspect.launch.child import EngineChild
-        from wsinspect.tui.start import watch_engine
+        with nothing_to_end():
+            from wsinspect.launch.child import EngineChild
+            from wsinspect.tui.start import watch_engine
 
         command = ("demo", "--headless")
         return watch_engine(

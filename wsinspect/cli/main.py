@@ -23,6 +23,7 @@ from click.exceptions import NoArgsIsHelpError
 
 from wsinspect.cli.options import examples
 from wsinspect.errors import WsinspectError
+from wsinspect.launch.interrupts import nothing_to_end
 from wsinspect.text import escape
 
 PROGRAM = "wsinspect"
@@ -88,7 +89,8 @@ class LazyGroup(click.Group):
         if lazy is None:
             return None
         module, _, name = lazy.place.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        with nothing_to_end():
+            command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -37,6 +37,7 @@ from wsinspect.cli.screen import (
     screen_options,
     write_ready,
 )
+from wsinspect.launch.interrupts import nothing_to_end
 from wsinspect.net import Address, Endpoint
 from wsinspect.text import escape
 
@@ -221,8 +222,9 @@ def run(
         )
     path = _capture_path(capture, name)
     if not (headless or as_json or frames) and is_terminal():
-        from wsinspect.launch.child import EngineChild
-        from wsinspect.tui.start import watch_engine
+        with nothing_to_end():
+            from wsinspect.launch.child import EngineChild
+            from wsinspect.tui.start import watch_engine
 
         options = options_for_child("gap", "is_ascii", "is_plain", "capture", "name", "append")
         engine = EngineChild(options, path, appends=append)
@@ -245,11 +247,12 @@ def run(
     for one in loaded:
         board.add(board.unique(rule_of(one)), f"-s {one.path}")
 
-    from wsinspect.launch.engines import register
-    from wsinspect.launch.paths import ca_dir as default_ca_dir
-    from wsinspect.launch.paths import ensure_private_dir
-    from wsinspect.proxy.engine import EngineOptions, quiet_logging, run_engine
-    from wsinspect.proxy.recording import Narration
+    with nothing_to_end():
+        from wsinspect.launch.engines import register
+        from wsinspect.launch.paths import ca_dir as default_ca_dir
+        from wsinspect.launch.paths import ensure_private_dir
+        from wsinspect.proxy.engine import EngineOptions, quiet_logging, run_engine
+        from wsinspect.proxy.recording import Narration
 
     quiet_logging(verbose)
     authority = ensure_private_dir((ca_dir or default_ca_dir()).absolute())

@@ -29,6 +29,7 @@ from textual.widget import Widget
 from wsinspect.errors import WsinspectError
 from wsinspect.handshake.heads import RawHead
 from wsinspect.launch.child import Engine
+from wsinspect.launch.interrupts import Ending, left_to_child
 from wsinspect.launch.paths import own_program
 from wsinspect.present.client_commands import CLIENT_COMMANDS
 from wsinspect.text import escape
@@ -77,7 +78,7 @@ _PAGES: dict[str, Callable[[Workspace], Page]] = {
 class InspectApp(App[int]):
     """`wsinspect open` and, with an engine, `wsinspect run`.
 
-    `when_shown` is called once, when all that a start makes is made.
+    `when_shown` is called once, when all that a start makes is made; `ending` is where signals go until then.
     """
 
     TITLE = "wsinspect"
@@ -115,6 +116,7 @@ class InspectApp(App[int]):
         is_plain: bool = False,
         gap_ns: int | None = None,
         when_shown: Callable[[], None] = lambda: None,
+        ending: Ending | None = None,
     ) -> None:
         self._is_plain = is_plain  # asked for while Textual's own part is made
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
@@ -127,6 +129,7 @@ class InspectApp(App[int]):
         self.browsers = contextlib.ExitStack()
         self._has_doctor = False
         self._when_shown = when_shown
+        self._ending = ending
         self._pages: dict[str, Page] = {"main": self.main}
         self._leaving = Leaving(self.workspace, lambda: self.exit(0), self.set_timer, self.push_screen)
 
@@ -161,7 +164,12 @@ class InspectApp(App[int]):
         self.set_interval(_PAINT_SECONDS, self._paint)
         self.set_interval(_SLOW_SECONDS, self._slow)
         self.set_timer(_SHOWN_SECONDS, self._when_shown)
-        loop = asyncio.get_running_loop()
+        self._take_signals(asyncio.get_running_loop())
+
+    def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._ending is not None:
+            self._ending.hand_over(lambda: loop.is_closed() or loop.call_soon_threadsafe(self.exit))
+            return
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.exit)
 
@@ -531,7 +539,7 @@ class InspectApp(App[int]):
     def _run_here(self, command: list[str]) -> None:
         """Run a command in this terminal, and come back."""
         try:
-            with self.suspend():
+            with self.suspend(), left_to_child():
                 subprocess.run(command, check=False)
                 with contextlib.suppress(EOFError, KeyboardInterrupt):
                     input("enter goes back to the timeline ")
@@ -644,7 +652,7 @@ class InspectApp(App[int]):
         pager = shlex.split(os.environ.get("PAGER") or "less")
         environment: dict[str, Any] = {**os.environ, "LESSSECURE": "1"}
         try:
-            with self.suspend():
+            with self.suspend(), left_to_child():
                 subprocess.run(pager, input=text.encode("utf-8", "replace"), env=environment, check=False)
         except SuspendNotSupported:
             self.workspace.say("this terminal cannot run a pager")

@@ -9,17 +9,17 @@ import shlex
 import signal
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from wsinspect.launch.browser.session import Visit, find_engine, open_browser, own_engine, run_file_of
 from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
 from wsinspect.launch.child import Engine, EngineChild
+from wsinspect.launch.interrupts import Ending
 from wsinspect.launch.paths import own_command
 from wsinspect.text import escape
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 #: Thresholds of the cycle collector once the screens are there (`gc.set_threshold`).
 _COLLECTIONS: Final = (10_000, 10, 10)
 
@@ -31,13 +31,18 @@ def watch(
     gap_ns: int | None = None,
     is_ascii: bool = False,
     is_plain: bool = False,
+    ending: Ending | None = None,
 ) -> int:
     """Show a capture until the user leaves.
+
+    Args:
+        ending: where signals have gone so far; the screens take them over.
 
     Returns:
         The exit code.
 
     Raises:
+        Ended: a signal came before there was a screen.
         Exception: a bug of ours ended it; the terminal has been put back.
     """
     gc.disable()  # a start makes what stays: there is nothing to find among it
@@ -50,7 +55,11 @@ def watch(
         is_ascii=is_ascii,
         is_plain=is_plain,
         when_shown=_spare_collections,
+        ending=ending,
     )
+    if ending is not None:
+        ending.check()
+        ending.hand_over()
     try:
         result = app.run()
     finally:
@@ -115,24 +124,33 @@ def watch_engine(
     Raises:
         WsinspectError: the engine did not start.
     """
-    try:
-        with _ended_by_signals():
+    ending = Ending()
+    with ending.watched():
+        try:
             _start(engine)
+            ending.check()
             with meanwhile():
-                watch(engine.capture, engine=engine, gap_ns=gap_ns, is_ascii=is_ascii, is_plain=is_plain)
-    except (_Ended, KeyboardInterrupt) as signalled:
-        if not engine.ready:
-            return signalled.exit_code if isinstance(signalled, _Ended) else 128 + signal.SIGINT
-    except BaseException:
-        if not engine.ready or not _is_terminal_gone():
-            if engine.ready and engine.is_alive:
-                _say(
-                    f"the proxy is still running (process {engine.pid}): wsinspect open shows it, "
-                    "wsinspect stop ends it"
+                watch(
+                    engine.capture,
+                    engine=engine,
+                    gap_ns=gap_ns,
+                    is_ascii=is_ascii,
+                    is_plain=is_plain,
+                    ending=ending,
                 )
-            raise
-        # Not our bug: the terminal was closed while something was drawn on it.
-    with _ended_by_signals(ignored=True):
+        except KeyboardInterrupt:
+            if not engine.ready:
+                return 128 + (ending.number or signal.SIGINT)
+        except BaseException:
+            if not engine.ready or not _is_terminal_gone():
+                if engine.ready and engine.is_alive:
+                    _say(
+                        f"the proxy is still running (process {engine.pid}): wsinspect open shows it, "
+                        "wsinspect stop ends it"
+                    )
+                raise
+            # Not our bug: the terminal was closed while something was drawn on it.
+        ending.hand_over()
         return finish(engine, keeps_empty=keeps_empty)
 
 
@@ -151,30 +169,6 @@ def _is_terminal_gone() -> bool:
     except (OSError, ValueError):
         return False
     return False
-
-
-class _Ended(BaseException):
-    """A signal asked this program to end; not to be caught on the way."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.exit_code = 128 + number
-
-
-@contextlib.contextmanager
-def _ended_by_signals(*, ignored: bool = False) -> Iterator[None]:
-    """SIGTERM and SIGHUP raise here, as SIGINT does; all are `ignored` while the end is under way already."""
-
-    def end(number: int, _frame: object) -> None:
-        raise _Ended(number)
-
-    numbers = (*_SIGNALS, signal.SIGINT) if ignored else _SIGNALS
-    before = {number: signal.signal(number, signal.SIG_IGN if ignored else end) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def finish(engine: EngineChild, *, keeps_empty: bool = True) -> int:

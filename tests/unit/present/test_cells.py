@@ -25,7 +25,7 @@ from wsinspect.present.cells import cut, fold, mark, text_of, width_of
         (
             [("x  ", ""), ("a title of words", "title"), ("  [hop]", "")],
             12,
-            ["x  a title ", "   of words", "[hop]"],
+            ["x  a title ", "   of words ", "[hop]"],
         ),
         (
             [("x  ", ""), ("a title of words", "title"), ("  [hop]", "")],

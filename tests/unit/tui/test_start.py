@@ -44,6 +44,29 @@ def test_a_signal_before_the_screens_are_there_ends_a_ready_engine(
     assert not engine.is_alive
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_screens_are_made_ends_them_and_the_engine(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes inside a task of the event loop: raised there, it would end that task and nothing else."""
+    from wsinspect.tui.app import InspectApp
+
+    monkeypatch.setattr("textual.constants.DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
+    engine = EngineChild([], chat_capture(tmp_path / "x.db"), program=[sys.executable, "-c", PROGRAM])
+    make = InspectApp.get_default_screen
+
+    def interrupted(app: InspectApp) -> object:
+        os.kill(os.getpid(), number)
+        return make(app)
+
+    monkeypatch.setattr(InspectApp, "get_default_screen", interrupted)
+    try:
+        start.watch_engine(engine)
+    finally:
+        gc.enable()
+    assert not engine.is_alive
+
+
 def test_a_bug_of_the_screens_leaves_the_engine_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

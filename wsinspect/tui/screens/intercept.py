@@ -15,6 +15,7 @@ from textual.app import SuspendNotSupported
 from textual.binding import BindingType
 from textual.strip import Strip
 
+from wsinspect.launch.interrupts import left_to_child
 from wsinspect.present.cells import Line, fit, flow
 from wsinspect.text import counted, escape, grouped, truncate
 from wsinspect.tui.dialogs.held import HeldDialog
@@ -270,7 +271,7 @@ class InterceptScreen(Page):
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
-            with self.app.suspend():
+            with self.app.suspend(), left_to_child():
                 subprocess.run([*editor, name], check=False)
             edited = path.read_bytes().decode("utf-8", "replace")
         finally:
