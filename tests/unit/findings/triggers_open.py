@@ -39,6 +39,14 @@ def _broken(code: str, direction: Any = S2C, opcode: int = 1, close: int = 1002,
     return replace(made, **more)
 
 
+TIMED_OUT = "keepalive ping timeout"
+
+
+def _answered(sent: float, came: float, direction: Any = C2S) -> Any:
+    """A ping, and when its pong came."""
+    return ping(9, direction, sent, 12)._replace(rtt_ns=int((came - sent) * SECOND))
+
+
 #: MQTT's DISCONNECT: of 3.1.1, in the pieces in which mqtt.js sends it, and of 5.0 with a reason.
 LEFT = ([b"\xe0\x00"], [b"\xe0", b"\x00"], [b"\x30\x03\x00\x01a", b"\xe0\x02\x04\x00"])
 
@@ -154,9 +162,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 pings=tuple(ping(9 + n, S2C, 0.4 * n) for n in range(5)),
             ),
             ended(*HELLO, at=0.6, by="server", code=1011, reason="ping timeout", pings=(ping(9, S2C, 0.4),)),
+            # The other side was blocked: its pong comes behind the CLOSE of who had given up.
+            ended(*HELLO, at=41, by="client", code=1011, reason=TIMED_OUT, pings=(_answered(20, 44),)),
+            ended(*HELLO, at=41, by="server", code=1011, pings=(ping(7, S2C, 5, 8), _answered(20, 44, S2C))),
         ],
         [
             ended(*HELLO, at=41, by="server", code=1011, pings=(ping(9, S2C, 20, 10),)),
+            ended(*HELLO, at=41, by="client", code=1011, reason=TIMED_OUT, pings=(_answered(20, 20.5),)),
+            ended(*HELLO, at=41, by="client", code=1011, reason="boom", pings=(_answered(20, 44),)),
+            ended(*HELLO, at=41, by="client", pings=(_answered(20, 44),)),
             ended(*HELLO, by="client", pings=(ping(9, S2C, 0.9),)),
             ended(*HELLO, at=0.6, by="server", code=1011, reason="boom", pings=(ping(9, S2C, 0.4),)),
         ],

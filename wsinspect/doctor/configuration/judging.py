@@ -47,8 +47,8 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
             *("WS-HS-002", "WS-HS-024", "WS-HS-043"),
         )
     ),
-    "host": frozenset(("WS-HS-105", "WS-HS-010", "WS-HS-053", "WS-DEV-002")),
-    "credentials": frozenset(("WS-HS-105", "WS-HS-009", "WS-HS-010", "WS-HS-050")),
+    "host": frozenset(("WS-HS-105", "WS-CL-102", "WS-HS-010", "WS-HS-053", "WS-DEV-002")),
+    "credentials": frozenset(("WS-HS-105", "WS-CL-102", "WS-HS-009", "WS-HS-010", "WS-HS-050")),
     "path": frozenset(("WS-HS-106", "WS-HS-011", "WS-HS-004", "WS-HS-013", "WS-HS-051")),
     "route": frozenset(("WS-HS-004", "WS-HS-011", "WS-HS-103", "WS-HS-013", "WS-HS-002")),
     "response": frozenset(("WS-HS-025", "WS-HS-107", "WS-HS-110", "WS-HS-024", "WS-HS-020")),

@@ -26,6 +26,8 @@ _NEAR: Final = 0.15
 _MANY_PINGS: Final = 32
 #: How late a timer of a busy machine may be.
 _LATE_NS: Final = 300_000_000
+#: The end of a connection that is open.
+_NEVER: Final = 1 << 63
 _PING, _PONG = 9, 10
 
 
@@ -45,29 +47,39 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
     if not facts.is_over or facts.end_ns is None or facts.ended_by not in ("client", "server"):
         return
     side = C2S if facts.ended_by == "client" else S2C
-    mine = [ping for ping in facts.pings if ping.direction == side]
+    # Who sends CLOSE has given up: a pong that comes later was awaited no more.
+    given_up = _closed_ns(facts, side) or facts.end_ns
+    mine = [ping for ping in facts.pings if ping.direction == side and ping.time_ns < given_up]
     # The wait began with the first of the pings that nobody answered, not with the newest.
-    unanswered = [ping for ping in mine if ping.time_ns < facts.end_ns][-_lost(mine) :] if _lost(mine) else []
+    unanswered = mine[-_lost(mine, given_up) :] if _lost(mine, given_up) else []
     if not unanswered:
         return
     first = unanswered[0]
-    waited = facts.end_ns - first.time_ns
+    waited = given_up - first.time_ns
     code = facts.server_close_code if side == S2C else facts.client_close_code
     reason = (facts.server_close_reason if side == S2C else facts.client_close_reason) or ""
     says_so = bool(_TIMEOUT_WORDS.search(reason))
-    has_waited = facts.has_waited(first.time_ns, facts.end_ns, _LEAST_WAIT_NS)
+    has_waited = facts.has_waited(first.time_ns, given_up, _LEAST_WAIT_NS)
+    late = [ping for ping in unanswered if ping.rtt_ns is not None]
+    if late and not says_so and (code != 1011 or reason):
+        return  # it closed for another reason, and the pong was on its way
     if not says_so and (not has_waited or code in (1000, 1001)):
         return
-    answered = [ping for ping in mine if ping.pong_id is not None]
+    answered = [ping for ping in mine if ping.pong_id is not None and ping not in late]
     limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
     other: FaultOf = "client" if side == S2C else "server"
     is_wrong = any(_wrong_pong(facts, ping) for ping in unanswered)
     yield Found(
         title=f"The {other} answered pings with another payload, and the {facts.ended_by} gave up"
         if is_wrong
+        else f"The {other}'s pong came too late: the {facts.ended_by} had given up"
+        if late
         else None,
         evidence=(
             f"ping {first.id} {side.arrow} without a pong for {seconds(waited)}",
+            f"its pong came {seconds(late[0].time_ns + (late[0].rtt_ns or 0) - given_up)} after the CLOSE"
+            if late
+            else "",
             f"{len(unanswered)} pings in a row without a pong" if len(unanswered) > 1 else "",
             f"{len(answered)} earlier pings were answered"
             if answered
@@ -123,9 +135,18 @@ def _jitter_ns(interval_ns: int) -> float:
     return share if interval_ns < _LEAST_WAIT_NS else min(0.2 * interval_ns, max(share, _LATE_NS))
 
 
-def _lost(pings: Sequence[PingFact]) -> int:
-    """How many of the last pings of a side have no pong."""
-    return len(list(takewhile(lambda ping: ping.pong_id is None, reversed(pings))))
+def _lost(pings: Sequence[PingFact], end_ns: int) -> int:
+    """How many of the last pings of a side had no pong when it ended the connection."""
+    return len(list(takewhile(lambda ping: not _was_answered(ping, end_ns), reversed(pings))))
+
+
+def _was_answered(ping: PingFact, end_ns: int) -> bool:
+    return ping.pong_id is not None and (ping.rtt_ns is None or ping.time_ns + ping.rtt_ns <= end_ns)
+
+
+def _closed_ns(facts: ConnectionFacts, side: Direction) -> int | None:
+    """When a side sent its CLOSE frame."""
+    return next((one.time_ns for one in facts.last_frames if one.is_close and one.direction == side), None)
 
 
 def _gaps(times: Sequence[int]) -> list[int]:
@@ -148,7 +169,8 @@ def _gaps(times: Sequence[int]) -> list[int]:
 def race(facts: ConnectionFacts) -> Iterator[Found]:
     beat = beat_ns(facts)
     silence = facts.silence_ns()
-    if any(_lost([one for one in facts.pings if one.direction == side]) >= 2 for side in (C2S, S2C)):
+    end = facts.end_ns or _NEVER
+    if any(_lost([one for one in facts.pings if one.direction == side], end) >= 2 for side in (C2S, S2C)):
         return  # nobody is there to answer: not a race
     if (
         beat is None
@@ -230,7 +252,7 @@ def half_open(facts: ConnectionFacts) -> Iterator[Found]:
         return
     for side in (C2S, S2C):
         mine = [ping for ping in facts.pings if ping.direction == side]
-        lost = _lost(mine)
+        lost = _lost(mine, facts.end_ns or _NEVER)
         silence = facts.last_ns[side.other] or facts.open_ns or 0
         is_dead = lost >= 2 and facts.has_waited(silence, mine[-1].time_ns, 2 * SECOND_NS + 1)
         is_ended_so = facts.how in ("rst", "timeout") if facts.is_over else True

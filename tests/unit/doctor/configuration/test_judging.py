@@ -77,6 +77,18 @@ frontend web
 backend app
     server one 127.0.0.1:3000
 """
+OTHER_HOST = """events {}
+http {
+    server {
+        listen 80;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $http_connection;
+        proxy_set_header Host app.internal;
+        location / { proxy_pass http://127.0.0.1:3000; }
+    }
+}
+"""
 CADDY = """app.example {
     @inside remote_ip 10.0.0.0/8
     respond @inside 403
@@ -138,6 +150,8 @@ ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
     ("file", "text", "url", "finding", "line"),
     [
         ("nginx.conf", NGINX, "wss://app.example/closed", ("WS-HS-035", "no answer"), "return 444"),
+        ("nginx.conf", OTHER_HOST, "ws://app.example/", ("WS-CL-102", "1008"), "Host app.internal"),
+        ("nginx.conf", OTHER_HOST, "ws://app.example/", ("WS-HS-105", "403"), "Host app.internal"),
         ("nginx.conf", NGINX, "wss://app.example/limited", (*UNAVAILABLE, NGINX_WROTE), "limit_conn addr 1"),
         ("nginx.conf", NGINX, "wss://app.example/asked", BY_NGINX, "return 403"),
         ("nginx.conf", NGINX, "wss://app.example/moved", ELSEWHERE, "rewrite ^/moved"),
