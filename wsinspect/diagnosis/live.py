@@ -279,7 +279,9 @@ class LiveFindings:
         """Write what is to be said now where it is not what is stored; the notes about that."""
         touched = self._standing.take_touched()
         try:
-            return self._write({place: self._standing.at(place) for place in touched}, at_ns)
+            # In order: the same traffic gives the same rows, and lines, each time.
+            in_order = sorted(touched, key=lambda place: (place[0] is None, place[0] or 0, place[1]))
+            return self._write({place: self._standing.at(place) for place in in_order}, at_ns)
         except BaseException:
             self._standing.touch(touched)
             raise

@@ -139,6 +139,21 @@ def test_findings_are_stored_and_are_those_of_diagnose(tmp_path: Path) -> None:
     assert stored(tmp_path / "b.db") == []
 
 
+def test_the_same_trace_gives_the_same_findings_in_the_same_order(tmp_path: Path) -> None:
+    wire = Wire()
+    for port in range(5001, 5011):
+        tcp = Tcp(wire, client=("10.0.0.1", port))
+        tcp.upgrade()
+        tcp.fin(CLIENT)
+        tcp.fin(SERVER)
+    (tmp_path / "a.pcap").write_bytes(wire.pcap())
+    import_file(tmp_path / "a.pcap", tmp_path / "a.db", found=lambda _: None)
+    with Capture.open(tmp_path / "a.db") as capture:
+        places = capture.query("SELECT connection_id, rule FROM finding ORDER BY id")
+    assert len({connection for connection, _ in places}) == 10
+    assert places == sorted(places)
+
+
 def test_findings_come_while_packets_come_in(tmp_path: Path) -> None:
     trace, asked, told = tmp_path / "a.pcap", [0], threading.Event()
     trace.write_bytes(refusals().pcap())
