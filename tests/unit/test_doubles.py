@@ -30,7 +30,7 @@ REPLACED = {
         "open_for_writing": "a folder that nobody may write to, which root may",
     },
     "unit/cli/test_ls_rm.py": {"_is_terminal": "click's runner is no terminal"},
-    "unit/diagnosis/test_live.py": {"_judge": "counted"},
+    "unit/diagnosis/test_live.py": {"_judge": "counted", "diagnose": "a mistake of ours, or a full disk"},
     "unit/diagnosis/test_live_pairs.py": {"_judge_chain": "counted", "worth_comparing": "a mistake of ours"},
     "unit/journal/test_journal.py": {
         "segment_numbers": "a folder that changes between two steps",
@@ -38,6 +38,7 @@ REPLACED = {
     },
     "unit/launch/test_engines.py": {"_lock": "a file that is removed between two steps; called"},
     "unit/proxy/test_listening.py": {"_bind_any": "a port that is taken between two steps; called"},
+    "unit/proxy/seams/test_http2_portions.py": {"of": "a handler that no engine of ours began"},
     "unit/recorder/test_indexer.py": {
         "_parse_event": "an event that no writer of ours writes",
         "feed": "a mistake of ours",
@@ -49,6 +50,7 @@ REPLACED = {
     "unit/tui/screens/test_timeline.py": {"_story": "counted, and called"},
     "unit/tui/test_start.py": {
         "watch": "a mistake of ours, or a signal, at that moment",
+        "get_default_screen": "a signal at that moment; called",
         "_is_terminal_gone": "pytest has no terminal",
     },
 }
