@@ -33,7 +33,7 @@ from wsinspect.findings.lag import Lag, merged, within
 from wsinspect.findings.model import Finding
 from wsinspect.findings.provenance import Card, close_card
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
-from wsinspect.vocabulary import events
+from wsinspect.vocabulary import EndedBy, events
 from wsinspect.wire.close_codes import REFUSING
 from wsinspect.wire.opcodes import Direction
 
@@ -114,7 +114,9 @@ class FactReader:
         if with_frames and row.open_ns is not None and is_used:
             facts.update(self._frames(row))
         is_refused = row.state == "refused" or row.server_close_code in REFUSING
-        if with_frames and (is_refused or row.how in ("fin", "rst", "timeout")):
+        # What this proxy ended itself, as it stopped, is compared with nothing: thousands end at that moment.
+        is_cut = row.how in ("fin", "rst", "timeout") and row.ended_by != EndedBy.PROXY
+        if with_frames and (is_refused or is_cut):
             facts["others"] = tuple(self._others(row, with_requests=is_refused))
         return ConnectionFacts(
             **facts,

@@ -70,3 +70,20 @@ def test_connections_in_which_nothing_is_odd_are_not_read(tmp_path):
     with Capture.open(politely_ended(tmp_path, b"")) as capture:
         assert FactReader(capture.query).eventful([1, 2, 3]) == set()
         assert diagnose(capture.query) == []
+
+
+@pytest.mark.parametrize(("side", "others"), [("server", {1, 3}), ("proxy", set())])
+def test_what_the_proxy_ended_itself_is_compared_with_nothing(tmp_path, side, others):
+    """Thousands end at once when it stops, and no rule has anything to say of that."""
+    script = Chat()
+    for number in (1, 2, 3):
+        script.accept(number, REQUEST, "/room")
+        script.data(number, 1, frame(TEXT, b"hello"))
+    for number in (1, 2, 3):
+        script.end(number, side)
+    with Capture.open(store(tmp_path / "a.db", script)) as capture:
+        facts = FactReader(capture.query).connection(2)
+        assert facts is not None
+        assert (facts.how, facts.ended_by) == ("fin", side)
+        assert {one.id for one in facts.others} == others
+        assert side == "server" or diagnose(capture.query) == []
