@@ -7,15 +7,19 @@ import pytest
 from hyperframe.frame import (
     AltSvcFrame,
     ContinuationFrame,
+    DataFrame,
     GoAwayFrame,
     HeadersFrame,
     PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
     SettingsFrame,
+    WindowUpdateFrame,
 )
 
 from tests.fuzz_http2 import fuzz
 from tests.support.certs import make_certificates
-from tests.support.h2_lab import HELLO, OFFERS, WORLD, h2_lab
+from tests.support.h2_lab import HELLO, OFFERS, WORLD, frame, h2_lab, rows
 from tests.support.h2_peers import ENABLE_CONNECT
 from tests.support.processes import resident_bytes
 from tests.support.sandwich_lab import afterwards, stored
@@ -92,6 +96,7 @@ def test_header_blocks_without_end_end_the_clients_connection_alone(tmp_path, ce
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "has_chat"), [(PingFrame, True), (SettingsFrame, False)])
 def test_a_client_that_takes_no_answers_is_not_read(tmp_path, certificates, kind, has_chat):
     """With an open WebSocket its reads go past the layers, which wait for slow receivers."""
@@ -126,6 +131,48 @@ def test_a_client_that_takes_no_answers_is_not_read(tmp_path, certificates, kind
     asyncio.run(play())
 
 
+@pytest.mark.parametrize("sender", ["client", "server"])
+@pytest.mark.parametrize("end", ["END_STREAM", "FIN", "RST_STREAM"])
+def test_messages_among_tiny_frames_arrive_whole_before_the_end(tmp_path, certificates, sender, end):
+    """Each read is handled in portions, and what comes behind waits."""
+
+    async def play():
+        async with h2_lab(tmp_path, certificates) as place:
+            client, server = await place.connect()
+            mine, theirs = await client.opened("/chat", server)
+            if sender == "client":
+                source, stream, sink, there = client, mine, server, theirs
+            else:
+                source, stream, sink, there = server, theirs, client, mine
+            mask = b"\1\2\3\4" if sender == "client" else None
+            tiny = [PriorityFrame(1001), WindowUpdateFrame(0, window_increment=1)]
+            if end != "FIN":
+                # Who has closed and is answered ends with a RST, which takes with it what was not read.
+                tiny.append(PingFrame(0, b"12345678"))
+            noise = b"".join(one.serialize() for one in tiny) + DataFrame(stream).serialize()
+            messages = [frame(b"%d" % number, mask=mask) for number in range(3000)]
+            for message in messages:
+                source.writer.write(noise + DataFrame(stream, message).serialize())
+            if end == "END_STREAM":
+                source.send_raw(stream, b"", end=True)
+            elif end == "RST_STREAM":
+                source.send_frame(RstStreamFrame(stream, 8))
+            else:
+                source.writer.close()
+            await sink.has(there, b"".join(messages))
+            if end == "RST_STREAM":
+                assert await sink.was_reset(there) == 8
+            elif end == "END_STREAM":
+                await sink.has_ended(there)
+            else:
+                await sink.wait(lambda: sink.ended or sink.streams[there].has_ended)
+        return place.run
+
+    run = asyncio.run(play())
+    direction = {"client": "c2s", "server": "s2c"}[sender]
+    assert rows(run, f"SELECT {direction}_frames FROM connection") == [(3000,)]
+
+
 MORE = b"x" * 200
 #: Frames of a server that no window holds back, and that are passed on, by the stream of a request. Each has
 #: some size, for it is bytes that could pile up; what many small ones cost is another question.
@@ -139,6 +186,7 @@ PASSED_ON = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # what fills the buffers of two kernels is 30,000 frames of each kind
 def test_a_server_whose_client_takes_nothing_is_not_read(tmp_path, certificates):
     async def attack(place, name, flood):
         client, server = await place.connect()
