@@ -62,6 +62,15 @@ def test_the_verdict_comes_first_and_the_fix_after_it(tmp_path: Path, report: Re
     assert places == sorted(places)
 
 
+def test_on_paper_a_finding_as_long_as_a_page_begins_where_it_stands(tmp_path: Path, report: Report) -> None:
+    """What is not to be divided moves to the next page as a whole: then the first one has a title alone."""
+    style = report(refused(tmp_path / "a")).partition("@media print")[2].partition("</style>")[0]
+    kept_whole = re.findall(r"([^{}]+)\{[^{}]*break-inside:avoid", style)
+    selectors = {one.strip() for found in kept_whole for one in found.split(",")}
+    assert ".fix" in selectors
+    assert ".finding" not in selectors
+
+
 def test_where_taps_are_several_each_connection_names_its_own(tmp_path: Path, report: Report) -> None:
     both, one = Parsed(report(refused(tmp_path / "a"))), Parsed(report(chat_capture(tmp_path / "b.db")))
     assert "Seen at" in both.texts["th"]
