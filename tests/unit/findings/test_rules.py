@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.every_case import every_case
 from tests.unit.findings.facts_made import cut, ended, frame, opened, silent
-from tests.unit.findings.pairs_made import PAIRS
+from tests.unit.findings.pairs_made import GOOD, PAIRS
 from tests.unit.findings.triggers import CASES
+from tests.unit.findings.triggers_open import HEALTHY
 from wsinspect.findings.facts import C2S, CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.model import FAMILIES, Finding
@@ -47,6 +48,14 @@ def test_a_rule_is_triggered_and_silent(rule):
         for number, facts in enumerate(others):
             with case("silent", number):
                 assert rule not in [one.id for one in judge(facts)]
+
+
+def test_each_rule_has_a_near_neighbour_that_it_is_silent_about():
+    """One that differs from what triggers it, and is not just the healthy connection of all of them."""
+    with every_case(200) as case:
+        for rule, (_, others) in ALL.items():
+            with case(rule):
+                assert any(facts not in (HEALTHY, GOOD) for facts in others)
 
 
 def is_triggered(rule, facts):

@@ -224,9 +224,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-HS-023": ([refused("418 Teapot")], [refused("404 Not Found")]),
     "WS-HS-024": (
         [ended(*HELLO, raw_response_in=switching(Sec_WebSocket_Accept="AAAA"))],
-        [HEALTHY],
+        [
+            HEALTHY,
+            ended(
+                *HELLO, raw_response_in=switching().replace(b"Sec-WebSocket-Accept", b"sec-websocket-accept")
+            ),
+        ],
     ),
-    "WS-HS-025": ([ended(*HELLO, raw_response_in=switching(without=("Connection",)))], [HEALTHY]),
+    "WS-HS-025": (
+        [ended(*HELLO, raw_response_in=switching(without=("Connection",)))],
+        [
+            HEALTHY,
+            ended(*HELLO, raw_response_in=switching(Upgrade="WebSocket", Connection="keep-alive, upgrade")),
+        ],
+    ),
     "WS-HS-026": (
         [ended(*HELLO, raw_request_out=request(Sec_WebSocket_Protocol="chat"))],
         [
@@ -239,7 +250,14 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-HS-027": (
         [ended(*HELLO, raw_response_in=switching(Sec_WebSocket_Protocol="chat"))],
-        [HEALTHY],
+        [
+            HEALTHY,
+            ended(
+                *HELLO,
+                raw_request_out=request(Sec_WebSocket_Protocol="v1, chat"),
+                raw_response_in=switching(Sec_WebSocket_Protocol="chat"),
+            ),
+        ],
     ),
     "WS-HS-028": (
         [
@@ -319,7 +337,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*HELLO, informational=b"HTTP/1.1 100 Continue\r\n\r\n"),
             ended(*HELLO, informational=b"HTTP/1.0 102\r\n\r\n"),
         ],
-        [HEALTHY],
+        [HEALTHY, refused("403 Forbidden", facts={"informational": b"HTTP/1.1 103 Early Hints\r\n\r\n"})],
     ),
     "WS-HS-064": ([refused("511 Network Authentication Required")], [refused("500 Internal Server Error")]),
     "WS-HS-040": (
@@ -406,7 +424,11 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-TLS-019": (
         [_tls_error("unexpected end"), _tls_error("unexpected eof while reading")],
-        [HEALTHY],
+        [
+            HEALTHY,
+            _tls_error("certificate verify failed: certificate has expired"),
+            failed("connection refused", "connect"),
+        ],
     ),
     "WS-TLS-020": (
         [_tls("self-signed certificate", "open")],

@@ -103,17 +103,52 @@ FLOOD_PINGS = tuple(ping(one.id, C2S, 1.0) for one in FLOOD)
 TAB = [frame(n, C2S, at, 1, b"hb") for n, at in enumerate((25, 50, 75, 135, 195), 1)]
 
 
+#: A compressed frame where compression was agreed, so that RSV1 is as it has to be.
+COMPRESSED: dict[str, Any] = {
+    "raw_request_in": request(Sec_WebSocket_Extensions="permessage-deflate"),
+    "raw_request_out": request(Sec_WebSocket_Extensions="permessage-deflate"),
+    "raw_response_in": switching(Sec_WebSocket_Extensions="permessage-deflate"),
+    "raw_response_out": switching(Sec_WebSocket_Extensions="permessage-deflate"),
+}
+#: A message in two fragments with a control frame between them, and its answer.
+IN_PARTS = (
+    frame(1, C2S, 0.1)._replace(fin=False),
+    frame(2, C2S, 0.15, 10, b""),
+    frame(3, C2S, 0.2, 0),
+    frame(4, S2C, 0.3),
+)
+UNFINISHED = cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"\x82\x7e\x10\x00abc", "unfinished-frame", 2),))
+
+
+def _kept_alive(code: int) -> Any:
+    """Closed for a ping without a pong, which has a rule of its own."""
+    reason = "keepalive ping timeout"
+    return ended(*HELLO, at=41, by="server", code=code, reason=reason, pings=(ping(9, S2C, 20),))
+
+
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
-    "WS-FR-001": ([_broken(v.MASK_MISSING, C2S)], [HEALTHY]),
-    "WS-FR-002": ([_broken(v.MASK_UNEXPECTED)], [HEALTHY]),
-    "WS-FR-003": ([_broken(v.RESERVED_BIT)], [HEALTHY]),
-    "WS-FR-004": ([_broken(v.RESERVED_OPCODE, opcode=3)], [HEALTHY]),
+    "WS-FR-001": ([_broken(v.MASK_MISSING, C2S)], [HEALTHY, _broken(v.MASK_UNEXPECTED)]),
+    "WS-FR-002": ([_broken(v.MASK_UNEXPECTED)], [HEALTHY, _broken(v.MASK_MISSING, C2S)]),
+    "WS-FR-003": (
+        [_broken(v.RESERVED_BIT)],
+        [HEALTHY, ended(*HELLO, frame(3, S2C, 0.3, header=b"\xc1\x05"), **COMPRESSED)],
+    ),
+    "WS-FR-004": (
+        [_broken(v.RESERVED_OPCODE, opcode=3)],
+        [HEALTHY, ended(*HELLO, frame(3, S2C, 0.3, 10, b""))],
+    ),
     "WS-FR-005": (
         [_broken(v.CONTROL_FRAGMENTED, opcode=9), _broken(v.CONTROL_TOO_LONG, opcode=9)],
-        [HEALTHY],
+        [HEALTHY, ended(*HELLO, frame(3, S2C, 0.3, 10, b"x" * 125)), _broken(v.RESERVED_OPCODE, opcode=11)],
     ),
-    "WS-FR-006": ([_broken(v.CONTINUATION_UNEXPECTED, opcode=0), _broken(v.MESSAGE_INTERRUPTED)], [HEALTHY]),
-    "WS-FR-007": ([_broken(v.LENGTH_NOT_MINIMAL)], [HEALTHY]),
+    "WS-FR-006": (
+        [_broken(v.CONTINUATION_UNEXPECTED, opcode=0), _broken(v.MESSAGE_INTERRUPTED)],
+        [HEALTHY, ended(*IN_PARTS)],
+    ),
+    "WS-FR-007": (
+        [_broken(v.LENGTH_NOT_MINIMAL)],
+        [HEALTHY, ended(*HELLO, frame(3, S2C, 0.3, 1, b"x" * 126, header=b"\x81\x7e\x00\x7e"))],
+    ),
     "WS-FR-008": (
         [
             _broken(v.DATA_AFTER_CLOSE),
@@ -132,9 +167,17 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-FR-010": (
         [cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"\x82\x7e\x10\x00abc", "unfinished-frame", 2),))],
-        [HEALTHY],
+        [
+            HEALTHY,
+            cut(opaque=(OpaqueFact(S2C, OPEN, 20, b"SSH-2.0-x", "unread", 2),)),
+            replace(UNFINISHED, ended_by="proxy"),
+            replace(UNFINISHED, state="open"),
+        ],
     ),
-    "WS-MS-001": ([_broken(v.INVALID_UTF8, close=1007)], [HEALTHY]),
+    "WS-MS-001": (
+        [_broken(v.INVALID_UTF8, close=1007)],
+        [HEALTHY, _broken(v.INFLATE_FAILED, close=1007), ended(*HELLO, frame(3, S2C, 0.3, 2, b"\xff\xfe"))],
+    ),
     "WS-MS-002": (
         [
             _broken(v.INFLATE_FAILED, close=1007),
@@ -268,9 +311,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-CL-001": ([ended(by="server", code=1001)], [ended(code=1001)]),
     "WS-CL-002": ([ended(by="client", code=1002)], [_broken(v.MASK_UNEXPECTED), HEALTHY]),
-    "WS-CL-003": ([ended(by="server", code=1003)], [HEALTHY]),
+    "WS-CL-003": (
+        [ended(by="server", code=1003)],
+        [HEALTHY, ended(by="server", code=1002), ended(by="server", code=1007)],
+    ),
     "WS-CL-007": ([ended(by="server", code=1007)], [_broken(v.INVALID_UTF8, close=1007)]),
-    "WS-CL-008": ([ended(by="server", code=1008, reason="no seat")], [HEALTHY]),
+    "WS-CL-008": (
+        [ended(by="server", code=1008, reason="no seat")],
+        [
+            HEALTHY,
+            ended(by="server", code=1007),
+            ended(by="server", code=1009),
+            ended(by="server", code=4008),
+        ],
+    ),
     "WS-CL-009": (
         [
             ended(*HELLO, by="server", code=1009),
@@ -294,16 +348,52 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             )
         ],
     ),
-    "WS-CL-010": ([ended(by="client", code=1010)], [HEALTHY]),
-    "WS-CL-011": ([ended(by="server", code=1011)], [HEALTHY]),
-    "WS-CL-012": ([ended(by="server", code=1012)], [HEALTHY]),
-    "WS-CL-013": ([ended(by="server", code=1013)], [HEALTHY]),
-    "WS-CL-014": ([ended(by="server", code=1014)], [HEALTHY]),
-    "WS-CL-020": ([_broken(v.CLOSE_CODE, opcode=8)], [HEALTHY]),
-    "WS-CL-021": ([_broken(v.CLOSE_TRUNCATED, opcode=8), _broken(v.CLOSE_UTF8, opcode=8)], [HEALTHY]),
+    "WS-CL-010": (
+        [ended(by="client", code=1010)],
+        [HEALTHY, ended(by="client", code=1011), ended(by="client", code=4010)],
+    ),
+    "WS-CL-011": (
+        [ended(by="server", code=1011)],
+        [HEALTHY, _kept_alive(1011), ended(by="server", code=1012)],
+    ),
+    "WS-CL-012": (
+        [ended(by="server", code=1012)],
+        [HEALTHY, ended(by="server", code=1001), ended(by="server", code=1013)],
+    ),
+    "WS-CL-013": (
+        [ended(by="server", code=1013)],
+        [HEALTHY, ended(by="server", code=1012), ended(by="server", code=1014)],
+    ),
+    "WS-CL-014": (
+        [ended(by="server", code=1014)],
+        [HEALTHY, ended(by="server", code=1013), ended(by="server", code=1011)],
+    ),
+    "WS-CL-020": (
+        [_broken(v.CLOSE_CODE, opcode=8)],
+        [
+            HEALTHY,
+            ended(by="server", code=1014),
+            ended(by="server", code=3000),
+            _broken(v.CLOSE_TRUNCATED, opcode=8),
+        ],
+    ),
+    "WS-CL-021": (
+        [_broken(v.CLOSE_TRUNCATED, opcode=8), _broken(v.CLOSE_UTF8, opcode=8)],
+        [
+            HEALTHY,
+            ended(by="server", code=None),
+            ended(by="server", code=1000, reason="g\u00fcle g\u00fcle"),
+            _broken(v.CLOSE_CODE, opcode=8),
+        ],
+    ),
     "WS-CL-030": (
         [ended(by="server", code=4321, reason="kicked"), ended(by="client", code=4321), ended(code=3000)],
-        [HEALTHY],
+        [
+            HEALTHY,
+            ended(by="server", code=1008),
+            ended(by="server", code=1014),
+            _broken(v.CLOSE_CODE, opcode=8),
+        ],
     ),
     "WS-CL-031": (
         [
