@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.http11 import Request, Response
 
 from tests.support.echo_engine import echo_engine
+from tests.support.finding_lab import by_path, found_in, record
 from wsinspect.capture.story import story
 from wsinspect.control.client import TIMELINE_AGENT, ControlClient
 
@@ -92,3 +95,43 @@ async def test_the_rule_that_refused_or_ended_is_in_the_lines_and_rows(tmp_path:
             assert done is not None
             assert done.seed == 1
             assert [(one.rule, one.connections) for one in done.acted] == [("outage", 1), ("cut", 1)]
+
+
+async def test_what_the_server_does_beside_an_armed_rule_is_the_servers(tmp_path: Path) -> None:
+    """The near neighbour: the same status and the same kind of end, by the application itself."""
+    rules = ("refuse,status=503,name=outage,match=path:/down", "abort,how=rst,name=cut,match=path:/cut")
+    slow = "latency,direction=s2c,latency=1ms,name=slow,match=path:/slow"
+
+    def answer(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(503, "maintenance\n") if request.path == "/own" else None  # type: ignore[arg-type]
+
+    async def serve_it(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        await socket.recv()
+        if socket.request.path == "/slow":
+            await socket.send("soon")
+        if socket.request.path in ("/crash", "/slow"):
+            await socket.close(1011, "it broke")
+        await socket.wait_closed()
+
+    async def talk(base: str) -> None:
+        for path in ("/down", "/own", "/cut", "/crash", "/slow"):
+            with contextlib.suppress(WebSocketException, OSError):
+                async with connect(f"{base}{path}", proxy=None) as client:
+                    await client.send("x")
+                    while True:
+                        await client.recv()
+
+    options = [part for rule in (*rules, slow) for part in ("--fault", rule)]
+    path = await record(tmp_path, serve_it, talk, *options, process_request=answer)
+    found = by_path(path)
+    assert found == {
+        "/down": ["WS-TOOL-010"],
+        "/own": ["WS-HS-021"],
+        "/cut": ["WS-TOOL-010"],
+        "/crash": ["WS-CL-011"],
+        "/slow": ["WS-CL-011"],
+    }
+    own = [one for one in found_in(path) if one.id != "WS-TOOL-010"]
+    assert {(one.severity, one.fault_of) for one in own} == {("error", "server")}
+    assert all("your rule" not in str(one.as_json()) for one in own)
