@@ -103,7 +103,7 @@ async def test_what_the_server_does_beside_an_armed_rule_is_the_servers(tmp_path
     slow = "latency,direction=s2c,latency=1ms,name=slow,match=path:/slow"
 
     def answer(connection: ServerConnection, request: Request) -> Response | None:
-        return connection.respond(503, "maintenance\n") if request.path == "/own" else None  # type: ignore[arg-type]
+        return connection.respond(503, "maintenance\n") if request.path == "/own" else None
 
     async def serve_it(socket: ServerConnection) -> None:
         assert socket.request is not None
