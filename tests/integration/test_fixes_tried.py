@@ -6,13 +6,12 @@ The real hop, off the default port, before the matrix's application. Placeholder
 
 import asyncio
 import functools
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
-from tests.integration import test_fixes_tried_http2 as http2
-from tests.integration import test_fixes_tried_reloads as reloads
-from tests.integration import test_fixes_tried_tls as tls
 from tests.support.fix_checks import (
     is_allowed_by_csp,
     matrix,
@@ -435,13 +434,21 @@ def test_the_log_that_is_named_says_why(topic, software, start, words, tmp_path)
     assert said[0] == (topic == "server-error")
 
 
+def cells_of(name):
+    """Topic and software of each cell of another file of these tests."""
+    text = Path(__file__).with_name(f"test_fixes_tried_{name}.py").read_text("utf-8")
+    cells = text.partition("\nCELLS = [\n")[2].partition("\n]\n")[0]
+    return re.findall(r'^    \("([a-z0-9-]+)", "([a-z-]+)", ', cells, re.M)
+
+
 #: Fixes that a test of their own tries: a listener with TLS, HTTP/2 on both sides, two processes, logs.
 ELSEWHERE = {
-    *((topic, software) for topic, software, *_ in (*tls.CELLS, *http2.CELLS)),
+    *cells_of("tls"),
+    *cells_of("http2"),
     ("own-answer", "haproxy"),  # test_explain_real, whose HAProxy has `option httplog`
     ("reload", "caddy"),  # test_fixes_tried_reloads, as the next ones
     ("reload", "envoy"),
-    *(("buffering", software) for software in reloads.BUFFERS),
+    *(("buffering", software) for software in ("nginx", "apache", "caddy")),
 }
 #: Fixes of the five that are words, because there is nothing to write, and what they say.
 WORDS = {
