@@ -92,6 +92,16 @@ async def test_what_is_half_typed_is_no_fault_before_enter(chat):
         assert "✗" in hints(screen)
 
 
+async def test_escape_closes_a_line_that_has_lost_the_focus(chat):
+    async with opened(chat) as screen:
+        await screen.press("slash", *"op:")
+        await screen.pilot.click("#overview", offset=(20, 0))
+        assert screen.app.focused is screen.main.overview
+        assert is_open(screen)
+        await screen.press("escape")
+        assert not is_open(screen)
+
+
 async def test_it_is_applied_without_enter_a_moment_after_it_is_typed(chat):
     async with opened(chat) as screen:
         await screen.press("slash", "o", "p", "colon", "b", "i", "n")

@@ -545,8 +545,10 @@ class MainScreen(Page):
             self.bar.refuse(wrong)
 
     def step_back(self) -> None:
-        """Escape: the playback, a maximised pane, a search, a scan, the filter, the pause; one of them."""
-        if self.workspace.playback is not None:
+        """Escape: the bar, playback, a maximised pane, a search, a scan, the filter, or the pause."""
+        if self.bar.is_open:  # its line has lost the focus, to a click or to jump mode
+            self.bar.close()
+        elif self.workspace.playback is not None:
             self.playing.leave()
         elif self.is_maximised:
             self.action_maximise()
