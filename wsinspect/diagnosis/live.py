@@ -32,7 +32,7 @@ from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.diagnosis.hops import MAX_TRACES, Hop, diagnose_hop
 from wsinspect.diagnosis.joining import Joined
 from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
-from wsinspect.diagnosis.standing import Place, Standing, key_of, place_of
+from wsinspect.diagnosis.standing import Place, Standing, each_once, key_of, place_of
 from wsinspect.findings.excuses import excused
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
@@ -307,7 +307,7 @@ class LiveFindings:
             same: list[Finding] = []
             for row in stored.at(self._query, place):
                 before[key_of(Finding.from_json(json.loads(row.detail)))] = row
-            for one in map(self._explained, findings):
+            for one in map(self._explained, each_once(findings)):
                 row_before = before.pop(key_of(one), None)
                 if row_before is None:
                     new.append((one, True))

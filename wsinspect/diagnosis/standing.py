@@ -90,10 +90,7 @@ class Standing:
         """What stands at a place, each finding once."""
         if self._covered[place]:
             return []
-        found: dict[object, Finding] = {}
-        for one in self._by_place.get(place, ()):
-            found.setdefault(key_of(one), one)
-        return list(found.values())
+        return each_once(self._by_place.get(place, ()))
 
     def knows(self, number: int) -> bool:
         """Whether the last judgement of a connection is remembered."""
@@ -134,6 +131,14 @@ class Standing:
             touched = set(self._touched)
             self._drop(oldest)
             self._touched = touched
+
+
+def each_once(findings: Iterable[Finding]) -> list[Finding]:
+    """The first of those that are the same, such as of one rule about both directions of a connection."""
+    found: dict[object, Finding] = {}
+    for one in findings:
+        found.setdefault(key_of(one), one)
+    return list(found.values())
 
 
 def place_of(finding: Finding) -> Place:

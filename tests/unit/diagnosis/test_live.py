@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -144,6 +145,18 @@ def test_what_stays_where_something_else_is_taken_back_is_said_again(capture):
     assert live._write({place: [page("/two")]}, 3) == []
     printed += live._write({place: []}, 4)
     assert told(printed) == set() == set(rows(database))
+    database.close()
+
+
+def test_two_that_are_the_same_are_one_row_however_often_they_are_written(capture):
+    """One rule about both directions, or at both hops of a chain."""
+    database = schema.open_for_writing(capture)
+    live = LiveFindings(database)
+    lost = replace(page("c>s: 1 lost"), id="WS-MS-102", connection=1)
+    place, both = (1, "WS-MS-102"), [lost, replace(lost, evidence=("s>c: 2 lost",))]
+    for at_ns in (1, 2, 3):
+        live._write({place: both}, at_ns)
+        assert rows(database) == [("WS-MS-102", 1)]
     database.close()
 
 
