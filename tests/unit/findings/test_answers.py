@@ -382,7 +382,9 @@ def test_who_waits_when_the_proxy_stops_has_not_given_up():
     found = first(failed(stopped, "stop", waited=12.0, ended_by="proxy"))
     assert (found.id, found.fault_of) == ("WS-HS-036", "server")
     assert found.title == "No answer in 12 s, until this proxy was stopped"
-    assert found.causes == ()
+    assert (found.causes, found.severity) == ((), "error")
+    assert "nobody had given up" in found.meaning
+    assert first(failed(stopped, "stop", waited=4.0, ended_by="proxy")).severity == "warning"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import ended, request
+from tests.unit.findings.facts_made import HELLO, ended, frame, request, switching
 from wsinspect.findings.close_codes import known_code
+from wsinspect.findings.facts import C2S, S2C
 from wsinspect.findings.registry import diagnose_connection
 
 
@@ -95,3 +96,42 @@ def test_the_side_that_a_library_s_code_blames(side, code, fault):
 def test_a_code_of_no_library_blames_its_sender_where_it_is_the_client(side, code):
     (one,) = diagnose_connection(ended(by=side, code=code))
     assert (one.title.split()[1], one.fault_of) == (side, side)
+
+
+def _compressed(by, code, reason, *, is_on=True, rsv=0x40, sender=None):
+    """A side closes although what it got is right by what was negotiated here."""
+    sender = (S2C if by == "client" else C2S) if sender is None else sender
+    deflate = "permessage-deflate"
+    head = request(Sec_WebSocket_Extensions=deflate) if is_on else request()
+    answer = switching(Sec_WebSocket_Extensions=deflate) if is_on else switching()
+    got = frame(3, sender, 0.3, 1, b"x" * 9, header=bytes([0x81 | rsv, 9]))
+    return replace(
+        ended(*HELLO, got, by=by, code=code, reason=reason),
+        raw_request_out=head,
+        raw_response_in=answer,
+    )
+
+
+@pytest.mark.parametrize(("by", "code"), [("client", 1002), ("server", 1002), ("client", 1007)])
+@pytest.mark.parametrize("reason", ["reserved bits must be 0", "Invalid frame header", "RSV1 set", ""])
+def test_who_takes_right_compressed_frames_for_broken_is_behind_a_hop_that_changed_the_extensions(
+    by, code, reason
+):
+    found = diagnose_connection(_compressed(by, code, reason))[0]
+    assert (found.id, found.fault_of, found.confidence) == (f"WS-CL-{code - 1000:03}", "hop", "medium")
+    assert "compressed frames" in found.title
+    assert "Sec-WebSocket-Extensions" in found.causes[0].cause
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        _compressed("client", 1002, "unexpected opcode"),  # about something else
+        _compressed("client", 1002, "", is_on=False, rsv=0),
+        _compressed("client", 1002, "", rsv=0),  # negotiated, and not used
+        _compressed("client", 1002, "", sender=C2S),  # its own
+    ],
+)
+def test_a_1002_without_a_broken_frame_is_what_the_closer_says_and_no_more(facts):
+    found = diagnose_connection(facts)[0]
+    assert (found.id, found.fault_of, found.confidence) == ("WS-CL-002", "server", "medium")

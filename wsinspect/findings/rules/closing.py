@@ -23,6 +23,7 @@ from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import Cause, FaultOf, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.frames import broken
+from wsinspect.handshake.negotiation import DEFLATE
 from wsinspect.wire.close_codes import close_name
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.violations import CLOSE_CODE, CLOSE_TRUNCATED, CLOSE_UTF8
@@ -213,6 +214,49 @@ def _size_lines(size: int) -> tuple[str, ...]:
     return tuple(f"just above a known limit: {size_words(limit)}" for limit in sizes_below(size)[:2])
 
 
+#: What libraries say of a compressed frame when they know of no compression.
+_SAYS_COMPRESSED: Final = re.compile(r"reserved|\brsv|compress|deflat|inflat|extension|frame header", re.I)
+
+
+def _is_about_compression(facts: ConnectionFacts, who: Direction, reason: str) -> bool:
+    """Whether the side that closed got compressed frames, right by what was negotiated here."""
+    is_on = any(one.name == DEFLATE for one in facts.negotiation.extensions)
+    if not is_on or (reason and not _SAYS_COMPRESSED.search(reason)):
+        return False
+    got = [one for one in facts.last_frames if one.direction == who.other and one.opcode in (1, 2)]
+    return any(one.header and one.header[0] & 0x40 for one in got)
+
+
+def _took_for_broken(facts: ConnectionFacts, who: Direction, code: int, reason: str) -> Found:
+    side, other = _self(who), _other(who)
+    made = _found(
+        facts,
+        who,
+        code,
+        reason,
+        "permessage-deflate was negotiated here, and every frame here is right by that",
+        fault_of="hop",
+        title=f"The {side} closed with {code}: it takes the {other}'s compressed frames for broken",
+        meaning=f"Compression was negotiated as this tap saw it, and the {side} does not know it, or cannot"
+        " inflate. A hop that removes or changes Sec-WebSocket-Extensions in one direction does this.",
+    )
+    return replace(
+        made,
+        confidence="medium",
+        topic="compression",
+        causes=two_causes(
+            (
+                f"a hop between this tap and the {side} removes or changes Sec-WebSocket-Extensions",
+                f"what the {side} got or sent there; a second tap on the other side of that hop",
+            ),
+            (
+                f"the {side}'s library offers permessage-deflate and does not read it",
+                f"the same {side} without that hop; without the offer it works",
+            ),
+        ),
+    )
+
+
 def _code_rule(
     code: int,
     title: str,
@@ -242,7 +286,10 @@ def _code_rule(
         who, _, reason = found
         blame: FaultOf = _self(who) if fault == "sender" else _other(who)
         more = (_NO_FRAME,) if code == 1002 else ()
-        yield _found(
+        if needs_silence and _is_about_compression(facts, who, reason):
+            yield _took_for_broken(facts, who, code, reason)
+            return
+        made = _found(
             facts,
             who,
             code,
@@ -252,6 +299,8 @@ def _code_rule(
             title=words(title, who),
             meaning=words(meaning, who),
         )
+        # Nothing that was broken passed here: what the closer says is all there is.
+        yield replace(made, confidence="medium") if code == 1002 else made
 
     check.__name__ = f"code_{code}"
     rules(

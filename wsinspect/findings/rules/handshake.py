@@ -392,6 +392,14 @@ def _waited_ns(facts: ConnectionFacts) -> int | None:
     return None if sent is None or left is None else max(0, left - sent)
 
 
+#: Nobody waits longer than that without a word to its user.
+_PATIENT_NS: Final = 10 * SECOND_NS
+_STOPPED: Final = (
+    "The server had not answered the handshake when this proxy was stopped; nobody had given up. Browsers"
+    " wait for minutes, most libraries and proxies for 10 to 60 s."
+)
+
+
 @rules(
     "WS-HS-036",
     "error",
@@ -440,7 +448,8 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
             f"{status_line(facts)}, which nobody waited for any more" if is_late else "",
             *(f"known limit: {words(limit)}" for limit in matching(waited / 1e9, "handshake")),
         ),
-        severity="warning" if is_short else None,
+        severity="warning" if is_short or (is_stopped and waited < _PATIENT_NS) else None,
+        meaning=_STOPPED if is_stopped else None,
         fault_of="tool" if is_ours else "client" if is_short else "server",
         confidence="low"
         if is_ours
