@@ -98,6 +98,20 @@ def test_a_code_of_no_library_blames_its_sender_where_it_is_the_client(side, cod
     assert (one.title.split()[1], one.fault_of) == (side, side)
 
 
+def test_who_speaks_the_other_subprotocol_of_graphql_is_not_told_that_the_server_chose_none():
+    head = request("/graphql", Sec_WebSocket_Protocol="graphql-ws")
+    facts = replace(
+        ended(*HELLO, by="server", code=4406, reason="Subprotocol not acceptable"),
+        path="/graphql",
+        raw_request_in=head,
+        raw_request_out=head,
+        raw_response_in=switching(),
+    )
+    (found,) = diagnose_connection(facts)
+    assert (found.id, found.fault_of) == ("WS-APP-010", "client")
+    assert "chosen none" in found.evidence[0]
+
+
 def _compressed(by, code, reason, *, is_on=True, rsv=0x40, sender=None):
     """A side closes although what it got is right by what was negotiated here."""
     sender = (S2C if by == "client" else C2S) if sender is None else sender

@@ -57,12 +57,15 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
         ]
         yield Found(
             evidence=(
-                f"offered {', '.join(facts.negotiation.subprotocols_offered)}; chosen {chosen}",
+                f"offered {', '.join(facts.negotiation.subprotocols_offered)}; chosen {chosen or 'none'}",
+                "" if chosen else "the 101 names none of them: a browser ends the connection at that already",
                 *used,
                 f"server closed with {facts.server_close_code} {facts.server_close_reason or ''}",
                 js_sees(facts),
             ),
             js=js_sees(facts),
+            # Who speaks another subprotocol is not to be told that the server forgot to choose one.
+            covers=((facts.id, "WS-HS-026"),),
         )
 
 
