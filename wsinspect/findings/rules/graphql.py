@@ -64,7 +64,7 @@ def graphql_mismatch(facts: ConnectionFacts) -> Iterator[Found]:
                 js_sees(facts),
             ),
             js=js_sees(facts),
-            # Who speaks another subprotocol is not to be told that the server forgot to choose one.
+            # A client of another subprotocol: not a server that forgot to choose one.
             covers=((facts.id, "WS-HS-026"),),
         )
 
