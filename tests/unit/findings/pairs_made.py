@@ -507,6 +507,11 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             # The other side got it and did not answer.
             pair(unanswered("client", C2S), behind(ended(at=4, pings=(ping(3, C2S, 1),)))),
             pair(unanswered("client", C2S), behind(ended(at=4, has_lost_records=True))),
+            # It answered when the client had given up.
+            pair(
+                unanswered("client", C2S),
+                behind(ended(at=9, pings=(ping(3, C2S, 1, 4)._replace(rtt_ns=7 * SECOND),))),
+            ),
             # The hop pings for itself at each side.
             pair(ended(at=4, pings=(ping(3, C2S, 1, 4),)), behind(ended(at=4))),
         ],

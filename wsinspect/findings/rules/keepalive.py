@@ -48,7 +48,7 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
         return
     side = C2S if facts.ended_by == "client" else S2C
     # Who sends CLOSE has given up: a pong that comes later was awaited no more.
-    given_up = _closed_ns(facts, side) or facts.end_ns
+    given_up = gave_up_ns(facts, side)
     mine = [ping for ping in facts.pings if ping.direction == side and ping.time_ns < given_up]
     # The wait began with the first of the pings that nobody answered, not with the newest.
     unanswered = mine[-_lost(mine, given_up) :] if _lost(mine, given_up) else []
@@ -144,9 +144,10 @@ def _was_answered(ping: PingFact, end_ns: int) -> bool:
     return ping.pong_id is not None and (ping.rtt_ns is None or ping.time_ns + ping.rtt_ns <= end_ns)
 
 
-def _closed_ns(facts: ConnectionFacts, side: Direction) -> int | None:
-    """When a side sent its CLOSE frame."""
-    return next((one.time_ns for one in facts.last_frames if one.is_close and one.direction == side), None)
+def gave_up_ns(facts: ConnectionFacts, side: Direction) -> int:
+    """When a side that ended the connection stopped waiting: its CLOSE frame, else the end."""
+    closed = (one.time_ns for one in facts.last_frames if one.is_close and one.direction == side)
+    return next(closed, facts.end_ns or _NEVER)
 
 
 def _gaps(times: Sequence[int]) -> list[int]:

@@ -12,7 +12,7 @@ from wsinspect.findings.limits import is_round, matching, words
 from wsinspect.findings.model import Cause, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.around import covered_by, hop_of, software_of
-from wsinspect.findings.rules.keepalive import no_pong
+from wsinspect.findings.rules.keepalive import gave_up_ns, no_pong
 from wsinspect.findings.sandwich import PairFacts, Through, Waited
 from wsinspect.wire.violations import MASK_MISSING
 
@@ -80,6 +80,9 @@ def swallows_pings(pair: PairFacts) -> Iterator[Found]:
             continue
         lost = [one for one in near.pings if one.direction == side and one.pong_id is None]
         arrived = [one for one in far.pings if one.direction == side]
+        waited = gave_up_ns(near, side) - lost[0].time_ns if lost else 0
+        if not lost or any((one.rtt_ns or 0) >= waited for one in arrived):
+            continue  # the pong came, and too late: the hop passed it on, or had nobody left to give it to
         if arrived and any(one.pong_id is None for one in arrived):
             continue  # the other side did not answer
         if arrived and len(arrived) < len(near.pings):
