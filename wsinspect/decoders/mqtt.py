@@ -1,7 +1,10 @@
 """MQTT 3.1, 3.1.1 and 5 over WebSocket: control packets, several in a message or one over several.
 
 A packet does not say which version it is of; only CONNECT does. What differs (the properties of version 5) is
-read where nothing else makes sense of the bytes. Source: OASIS MQTT 3.1.1 and 5.0, sections 2 and 3.
+read where nothing else makes sense of the bytes. Packets are not aligned with messages (3.1.1 section 6):
+mqtt.js sends each field as a message of its own. A message is looked at alone here, so a packet is named only
+where its sender, its flags and all of its fields are those of its type. Source: OASIS MQTT 3.1.1 and 5.0,
+sections 2 and 3.
 """
 
 from __future__ import annotations
@@ -24,8 +27,16 @@ _REFUSED: Final = {
     0x87: "not authorised", 0x88: "server unavailable", 0x8A: "banned", 0x8C: "bad authentication method",
 }  # fmt: skip
 _SUBPROTOCOLS: Final = ("mqtt", "mqttv3.1", "mqttv5")
+_STREAM: Final = "MQTT is a stream: this may be a piece of a packet that began in an earlier message"
 _LENGTH_BYTES: Final = 4
 _WITH_ID: Final = (4, 5, 6, 7, 9, 11)
+#: Only a client sends these, and only a server those (2.2.1).
+_OF_CLIENTS: Final = (1, 8, 10, 12)
+_OF_SERVERS: Final = (2, 9, 11, 13)
+#: These have the flags 0010, in 3.1 with the mark of one that is sent again; others but PUBLISH have none.
+_WITH_FLAG: Final = (6, 8, 10)
+_SENT_AGAIN: Final = 8
+_NAMES: Final = ("MQTT", "MQIsdp")
 _SERVER_KEEP_ALIVE: Final = 0x13
 _USER_PROPERTY: Final = 0x26
 #: A CONNACK's properties that are numbers, and their bytes; the others have their length in front (2.2.2.2).
@@ -107,8 +118,18 @@ def packets(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = begin + length
         if at > len(data):
             name = TYPES.get(first >> 4, "packet")
-            raise Malformed(f"{name} of {length} bytes, of which {len(data) - begin} are in this message")
+            raise Malformed(
+                f"as a packet: {name} of {length} bytes, of which {len(data) - begin} are in this message"
+            )
         yield first, data[begin:at]
+
+
+def is_connect(data: bytes) -> bool:
+    """Whether what a client sends begins with a CONNECT; it may be cut behind the protocol's name."""
+    try:
+        return data[:1] == b"\x10" and Body(data[variable_length(data, 1)[1] :]).text() in _NAMES
+    except Malformed:
+        return False
 
 
 def keep_alive(data: bytes) -> int | None:
@@ -116,13 +137,12 @@ def keep_alive(data: bytes) -> int | None:
 
     The message may be cut behind it.
     """
-    if data[:1] != b"\x10":
+    if not is_connect(data):
         return None
     try:
         _, begin = variable_length(data, 1)
         body = Body(data[begin:])
-        if body.text() not in ("MQTT", "MQIsdp"):
-            return None
+        body.text()
         body.take(2)
         return body.number()
     except Malformed:
@@ -157,15 +177,101 @@ def _fits(payload: Payload) -> bool:
     return payload.data[:1] == b"\x10" and b"\x00\x04MQTT" in payload.data[1:11]
 
 
+def check_packet(first: int, data: bytes, *, is_s2c: bool) -> None:
+    """Whether bytes can be a packet: its sender, flags and fields are those of its type (2.1.3, 2.2.1, 3).
+
+    Args:
+        first: its first byte.
+        data: its body.
+        is_s2c: the server sent it.
+
+    Raises:
+        Malformed: they are none; its words say why.
+    """
+    kind, flags, body = first >> 4, first & 15, Body(data)
+    _check_header(kind, flags, is_s2c)
+    if kind == 1:
+        _check(body.text() in _NAMES, "the protocol's name is missing")
+        _read(_connect(Body(data)))
+    elif kind == 2:
+        _check(body.number(1) <= 1, "reserved flags are set")
+        _check(not body.is_done, "no answer")
+        _check_reason(body)
+    elif kind == 3:
+        _published(flags, body)
+    elif kind in (12, 13):
+        _check(not data, f"{TYPES[kind]} has no body")
+    elif kind in (14, 15):
+        _check_reason(body)
+    else:
+        _check(body.number() > 0, "packet id 0")
+        if kind in (8, 10):
+            _read(_subscribe(Body(data), with_options=kind == 8))
+        elif kind in (4, 5, 6, 7):
+            _check_reason(body)
+        elif kind == 9:
+            _check(not body.is_done, "no answer to a topic")
+
+
+def _read(fields: Iterator[str]) -> None:
+    """Read all fields: that raises where one is missing."""
+    for _ in fields:
+        pass
+
+
+def _check_header(kind: int, flags: int, is_s2c: bool) -> None:
+    _check(kind in TYPES, "packet type 0 is reserved")
+    _check(
+        kind not in (_OF_CLIENTS if is_s2c else _OF_SERVERS),
+        f"{TYPES.get(kind)} is not sent by a {'server' if is_s2c else 'client'}",
+    )
+    if kind in _WITH_FLAG:
+        _check(flags & ~_SENT_AGAIN == 2, f"flags {flags:04b} of {TYPES[kind]}")
+    elif kind != 3:
+        _check(flags == 0, f"flags {flags:04b} of {TYPES.get(kind)}")
+
+
+def _check_reason(body: Body) -> None:
+    """Nothing, or in version 5 a reason and perhaps properties."""
+    if not body.is_done:
+        body.number(1)
+    if not body.is_done:
+        body.properties()
+    _check(body.is_done, "more than its properties")
+
+
+def _published(flags: int, body: Body) -> str:
+    """The topic of a PUBLISH, whose payload may be cut; an empty one stands for an alias (5.0, 3.3.2.1)."""
+    _check(flags & 6 != 6, "QoS 3 is reserved")
+    try:
+        topic = body.binary().decode()
+    except UnicodeDecodeError:
+        raise Malformed("a topic that is not UTF-8") from None
+    _check(not any(sign in topic for sign in "\0#+"), "a topic that nobody may publish to")
+    if flags & 6:
+        _check(body.number() > 0, "packet id 0")
+    return topic
+
+
+def _check(is_so: bool, words: str) -> None:
+    if not is_so:
+        raise Malformed(words)
+
+
 def _lines(payload: Payload) -> Iterator[str]:
-    for number, (first, data) in enumerate(packets(payload.data)):
+    number = 0
+    try:
+        for first, data in packets(payload.data):
+            check_packet(first, data, is_s2c=payload.is_s2c)
+            if number:
+                yield ""
+            number += 1
+            yield field("packet", f"{TYPES[first >> 4]}, {len(data)} bytes")
+            yield from _packet(first >> 4, first & 15, Body(data))
+    except Malformed as error:
         if number:
-            yield ""
-        kind = first >> 4
-        if kind not in TYPES:
-            raise Malformed("packet type 0 is reserved")
-        yield field("packet", f"{TYPES[kind]}, {len(data)} bytes")
-        yield from _packet(kind, first & 15, Body(data))
+            raise
+        raise Malformed(f"{error}. {_STREAM}") from None
 
 
 def _packet(kind: int, flags: int, body: Body) -> Iterator[str]:
@@ -248,17 +354,42 @@ def _topics(body: Body, with_options: bool) -> list[tuple[str, int]]:
 
 
 def _summary(payload: Payload) -> str | None:
-    words = []
+    """Nothing of a message that may as well be a piece of a packet."""
+    words: list[str] = []
     try:
         for first, data in packets(payload.data):
-            name = TYPES.get(first >> 4)
-            if name is None:
-                return None
-            words.append(f"{name} {Body(data).text()}" if name == "PUBLISH" else name)
+            check_packet(first, data, is_s2c=payload.is_s2c)
+            words.append(_words(first, Body(data)))
     except Malformed:
-        name = TYPES.get(payload.data[0] >> 4) if payload.data else None
-        return " ".join(words) or name
+        return " ".join(words[:3]) or _begun(payload)
     return " ".join(words[:3]) + (f" +{len(words) - 3} more" if len(words) > 3 else "")
+
+
+def _words(first: int, body: Body) -> str:
+    name = TYPES[first >> 4]
+    return f"{name} {_published(first & 15, body)}".rstrip() if name == "PUBLISH" else name
+
+
+def _begun(payload: Payload) -> str | None:
+    """What a message begins of which only the beginning is here: a CONNECT or PUBLISH with its name."""
+    data = payload.data
+    if not data:
+        return None
+    first = data[0]
+    try:
+        length, begin = variable_length(data, 1)
+        body = Body(data[begin:])
+        if length <= len(body.data):
+            return None  # all of it is here, and it is none
+        _check_header(first >> 4, first & 15, payload.is_s2c)
+        if first >> 4 == 1:
+            return TYPES[1] if body.text() in _NAMES else None
+        if first >> 4 != 3:
+            return None
+        words = _words(first, body)
+    except Malformed:
+        return None
+    return words if body.at <= length else None
 
 
 DECODER: Final = Decoder(

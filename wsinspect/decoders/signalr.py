@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from wsinspect.decoders.json_text import json_lines, json_text, parse_json, scalar_member, string_member
+from wsinspect.decoders.json_text import (
+    NotJson,
+    json_lines,
+    json_text,
+    parse_json,
+    scalar_member,
+    string_member,
+)
 from wsinspect.decoders.messagepack import Reader, scalar, value_lines
 from wsinspect.decoders.model import Decoder, Malformed, Payload, field
 
@@ -106,6 +113,15 @@ def _title(value: dict[str, Any]) -> str:
     return "the handshake's answer" + (", an error" if value.get("error") else "")
 
 
+def _is_handshake(text: str) -> bool:
+    """Whether the first record is the handshake's request or answer; pieces of messages may look alike."""
+    try:
+        value = parse_json(text.partition("\x1e")[0])
+    except NotJson:
+        return False
+    return value == {} or (isinstance(value, dict) and {"protocol", "version"} <= value.keys())
+
+
 def _packed(data: bytes) -> Iterator[Any]:
     """MessagePack messages, each behind its length in seven bits a byte, the lowest first."""
     at = 0
@@ -143,7 +159,7 @@ def _summary(payload: Payload) -> str | None:
     text = payload.text
     kind = scalar_member(text, "type")
     if kind is None or kind not in _NUMBERS:
-        return "handshake" if '"protocol"' in text or text in ("{}\x1e", "{}") else None
+        return "handshake" if _is_handshake(text) else None
     target = string_member(text, "target") if kind in ("1", "4") else None
     number = string_member(text, "invocationId")
     more = text.count("\x1e") - 1

@@ -23,6 +23,8 @@ _ESCAPES: Final = {"\\n": "\n", "\\r": "\r", "\\c": ":", "\\\\": "\\"}
 #: The 1.0 and 1.2 documents say that CONNECT and CONNECTED are not escaped.
 _UNESCAPED: Final = ("CONNECT", "CONNECTED")
 _BEATS: Final = b"\r\n"
+#: stomp.js does so by `splitLargeFrames`, and some servers by the size of their buffer.
+_PIECES: Final = "This may be a piece of a frame that began in an earlier message, or goes on in the next"
 
 
 class StompFrame(NamedTuple):
@@ -79,6 +81,8 @@ def _body_end(data: bytes, begin: int, length: str | None) -> int:
     """Where the NUL stands: at the length where one is given, else the first one."""
     if length is not None and length.isascii() and length.isdigit() and len(length) < 10:
         end = begin + int(length)
+        if end >= len(data):
+            raise Malformed(f"content-length is {length}, of which {len(data) - begin} are in this message")
         if data[end : end + 1] != b"\0":
             raise Malformed(f"content-length is {length}, and there is no NUL at that position")
         return end
@@ -99,7 +103,10 @@ def _lines(payload: Payload) -> Iterator[str]:
                 yield field("heartbeat", f"{end - at} bytes")
             at = end
             continue
-        frame, at = parse_frame(data, at)
+        try:
+            frame, at = parse_frame(data, at)
+        except Malformed as error:
+            raise Malformed(str(error) if number else f"{error}. {_PIECES}") from None
         if number:
             yield ""
         number += 1

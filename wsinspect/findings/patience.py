@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 from wsinspect.decoders.model import Malformed
@@ -90,6 +91,11 @@ class Talk(NamedTuple):
     open_ns: int | None = None
     first: Sequence[Spoken] = ()
     last: Sequence[Spoken] = ()
+
+    def begins(self, direction: Direction) -> bytes:
+        """How the bytes of a side begin, of a protocol whose packets are not aligned with messages."""
+        mine = (one for one in self.first if one.direction == direction)
+        return b"".join(one.data for one in takewhile(lambda one: one.opcode == Opcode.BINARY, mine))
 
     def first_of(self, direction: Direction) -> bytes:
         """How the first message of a side begins; empty where there is none yet."""
@@ -243,11 +249,11 @@ def _signalr(talk: Talk) -> Iterator[Patience]:
 
 def _mqtt(talk: Talk) -> Iterator[Patience]:
     """A broker waits one and a half times the keep alive; when a client gives up on PINGRESP is not known."""
-    seconds = keep_alive(talk.first_of(C2S))
+    seconds = keep_alive(talk.begins(C2S))
     if seconds is None:
         return
     who = f"MQTT: one and a half times its keep alive of {seconds} s"
-    given = server_keep_alive(talk.first_of(S2C))
+    given = server_keep_alive(talk.begins(S2C))
     if given is not None:
         seconds, who = given, f"MQTT: one and a half times the broker's keep alive of {given} s"
     if seconds:

@@ -13,6 +13,7 @@ from tests.support.decoding import (
     reads_cuts,
     text,
 )
+from wsinspect import decoders
 
 SIGNALR = '{"type":1,"invocationId":"7","target":"Send","arguments":["hi",{"n":1.50}]}\x1e'
 
@@ -41,6 +42,13 @@ def test_what_its_document_says(case):
 @for_each(CASES)
 def test_every_cut_is_read_as_far_as_it_goes(case):
     reads_cuts(case)
+
+
+@pytest.mark.parametrize(
+    "piece", ['{"a":{"protocol":"http"}}]}\x1e', '{"protocol":"x"}]}\x1e', '{"protocol":"x"}\x1e']
+)
+def test_a_piece_that_speaks_of_a_protocol_is_no_handshake(piece):
+    assert decoders.summary(text(piece)) is None
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def test_every_cut_is_read_as_far_as_it_goes(case):
     [
         (stomp(b"HELLO\n\n\0"), "'HELLO' is not a STOMP command"),
         (stomp(b"SEND\nx\n\n\0"), "has no colon"),
-        (stomp(b"SEND\ncontent-length:9\n\nhi\0"), "no NUL at that position"),
+        (stomp(b"SEND\ncontent-length:1\n\nhi\0"), "no NUL at that position"),
+        (stomp(b"SEND\ncontent-length:9\n\nhi\0"), "content-length is 9, of which 3 are in this message"),
+        (stomp(b'"the": "rest"}\0'), "may be a piece of a frame that began in an earlier message"),
         (stomp(b"SEND\n\nhi"), "does not end with NUL"),
         (stomp(b"SEND\nx:y"), "have no end"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -147,6 +148,14 @@ def test_mqtt_a_broker_waits_one_and_a_half_times_the_keep_alive() -> None:
     [old] = patience_of(talk(connect(10, b"\0\x06MQIsdp\x03")))
     assert old.seconds == 15
     assert patience_of(talk(connect(0))) == ()
+
+
+def test_mqtt_a_packet_may_come_a_field_a_message() -> None:
+    whole = connect(60)
+    at = (0, 1, 2, 4, 8, 9, 10, 12, 14, 15)
+    pieces = [whole._replace(data=whole.data[a:b]) for a, b in pairwise(at)]
+    [one] = patience_of(talk(*pieces, subprotocol="mqtt"))
+    assert one.seconds == 90
 
 
 def test_mqtt_5_a_broker_may_put_a_keep_alive_of_its_own_in_the_place() -> None:

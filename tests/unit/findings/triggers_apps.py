@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from tests.unit.findings.facts_made import (
@@ -98,6 +99,16 @@ def _storm(count: int, gap: float, **facts: Any) -> Any:
 
 GARBAGE = OpaqueFact(S2C, OPEN, 90, b"HTTP/1.1 400 Bad Request\r\n", v.LENGTH_TOO_LARGE, None)
 SIGNALR = '{"protocol":"json","version":1}\x1e'
+
+
+def _pieces(packet: bytes) -> list[Any]:
+    """A packet as mqtt.js sends it, each field a message."""
+    at = (0, 1, 2, 4, 8, 9, 10, 12, 14, len(packet))
+    return [
+        frame(number, C2S, 0.1, 2, packet[begin:end]) for number, (begin, end) in enumerate(pairwise(at), 1)
+    ]
+
+
 MQTT = b"\x10\x0d\x00\x04MQTT\x04\x02\0\x3c\0\x01a"
 
 #: What Chromium 156 says in its console.
@@ -255,12 +266,19 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [refused("400 Bad Request", path="/mqtt", head=request("/mqtt", Sec_WebSocket_Protocol="mqtt"))],
     ),
     "WS-APP-061": (
-        [ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02"), by="server", code=1002)],
-        [ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02"))],
+        [
+            ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02"), by="server", code=1002),
+            ended(*_pieces(MQTT), by="server", code=1002),
+        ],
+        [ended(frame(1, C2S, 0.1, 2, b"\x10\x0c\x00\x04MQTT\x04\x02")), ended(*_pieces(MQTT))],
     ),
     "WS-APP-062": (
-        [cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\0"), at=90.3)],
         [
+            cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\0"), at=90.3),
+            cut(*_pieces(MQTT), at=90.3),
+        ],
+        [
+            cut(*_pieces(MQTT.replace(b"\0\x3c", b"\0\0")), at=90.3),
             cut(frame(1, C2S, 0.1, 2, MQTT), at=90.3, by="client"),
             cut(frame(1, C2S, 0.1, 2, MQTT), at=61.7),
             cut(frame(1, C2S, 0.1, 2, MQTT.replace(b"\0\x3c", b"\0\0")), at=90.3),

@@ -13,6 +13,7 @@ from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
+from wsinspect.wire.opcodes import Opcode
 
 rules = Rules()
 
@@ -44,6 +45,19 @@ def stomp_silent(facts: ConnectionFacts) -> Iterator[Found]:
 _MQTT: Final = (
     "Brokers want 'Sec-WebSocket-Protocol: mqtt' (MQTT 5.0, section 6). Without it they refuse or close."
 )
+
+
+def _begins(facts: ConnectionFacts) -> bytes:
+    """How what the client sends begins: a packet may be spread over several messages (MQTT 5.0, 6.0.0-3)."""
+    data = b""
+    for one in facts.first:
+        if one.direction == C2S:
+            if one.opcode != Opcode.BINARY:
+                break
+            data += one.data
+            if one.length != len(one.data):
+                break
+    return data
 
 
 def _lacks_mqtt(facts: ConnectionFacts) -> bool:
@@ -83,8 +97,7 @@ def mqtt_silent(facts: ConnectionFacts) -> Iterator[Found]:
     silence = facts.silence_ns(C2S) if facts.was_open and facts.is_over else None
     if silence is None or facts.ended_by != "server":
         return
-    first = next((message for message in facts.first if message.direction == C2S), None)
-    promised = mqtt.keep_alive(first.data) if first is not None and first.opcode == 2 else None
+    promised = mqtt.keep_alive(_begins(facts))
     if promised and 1.4 <= silence / SECOND_NS / promised <= 1.7:
         yield Found(
             evidence=(
@@ -111,7 +124,7 @@ def mqtt_closed(facts: ConnectionFacts) -> Iterator[Found]:
     first = next((message for message in facts.first if message.direction == C2S), None)
     if first is None or not facts.is_over or facts.ended_by != "server" or not _lacks_mqtt(facts):
         return
-    if first.opcode == 2 and first.data[:1] == b"\x10" and b"\x00\x04MQTT" in first.data[:12]:
+    if mqtt.is_connect(_begins(facts)):
         yield Found(
             evidence=(facts.request_line("Sec-WebSocket-Protocol"), "MQTT CONNECT c>s", end_line(facts)),
             frame=first.id,
