@@ -239,7 +239,7 @@ class Relaying(Http2Connection):
         self._shortcut: Shortcut | None = None
         self._turn: commands.RequestWakeup | None = None
         self._closing: events.ConnectionClosed | None = None
-        self._is_reader_held = False
+        self._held_reader: Connection | None = None
 
     @property
     def tunnels(self) -> dict[int, Tunnel]:
@@ -276,27 +276,39 @@ class Relaying(Http2Connection):
     def _receive(self, data: bytes) -> Commands:
         """A portion of what has come; the next one is asked for."""
         outbox = self.wire.outbox
+        is_handled = False
         outbox.begin()
         try:
             yield from super()._handle_event(events.DataReceived(self.conn, data))
+            is_handled = True
         finally:
             outbox.end()
+            if not is_handled:
+                # mitmproxy gives an event up where something fails: no turn follows, but a read may.
+                self._hold_reader(False)
         if self.h2_conn.has_more:
             self._hold_reader(True)
-            if self._turn is None:
-                self._turn = commands.RequestWakeup(0)
-                yield self._turn
+            yield from self._ask_for_turn()
             return
         self._hold_reader(False)
         closing, self._closing = self._closing, None
         if closing is not None:
             yield from self._handle_event(closing)
 
+    def _ask_for_turn(self) -> Commands:
+        if self._turn is None:
+            self._turn = commands.RequestWakeup(0)
+            yield self._turn
+
     def _hold_reader(self, is_held: bool) -> None:
         """Nothing more is read before all has been handled."""
-        if is_held is not self._is_reader_held:
-            self._is_reader_held = is_held
-            self.wire.hold_reader(self.wire.carrier(self.context, self.conn), is_held)
+        held = self._held_reader
+        if is_held and held is None:
+            held = self._held_reader = self.wire.carrier(self.context, self.conn)
+            self.wire.hold_reader(held, True)
+        elif not is_held and held is not None:
+            self._held_reader = None
+            self.wire.hold_reader(held, False)
 
     def _is_turn(self, event: events.Event) -> bool:
         return isinstance(event, events.Wakeup) and event.command is self._turn
@@ -305,6 +317,7 @@ class Relaying(Http2Connection):
         """The end comes behind what is still to be handled: its turns, or at once where there are no more."""
         if self.conn.state & ConnectionState.CAN_WRITE:
             self._closing = event
+            yield from self._ask_for_turn()
             return
         while self.h2_conn.has_more:
             yield from self._receive(b"")

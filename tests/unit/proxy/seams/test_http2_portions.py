@@ -11,7 +11,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from hyperframe.frame import PingFrame
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy import commands, events, layer, mode_specs
 from mitmproxy.proxy.server import SimpleConnectionHandler
 from mitmproxy.test import taddons
@@ -154,6 +154,45 @@ def test_a_connection_that_we_close_has_handled_all_that_it_had_read(monkeypatch
         place.handler.close_connection(place.client)
         await place.take_turns(lambda: "end" in place.side.handled)
         assert place.side.pings() == LESS
+
+    play(monkeypatch, work)
+
+
+def test_an_end_that_waits_comes_once_where_we_close_the_connection_meanwhile(monkeypatch):
+    async def work(place: Place) -> None:
+        place.peer.write(PING * LESS)
+        await place.take_turns(lambda: place.side.pings() >= PORTION)
+        place.client.state &= ~ConnectionState.CAN_READ
+        await place.handler.server_event(events.ConnectionClosed(place.client))
+        assert place.side.h2_conn.has_more
+        place.handler.close_connection(place.client)
+        await place.take_turns(lambda: "end" in place.side.handled)
+        assert place.side.pings() == LESS
+        assert place.side.handled.count("end") == 1
+
+    play(monkeypatch, work)
+
+
+def test_a_portion_that_fails_holds_up_neither_what_comes_behind_it_nor_the_end(monkeypatch, caplog):
+    """mitmproxy drops the event in which anything fails, and goes on with the connection."""
+
+    async def work(place: Place) -> None:
+        answered = place.side.handled
+
+        class Failing(list):
+            def append(self, one: int | str) -> None:
+                if len(answered) == 3 and not failed:
+                    failed.append(one)
+                    raise ArithmeticError("in the middle of the fourth portion")
+                answered.append(one)
+
+        failed: list[int | str] = []
+        place.side.handled = Failing()
+        place.peer.write(PING * LESS)
+        place.peer.write_eof()
+        await place.take_turns(lambda: "end" in answered)
+        assert failed
+        assert "in the middle of the fourth portion" in caplog.text
 
     play(monkeypatch, work)
 
