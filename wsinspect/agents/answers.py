@@ -81,7 +81,7 @@ def requests_answer(requests: Sequence[Mapping[str, Any]], limit: int) -> Json:
             "url": mask_url(one["url"] or ""),
             "seconds": one["seconds"],
             **{name: one[name] for name in ("what", "status", "ms", "media_type") if one[name] is not None},
-            **({"untrusted": cut(one["error"], TEXT_CHARACTERS)} if one["error"] else {}),
+            **({"untrusted": cut(mask_json(one["error"]), TEXT_CHARACTERS)} if one["error"] else {}),
         }
         for one in before[-limit:]
     ]
@@ -122,6 +122,7 @@ def frame_answer(frame: Mapping[str, Any], said: Any, since_ns: int | None, char
 
 def finding_answer(one: Mapping[str, Any]) -> Json:
     """A finding: what, whose doing, the evidence, the first fix with its place and diff."""
+    one = mask_json(one)  # before anything is cut: half a URL is not known for one
     answer = {name: one[name] for name in _FINDING if one.get(name) is not None}
     answer["title"] = cut(one["title"], TEXT_CHARACTERS)
     answer["untrusted"] = {"evidence": [cut(line, TEXT_CHARACTERS) for line in one["evidence"][:4]]}
@@ -137,7 +138,7 @@ def finding_answer(one: Mapping[str, Any]) -> Json:
             "text": cut(fix["text"], TEXT_CHARACTERS),
             **{name: fix[name] for name in ("file", "line", "diff", "proven") if name in fix},
         }
-    return masked(answer)
+    return answer
 
 
 def diagnosis_answer(found: Mapping[str, Any], limit: int) -> Json:
@@ -159,6 +160,7 @@ def diagnosis_answer(found: Mapping[str, Any], limit: int) -> Json:
 
 def doctor_answer(found: Mapping[str, Any], limit: int) -> Json:
     """The verdict of `doctor --json`: the sentence, the findings, what was ruled out, what to try next."""
+    found = mask_json(found)
     answer: Json = {"verdict": found["verdict"], "headline": found["headline"], "url": found["url"]}
     if found.get("stopped"):
         answer["stopped"] = found["stopped"]
@@ -175,7 +177,7 @@ def doctor_answer(found: Mapping[str, Any], limit: int) -> Json:
     answer["asked"] = [
         f"{one['asks']}: {one['status'] or one['error'] or one['state']}" for one in probes[:12]
     ]
-    return masked(answer)
+    return answer
 
 
 def explanation_answer(found: Mapping[str, Any], limit: int) -> Json:
@@ -198,12 +200,6 @@ def explanation_answer(found: Mapping[str, Any], limit: int) -> Json:
     ]
     answer: Json = {"recognised": found["recognised"]}
     return answer | bounded("explanations", explanations, limit, {"limit": len(explanations)})
-
-
-def masked(answer: Json) -> Json:
-    """An answer whose URLs have no secrets."""
-    found: Json = mask_json(answer)
-    return found
 
 
 def payload_text(payload: bytes, size: int, *, is_cut: bool, is_binary: bool) -> str:
@@ -237,7 +233,6 @@ __all__ = [
     "explanation_answer",
     "finding_answer",
     "frame_answer",
-    "masked",
     "only",
     "payload_text",
     "requests_answer",

@@ -4,6 +4,7 @@ quoted."""
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import unquote
@@ -21,6 +22,10 @@ _PARAMETER: Final = re.compile(r"[?&][^=&#\s]+=([^&#\s]*)")
 #: tried at each character of each run of them.
 _NAME: Final = re.compile(r"""(?:["']|(?<![\w.-]))[\w.-]++["']?\s*+[:=]\s*+""")
 _VALUE: Final = re.compile(r""""(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}\]]+""")
+#: A JSON Web Token (RFC 7519 section 3) whose second part begins here: the first alone is no secret.
+_JWT: Final = re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]++(?:\.[\w-]*+)?")
+#: What stands where a text was cut.
+_CUTS: Final = ("…", "...")
 _HINTS: Final = (
     *("token", "secret", "passw", "passphrase", "credential", "jwt", "authorization"),
     *("apikey", "api-key", "api_key"),
@@ -55,10 +60,10 @@ class Masker:
         return self._known.mask(text)
 
     def payload(self, text: str) -> str:
-        """The beginning of a message, in which values with telling names are masked, too."""
+        """The beginning of a message: values with telling names are masked, too, and JSON Web Tokens."""
         if self.is_off:
             return text
-        return self.text(_mask_named(text))
+        return self.text(_JWT.sub(MASK, _mask_named(text)))
 
     def value(self, value: Any) -> Any:
         """JSON, with all its strings."""
@@ -74,13 +79,18 @@ class Masker:
 class _Known:
     """Words that are masked wherever they stand, the longest of those that begin at a place.
 
+    Who cuts a text does not know of secrets: what begins as a word does and is cut off there, at the end of
+    the text or before an ellipsis, is masked as well.
+
     There may be a cookie for each of thousands of connections, and each text is looked through for all of
     them: one of which no four characters in a row begin a word is passed on after one look at a set.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
         self._words: dict[str, dict[int, set[str]]] = {}
-        for one in words:
+        self._sorted = sorted(words)
+        self._longest = max(map(len, self._sorted), default=0)
+        for one in self._sorted:
             self._words.setdefault(one[:_SHORTEST], {}).setdefault(len(one), set()).add(one)
         self._starts = frozenset(map(tuple, self._words))
         for start, by_length in self._words.items():
@@ -101,8 +111,25 @@ class _Known:
                     place = done = place + length
                     break
             else:
-                place += 1
+                if by_length and (end := self._cut_off(text, place)):
+                    pieces += (text[done:place], MASK)
+                    place = done = end
+                else:
+                    place += 1
         return "".join((*pieces, text[done:]))
+
+    def _cut_off(self, text: str, place: int) -> int | None:
+        """Where the beginning of a word ends that the text has no more of; None where it has none here."""
+        last = place + self._longest
+        ends = [end for cut in _CUTS if (end := text.find(cut, place, last + len(cut))) >= 0]
+        if len(text) < last:
+            ends.append(len(text))
+        for end in ends:
+            begin = text[place:end]
+            near = bisect_left(self._sorted, begin)
+            if len(begin) >= _SHORTEST and near < len(self._sorted) and self._sorted[near].startswith(begin):
+                return end
+        return None
 
 
 def _mask_named(text: str) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from wsinspect.findings.fixes import examples_in
 from wsinspect.findings.model import Finding, Fix
 from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
@@ -173,6 +174,10 @@ def _finding(group: Sequence[Finding], urls: Mapping[int, str], masker: Masker) 
         yield f"<p>{noun} {links}{more}{' to ' if at else ''}{at}</p>\n"
     if one.fixes:
         yield "<h4>What to change</h4>\n"
+        paths = {"/" + urls[one].partition("://")[2].partition("/")[2] for one in ids if one in urls}
+        path = paths.pop() if len(paths) == 1 else None
+        if examples := [*dict.fromkeys(words for fix in one.fixes for words in examples_in(fix, path))]:
+            yield f"<p>In these lines stands {text(', '.join(examples))}.</p>\n"
         for fix in one.fixes:
             yield from _fix(fix, masker)
     if one.causes:

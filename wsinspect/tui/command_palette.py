@@ -35,8 +35,8 @@ _AREAS = {
 }
 _ENDS = {
     "close": "close in a closing handshake",
-    "fin": "abort with a FIN, without CLOSE",
-    "rst": "abort with an RST, without CLOSE",
+    "fin": "end with a FIN, without CLOSE",
+    "rst": "end with an RST, without CLOSE",
 }
 
 

@@ -71,17 +71,21 @@ def _cut_names(text: str) -> str | None:
     """The shape of JSON that was cut at a preview's length: its kind, and the members that are seen."""
     if text[:1] != "{" or len(text) < _CUT_CHARS:
         return None
-    kind = next((f"{name}={value}" for name in _KINDS if (value := string_member(text, name))), "")
-    names = dict.fromkeys(re.findall(r'"(\w{1,40})"\s*:', text))
-    return "{" + ", ".join([*([kind] if kind else []), *list(names)[:_CUT_NAMES]]) + ", …}"
+    kind = next(((name, value) for name in _KINDS if (value := string_member(text, name))), None)
+    names = [
+        one for one in dict.fromkeys(re.findall(r'"(\w{1,40})"\s*:', text)) if not kind or one != kind[0]
+    ]
+    begin = [f"{kind[0]}={kind[1]}"] if kind else []
+    return "{" + ", ".join([*begin, *names[:_CUT_NAMES]]) + ", …}"
 
 
 def _json_shape(value: Any) -> str:
     if isinstance(value, dict):
-        names = sorted(value)
-        kind = next((f"{name}={value[name]}" for name in _KINDS if _tells(value.get(name))), "")
+        kind = next((name for name in _KINDS if _tells(value.get(name))), None)
+        names = sorted(value.keys() - {kind})
+        begin = [] if kind is None else [f"{kind}={value[kind]}"]
         more = ", …" if len(names) > _SHAPE_NAMES else ""
-        return "{" + ", ".join([*([kind] if kind else []), *names[:_SHAPE_NAMES]]) + more + "}"
+        return "{" + ", ".join([*begin, *names[:_SHAPE_NAMES]]) + more + "}"
     if isinstance(value, list):
         first = value[0] if value else None
         inside = str(first) if _tells(first) and not isinstance(first, Number) else ""

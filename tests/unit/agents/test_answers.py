@@ -3,6 +3,7 @@
 import pytest
 
 from wsinspect.agents.answers import (
+    TEXT_CHARACTERS,
     bounded,
     connection_answer,
     cut,
@@ -168,6 +169,14 @@ def test_finding_when_it_has_much_evidence_four_lines_and_the_first_fix_are_give
     assert len(answer["untrusted"]["evidence"]) == 4
     assert "abc123" not in str(answer)
     assert answer["fix"] == {"for": "nginx", "text": "set it", "file": "app.conf", "line": 14, "diff": "+x"}
+
+
+def test_finding_when_a_url_is_cut_its_password_is_masked_all_the_same():
+    filler = "x" * (TEXT_CHARACTERS - 40)
+    line = f"{filler} https://someone:{'s3cret' * 20}@a/"
+    answer = finding_answer(FINDING | {"title": line, "evidence": [line]})
+    for text in (answer["title"], *answer["untrusted"]["evidence"]):
+        assert text.startswith(f"{filler} https://***@a/")
 
 
 @pytest.mark.parametrize(

@@ -65,13 +65,40 @@ def test_header_blocks_of_strangers_raise_nothing() -> None:
     assert masker.text("plain") == "plain"
 
 
+LONG = "L0ng" + "abcdef0123456789" * 40
+CUT = Masker([f"GET / HTTP/1.1\r\nCookie: sid={LONG}; b=L0nz9\r\n\r\n".encode()])
+
+
+@pytest.mark.parametrize("kept", [4, 9, 70, 300, len(LONG) - 1, len(LONG)])
+@pytest.mark.parametrize("cut", ["", "…", "... (40 characters more)", "… and more"])
+def test_a_secret_that_is_cut_off_is_masked(kept: int, cut: str) -> None:
+    said = f'["hello","{LONG[:kept]}{cut}'
+    for mask in (CUT.text, CUT.payload):
+        assert mask(said) == f'["hello","***{cut}'
+
+
+def test_what_only_begins_as_a_secret_does_stays() -> None:
+    for words in ("L0ng live the cat", f"{LONG[:40]} is not all", "L0n", "L0n…", f"{LONG[:9]}x…", ""):
+        assert CUT.text(words) == words
+
+
+def test_a_json_web_token_in_a_message_needs_no_name() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0"
+    for said in (f'["{token}.c2lnbmF0dXJl"]', f'["{token}."]', f'["{token}"]', f'["{token[:30]}"]'):
+        assert Masker([]).payload(said) == '["***"]'
+    header = '["eyJhbGciOiJIUzI1NiJ9"]'
+    assert Masker([]).payload(header) == header
+
+
 def test_of_several_secrets_at_a_place_the_longest_is_masked() -> None:
     head = b"GET /?token=s3cr3t&key=s3cr HTTP/1.1\r\nCookie: a=s3cr3t9; b=t9xyz\r\n\r\n"
     masked = Masker([head]).text("s3cr3t9 s3cr3t s3cr s3c s3cr3t9xyz xs3cr3tx")
     assert masked == "*** *** *** s3c ***xyz x***x"
 
 
-@pytest.mark.parametrize("word", ["x", "token", "a-", "token ", 'token"', "token:", "token='"])
+@pytest.mark.parametrize(
+    "word", ["x", "token", "a-", "token ", 'token"', "token:", "token='", "eyJ-", "eyJ."]
+)
 def test_what_a_peer_says_is_masked_in_time_that_grows_with_its_length_alone(word: str) -> None:
     # With a square of steps these would take minutes each.
     long = word * 200_000

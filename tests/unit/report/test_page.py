@@ -55,6 +55,7 @@ def test_the_verdict_comes_first_and_the_fix_after_it(tmp_path: Path, report: Re
         "A hop is what stands between the client and the server",
         "This was recorded in several places: edge and origin.",
         "ws://chat.example",
+        "In these lines stands /ws for /chat, http://app for your application.",
         "What was seen",
         "Connections",
     ]

@@ -26,6 +26,20 @@ def test_shapes_of_text(one, other, are_same):
     assert (shape_of(one, 1) == shape_of(other, 1)) is are_same
 
 
+@pytest.mark.parametrize(
+    ("data", "shape"),
+    [
+        (b'{"type":"order","id":1}', "{type=order, id}"),
+        (b'{"id":1,"event":"x","op":"y"}', "{event=x, id, op}"),
+        (b'{"b":1,"a":2}', "{a, b}"),
+        (b"{}", "{}"),
+        (b'{"n":1,"type":"order","long":"' + b"x" * 600, "{type=order, n, long, …}"),
+    ],
+)
+def test_a_shape_names_the_member_that_tells_its_kind_once(data, shape):
+    assert shape_of(data, 1) == shape
+
+
 def test_shapes_of_bytes_are_how_they_begin():
     assert shape_of(b"\x01\x02\x03\x04abc", 2) == shape_of(b"\x01\x02\x03\x04xyz", 2)
     assert shape_of(b"\x01\x02", 2) != shape_of(b"\x02\x02", 2)

@@ -102,6 +102,19 @@ async def test_escape_closes_a_line_that_has_lost_the_focus(chat):
         assert not is_open(screen)
 
 
+@pytest.mark.parametrize(("key", "kind", "value"), [("slash", "filter", "op:x"), ("colon", "go", "")])
+async def test_its_key_comes_back_to_a_line_that_has_lost_the_focus(chat, key, kind, value):
+    async with opened(chat) as screen:
+        await screen.press("slash", *"op:")
+        await screen.pilot.click("#overview", offset=(20, 0))
+        await screen.press(key)
+        bar = screen.main.bar
+        assert screen.app.focused is bar.input
+        assert (bar.input.kind, bar.input.value + "x" * (kind == "filter")) == (kind, value)
+        await screen.press("slash")  # a character again
+        assert bar.input.value.endswith("/")
+
+
 async def test_it_is_applied_without_enter_a_moment_after_it_is_typed(chat):
     async with opened(chat) as screen:
         await screen.press("slash", "o", "p", "colon", "b", "i", "n")

@@ -18,6 +18,9 @@ from wsinspect.tui.widgets.words import Words
 from wsinspect.tui.workspace import Workspace
 
 _SHOWN = 6
+#: Cells of a candidate, and where what is said of it begins.
+_TEXT_CELLS = 22
+_HELP_AT = 3 + _TEXT_CELLS + 1
 
 
 class RuleInput(DialogInput):
@@ -111,24 +114,32 @@ class RuleDialog(Dialog):
         return max(min(_SHOWN, self.app.size.height - 9), 2)
 
     def _show_candidates(self) -> None:
-        """Show the candidates around the chosen one, always in the same height."""
+        """Show the candidates around the chosen one, whose help is whole; always in the same height."""
         room, at = self._room, self._at
-        first = max(min(at - room // 2, len(self._candidates) - room), 0)
+        rest: list[str] = []
+        if self._candidates:
+            words = flow(escape(self._candidates[at].help), max(self.width - _HELP_AT, 20))
+            rest = [*words[1 : room - 1], " ".join(words[room - 1 :])] if len(words) > 1 else []
+        shown = room - len(rest)
+        first = max(min(at - shown // 2, len(self._candidates) - shown), 0)
         lines: list[Line] = []
-        for number, one in enumerate(self._candidates[first : first + room], first):
+        for number, one in enumerate(self._candidates[first : first + shown], first):
             is_chosen = number == at
             sign = self.workspace.glyphs.cursor if is_chosen else " "
-            text = pad(escape(one.text), 22)
+            text = pad(escape(one.text), _TEXT_CELLS)
+            about = words[0] if is_chosen and words else escape(one.help)
             lines.append(
                 fit(
                     [
                         (f" {sign} ", "key"),
                         (text, "focus" if is_chosen else ""),
-                        (f" {escape(one.help)}", "muted"),
+                        (f" {about}", "muted"),
                     ],
                     self.width,
                 )
             )
+            if is_chosen:
+                lines += [fit([(" " * _HELP_AT + more, "muted")], self.width) for more in rest]
         if not self._candidates:
             lines = [[("   nothing to complete here", "muted")]]
         self.words("rule-candidates").show([*lines, *[[] for _ in range(room - len(lines))]])

@@ -137,9 +137,9 @@ class MainScreen(Page):
         self.tabs.refresh()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """The bar's keys are characters while it is open."""
+        """The bar's keys are characters while it is typed into."""
         if action in ("filter", "go", "find"):
-            return not self.bar.is_open
+            return not (self.bar.is_open and self.app.focused is self.bar.input)
         return True
 
     def focus_pane(self, pane: LinePane) -> None:
@@ -515,6 +515,9 @@ class MainScreen(Page):
         self.repaint()
 
     def _open_bar(self, kind: str, value: str) -> None:
+        if self.bar.is_open and self.bar.input.kind == kind:
+            self.set_focus(self.bar.input)  # what was typed there stays
+            return
         self.filtering.typing(kind == "filter")
         self.bar.is_open = True
         self.lay_out()

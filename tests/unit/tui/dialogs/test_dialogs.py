@@ -219,7 +219,7 @@ async def test_the_palette_ends_a_connection_and_a_wrong_code_is_refused(lab, li
     async with opened(live) as screen:
         await choose_connection(screen, 2)
         commands = {one.title: one for one in screen.app.get_system_commands(screen.app.screen)}
-        commands["connection: abort with a FIN, without CLOSE"].callback()
+        commands["connection: end with a FIN, without CLOSE"].callback()
         await screen.pilot.pause()
         assert "FIN to both sides without a CLOSE frame" in said(screen)
         top: Any = screen.app.screen

@@ -12,6 +12,7 @@ from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
 from tests.support.tui_captures import chat_capture, hold_engine_lock
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.faults.kinds import KINDS
 from wsinspect.tui.dialogs.rule import RuleDialog
 from wsinspect.tui.dialogs.sheet import Dialog, Question
 from wsinspect.tui.screens.faults import FaultsPane
@@ -60,6 +61,23 @@ async def test_nothing_armed_says_what_could_be(lab, live):
         assert "latency_c2s" in text  # of the ledger
         assert "latency, removed" in text
         assert "FAULTS ON" not in screen.line("header")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (80, 12)])
+async def test_what_is_said_of_the_chosen_candidate_is_whole(lab, live, size):
+    async with opened(live, size=size) as screen:
+        await screen.press("f", "a")
+        height = len(dialog(screen))
+        seen = 0
+        for kind in KINDS.values():
+            text = dialog(screen)
+            assert len(text) == height
+            assert any(line.startswith(f" ▸ {kind.name} ") for line in text)
+            begin = next(number for number, line in enumerate(text) if line.startswith(" ▸ "))
+            about = " ".join(line[26:].strip() for line in text[begin : begin + 4])
+            seen += about.startswith(kind.summary)
+            await screen.press("down")
+        assert seen == len(KINDS)
 
 
 async def test_a_rule_is_typed_completed_and_armed(lab, live):
