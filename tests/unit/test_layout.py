@@ -93,7 +93,6 @@ ELSEWHERE = {
     "faults/stages/scripted": "test_scripting.py, with the scripts that it calls",
     "filters/facts": "protocols without code",
     "findings/facts": "facts_made.py makes them for all tests of rules",
-    "findings/fixes": "a lookup in the table that test_data.py and test_catalogue.py look at",
     "findings/model": "test_rules.py writes and reads each finding",
     "findings/quotes": "test_answers.py, with the answers that are quoted",
     "findings/rules/*": "each rule has traffic in triggers*.py and pairs_made.py; test_rules.py holds that",
