@@ -297,3 +297,24 @@ def capture(*connections: Summary, events: tuple[tuple[str, dict[str, Any]], ...
     """A capture of these."""
     made = tuple(EngineEvent(START, kind, detail) for kind, detail in events)
     return CaptureFacts(connections=connections, events=made)
+
+
+def stopped(facts: ConnectionFacts, how: str = "fin", after_ns: int = 0) -> ConnectionFacts:
+    """The same, without a CLOSE frame, and ended by this proxy as it was stopped."""
+    end_ns = (facts.end_ns or facts.closed_ns or OPEN + SECOND) + after_ns
+    return replace(
+        facts,
+        state="closed",
+        how=how,
+        ended_by="proxy",
+        client_close_code=None,
+        client_close_reason=None,
+        server_close_code=None,
+        server_close_reason=None,
+        js_code=1006,
+        js_was_clean=False,
+        ends=(EndFact("proxy", how, end_ns),),
+        closed_ns=end_ns + MS_NS,
+        last_frames=tuple(one for one in facts.last_frames if not one.is_close),
+        others=(),
+    )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import ended, refused, silent
+from tests.unit.findings.facts_made import SECOND, ended, refused, silent, stopped
 from tests.unit.findings.pairs_made import PAIRS
 from tests.unit.findings.triggers import CASES
 from wsinspect.findings.facts import S2C, ConnectionFacts
@@ -98,3 +98,17 @@ def test_groups_name_rules_of_their_scope():
         assert found
         assert {known[one].scope for one in found} == {scope}
     assert ids(ended()) == []
+
+
+@pytest.mark.parametrize("after_s", [0, 3, 61, 3600])
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_nobody_is_blamed_for_an_end_that_is_the_proxys(how, after_s):
+    """What was seen before it may still be wrong; that it ended, and when, says nothing."""
+    said = set()
+    for triggers, silent_ones in CASES.values():
+        for facts in (*triggers, *silent_ones):
+            if isinstance(facts, ConnectionFacts) and facts.was_open:
+                said |= set(ids(stopped(facts, how, after_s * SECOND)))
+    assert {one for one in said if one.split("-")[1] in ("DROP", "KA")} == {"WS-KA-006", "WS-KA-007"}
+    assert "WS-APP-050" not in said
+    assert said >= {"WS-FR-001", "WS-MS-001", "WS-HS-029"}

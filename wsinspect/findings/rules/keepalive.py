@@ -215,7 +215,8 @@ def race(facts: ConnectionFacts) -> Iterator[Found]:
     group="end",
 )
 def background_tab(facts: ConnectionFacts) -> Iterator[Found]:
-    if not facts.is_over or facts.ended_by == "client":
+    # A tab is as slow where this proxy, stopped, ended it; but then nobody closed because of that.
+    if not facts.is_over or facts.ended_by in ("client", "proxy"):
         return
     times = [f.time_ns for f in facts.last_frames if f.direction == C2S and f.opcode < 8 and f.length <= 200]
     gaps = _gaps(times)

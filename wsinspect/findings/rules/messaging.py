@@ -32,6 +32,8 @@ rules = Rules()
 def stomp_silent(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.has_close or not facts.is_over or (facts.silence_ns() or 0) < 10 * SECOND_NS:
         return
+    if facts.ended_by == "proxy":
+        return  # this proxy was stopped: no hop's timeout
     for message in facts.first:
         if message.text.startswith(("CONNECT", "STOMP")) and re.search(
             r"^heart-beat: ?0,0", message.text, re.M
