@@ -37,11 +37,7 @@ from wsinspect.vocabulary import EndedBy, events
 from wsinspect.wire.close_codes import REFUSING
 from wsinspect.wire.opcodes import Direction
 
-FIRST_FRAMES: Final = 16
-LAST_FRAMES: Final = 64
-#: Bytes of a frame or message that rules read.
-PAYLOAD_BYTES: Final = 1024
-#: The same for a frame that broke the protocol, and for bytes outside frames.
+#: Bytes that rules read of a frame that broke the protocol, and for bytes outside frames.
 _BROKEN_BYTES: Final = 256
 _PINGS: Final = 64
 _EVENTS: Final = 64
@@ -73,13 +69,20 @@ class FactReader:
         """The ids of all connections, ascending."""
         return rows.connection_ids(self._query)
 
-    def eventful(self, numbers: Collection[int], *, is_live: bool = False) -> set[int]:
+    def eventful(
+        self, numbers: Collection[int], *, is_live: bool = False, is_alone: bool = False
+    ) -> set[int]:
         """Those of the connections that are worth a look.
 
         Args:
             is_live: more will come: what is open and did nothing wrong is not looked at before its end.
+            is_alone: no second tap saw them: nor is what this proxy ended itself, where nothing was wrong.
         """
-        return rows.eventful(self._query, numbers, is_live=is_live) if numbers else set()
+        if not numbers:
+            return set()
+        # Of a file that lacks something, some rules say what it reports of an end.
+        is_alone = is_alone and not self._lacks
+        return rows.eventful(self._query, numbers, is_live=is_live, is_alone=is_alone)
 
     def connection(self, connection_id: int, *, with_frames: bool = True) -> ConnectionFacts | None:
         """The facts of one connection.
@@ -170,10 +173,10 @@ class FactReader:
     def _frames(self, row: RuleConnection) -> dict[str, Any]:
         """What was said: first and last frames and messages, violations, pings, opaque bytes."""
         counts = (row.c2s_frames, row.s2c_frames)
-        first = rows.first_frames(self._query, row.id, FIRST_FRAMES, PAYLOAD_BYTES)
+        first = rows.first_frames(self._query, row.id, rows.FIRST_FRAMES, rows.PAYLOAD_BYTES)
         last = first
-        if sum(counts) > FIRST_FRAMES:
-            last = rows.last_frames(self._query, row.id, LAST_FRAMES, PAYLOAD_BYTES)
+        if sum(counts) > rows.FIRST_FRAMES:
+            last = rows.last_frames(self._query, row.id, rows.LAST_FRAMES, rows.PAYLOAD_BYTES)
         frames = [_frame(one) for one in last]
         return {
             "first": tuple(_messages(first)),

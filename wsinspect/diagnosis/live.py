@@ -171,7 +171,8 @@ class LiveFindings:
     def _judge_these(self, numbers: set[int], is_over: bool) -> set[int]:
         due = self._pairs.due(numbers, is_over=is_over)
         paired = {number for chain in due.chains for number in _both(chain)}
-        eventful = self._reader.eventful({*due.alone, *paired}, is_live=True)
+        eventful = self._reader.eventful(due.alone, is_live=True, is_alone=True)
+        eventful |= self._reader.eventful(paired, is_live=True)
         again: set[int] = set()
         for number in sorted(due.alone):
             found = self._judge(number) if number in eventful else []

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.support.bytes_of_frames import CLOSE, CONT, KEY, TEXT, frame
-from tests.support.chats import Chat, store
+from tests.support.bytes_of_frames import CLOSE, CONT, KEY, PING, PONG, TEXT, deflate, frame
+from tests.support.chats import RESPONSE, Chat, store
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 
@@ -87,3 +87,58 @@ def test_what_the_proxy_ended_itself_is_compared_with_nothing(tmp_path, side, ot
         assert (facts.how, facts.ended_by) == ("fin", side)
         assert {one.id for one in facts.others} == others
         assert side == "server" or diagnose(capture.query) == []
+
+
+OFFER = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+
+
+def stopped_with(tmp_path, *said):
+    """A connection with compression of which this was said (side, bytes), and that the proxy ended."""
+    script = Chat()
+    script.begin(1, REQUEST.removesuffix(b"\r\n") + OFFER, "/room")
+    script.answer(1, RESPONSE.partition(b"Set-Cookie")[0] + OFFER)
+    script.event(1, "open")
+    for side, data in said:
+        script.data(1, side, data)
+    script.end(1, "proxy")
+    return store(tmp_path / "a.db", script)
+
+
+ASK, ANSWER = (0, frame(TEXT, b"hello", key=KEY)), (1, frame(TEXT, b"hello"))
+PING_OF_CLIENT = (0, frame(PING, b"", key=KEY))
+FAILED, GONE = (b'{"error":"bad protocol"}\x1e', b'{"type":"disconnect","reason":"unauthorized"}')
+
+
+def packed(message):
+    return 1, frame(TEXT, deflate(message)[0], rsv=4)
+
+
+@pytest.mark.parametrize(
+    ("said", "is_eventful"),
+    [
+        ((), False),
+        ((ASK, ANSWER), False),
+        ((ASK, *[ANSWER] * 100), False),
+        ((ASK,), False),
+        ((ANSWER,), True),
+        ((ANSWER, ASK), True),
+        ((ANSWER, ASK, ASK), False),
+        ((PING_OF_CLIENT, (1, frame(PONG, b"")), ANSWER), True),
+        ((PING_OF_CLIENT, ASK), True),
+        ((ASK, packed(b"hello" * 9)), False),
+        ((ASK, packed(FAILED)), True),
+        ((ASK, packed(GONE)), True),
+        ((ASK, (1, frame(TEXT, GONE))), True),
+        ((ASK, (1, frame(TEXT, FAILED)), *[ANSWER] * 70), True),
+        ((ASK, *[ANSWER] * 70, (1, frame(TEXT, FAILED))), True),
+        ((ASK, ANSWER, (1, frame(CLOSE, CODE))), True),
+        ((ASK, (1, frame(TEXT, b"\xff\xfe"))), True),
+    ],
+)
+def test_what_the_proxy_ended_is_left_out_where_no_rule_has_anything_to_say(tmp_path, said, is_eventful):
+    """While it runs, and of a connection that no second tap saw; `diagnose` looks at all of them."""
+    with Capture.open(stopped_with(tmp_path, *said)) as capture:
+        reader = FactReader(capture.query)
+        assert reader.eventful([1], is_live=True, is_alone=True) == ({1} if is_eventful else set())
+        assert reader.eventful([1], is_live=True) == reader.eventful([1]) == {1}
+        assert is_eventful or diagnose(capture.query) == []

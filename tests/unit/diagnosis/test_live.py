@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.journals import Script, index, text, write_journal
 from tests.support.sandwich_lab import told
+from tests.unit.findings.facts_made import SECOND, stopped
 from tests.unit.findings.triggers import CASES
 from wsinspect.capture import schema
 from wsinspect.diagnosis import live as live_module
@@ -15,6 +16,7 @@ from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Finding
+from wsinspect.findings.registry import diagnose_connection
 
 
 @pytest.fixture
@@ -167,6 +169,40 @@ def test_connections_that_are_skipped_are_those_without_findings(capture):
     assert len(connections) > 100
     # Phoenix' client always has `vsn` in its URL; the made facts do not.
     assert {rule for rule, facts in connections if _is_uneventful(facts)} <= {"WS-APP-040"}
+
+
+@pytest.mark.parametrize("after_s", [0, 3, 61, 3600])
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_what_the_proxy_ended_and_is_skipped_are_connections_without_findings(how, after_s):
+    """The same of each rule's traffic, as if the proxy had been stopped before anybody closed."""
+    said, skipped = set(), 0
+    for triggers, silent_ones in CASES.values():
+        for facts in (*triggers, *silent_ones):
+            if isinstance(facts, ConnectionFacts) and facts.was_open:
+                cut = stopped(facts, how, after_s * SECOND)
+                is_skipped = _is_stopped_quietly(cut)
+                skipped += is_skipped
+                said |= {one.id for one in diagnose_connection(cut) if is_skipped}
+    assert said == set()
+    assert skipped > 50
+
+
+def _is_stopped_quietly(facts):
+    """`queries.facts.eventful` in other words, of what the proxy ended."""
+    texts = [one.data for one in (*facts.first, *facts.last) if one.direction == 1]
+    began = facts.first[0].direction == 0 if facts.first else False
+    is_quiet = (
+        (facts.ended_by, facts.how, facts.state) in {("proxy", how, "closed") for how in ("fin", "rst")}
+        and not facts.has_close
+        and not any(b"error" in text or b"disconnect" in text for text in texts)
+        and (facts.frames[0] > 1 or not facts.frames[1] or began)
+        and not facts.unrecorded  # an import is known by an event, or by what its file says that it lacks
+        and {kind for kind, _ in facts.events} <= {"attempt", "server", "open", "end", "closed", "http"}
+    )
+    polite = {"how": "close-frame", "ended_by": "client", "js_was_clean": True}
+    return is_quiet and _is_uneventful(
+        replace(facts, **polite, client_close_reason="", server_close_reason="")
+    )
 
 
 def _is_uneventful(facts):

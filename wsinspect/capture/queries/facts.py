@@ -257,16 +257,43 @@ _SUMMARIES: Final = (
     "(SELECT 1 FROM fault_event WHERE connection_id = connection.id) FROM connection "
     "ORDER BY id DESC LIMIT ?"
 )
+#: How many frames at the beginning and the end of a connection rules read.
+FIRST_FRAMES: Final = 16
+LAST_FRAMES: Final = 64
+#: Bytes of a frame or message that rules read.
+PAYLOAD_BYTES: Final = 1024
 #: What is left out agreed properly, over TLS on both sides or on neither, broke nothing, answered its
 #: pings, and was closed by the client with an ordinary code and no reason; it speaks no protocol that says
 #: in messages what failed. With many short connections this is most of the rules' cost.
+#: Thousands end at once when the proxy stops (?3), and judging them was most of what a stop took: left out is
+#: also what it ended so, without a CLOSE frame or an unanswered ping, with no message of the server that
+#: names an error or a disconnect, no server that spoke first to a client that never did, and no odd event.
 #: tests/unit/diagnosis/test_live.py holds it against the traffic of every rule. Other tables have an `id`
 #: of their own, so the connection's is always written in full.
 _EVENTFUL: Final = """
 SELECT connection.id FROM connection LEFT JOIN handshake ON connection_id = connection.id
 WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
     status = 101 AND problems = '[]' AND informational IS NULL
-    AND (?2 AND state = 'open' OR state = 'closed' AND how = 'close-frame' AND js_was_clean = 1
+    AND (?2 AND state = 'open' OR ?3 AND state = 'closed' AND ended_by = 'proxy' AND how IN ('fin', 'rst')
+        AND client_close_reason IS NULL AND server_close_reason IS NULL
+        AND (c2s_frames > 1 OR s2c_frames = 0 OR (SELECT NOT is_s2c AND message_id IS frame.id FROM frame
+            WHERE frame.connection_id = connection.id ORDER BY frame.id LIMIT 1))
+        AND NOT EXISTS (SELECT 1 FROM ping WHERE ping.connection_id = connection.id AND pong_frame IS NULL)
+        AND NOT EXISTS (SELECT 1 FROM event WHERE event.connection_id = connection.id
+            AND event.kind NOT IN ('attempt', 'server', 'open', 'end', 'closed', 'http'))
+        AND NOT EXISTS (SELECT 1 FROM (
+                SELECT * FROM (SELECT id, is_s2c, payload FROM frame WHERE frame.connection_id = connection.id
+                    ORDER BY frame.id LIMIT ?4)
+                UNION ALL
+                SELECT * FROM (SELECT id, is_s2c, payload FROM frame WHERE frame.connection_id = connection.id
+                    ORDER BY frame.id DESC LIMIT ?5)
+            ) AS said LEFT JOIN stored_message AS m ON m.id = said.id
+            WHERE said.is_s2c AND (
+                instr(substr(said.payload, 1, ?6), CAST('error' AS BLOB))
+                OR instr(substr(said.payload, 1, ?6), CAST('disconnect' AS BLOB))
+                OR instr(substr(m.data, 1, ?6), CAST('error' AS BLOB))
+                OR instr(substr(m.data, 1, ?6), CAST('disconnect' AS BLOB))))
+        OR state = 'closed' AND how = 'close-frame' AND js_was_clean = 1
         AND coalesce(client_close_code, 1000) IN (1000, 1001) AND client_close_reason = ''
         AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = ''
         AND ended_by = 'client'
@@ -332,13 +359,16 @@ def newest_connection_ids(query: Query, count: int) -> list[int]:
     return [row[0] for row in query("SELECT id FROM connection ORDER BY id DESC LIMIT ?", (count,))]
 
 
-def eventful(query: Query, numbers: Collection[int], *, is_live: bool) -> set[int]:
+def eventful(query: Query, numbers: Collection[int], *, is_live: bool, is_alone: bool = False) -> set[int]:
     """Of these connections the ones that a rule could have something to say about.
 
     Args:
         is_live: more will come: what is open and did nothing wrong is not looked at before its end.
+        is_alone: no second tap saw them: nor is what this proxy ended itself, where nothing was wrong.
     """
-    return {row[0] for row in query(_EVENTFUL, (json.dumps(list(numbers)), is_live))}
+    read = (FIRST_FRAMES, LAST_FRAMES, PAYLOAD_BYTES)
+    values = (json.dumps(list(numbers)), is_live, is_alone, *read)
+    return {row[0] for row in query(_EVENTFUL, values)}
 
 
 def connection(query: Query, connection_id: int) -> RuleConnection | None:
