@@ -396,7 +396,7 @@ class FrameScan:
         return rows
 
     def _ids_of(self, test: Test) -> Sequence[int] | None:
-        predicate = test.field.predicate(test)
+        predicate = test.predicate()
         return [one.id for one in self.capture.connections() if predicate(ConnectionView(self.capture, one))]
 
 

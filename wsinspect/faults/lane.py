@@ -7,14 +7,13 @@ changed what leaves is what came.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.frames import End, Item, Piece, Raw, Surroundings, WireFrame, size
 from wsinspect.faults.rule import Author, Rule
 from wsinspect.faults.splitter import Splitter
-from wsinspect.faults.stage import Sink, Stage
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
@@ -25,6 +24,41 @@ from wsinspect.wire.opcodes import CONTROL_BIT, Direction, Opcode
 FULL_BYTES: Final = 4 * 1024 * 1024
 #: First bytes of frames that are a whole uncompressed message, or a control frame other than CLOSE.
 _PLAIN: Final = tuple(0x80 | opcode for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG))
+
+
+class Sink(Protocol):
+    """What comes behind a stage."""
+
+    def push(self, item: Item, now: int) -> None: ...
+
+
+class LaneStage(Sink, Protocol):
+    """What a lane asks of its stages (`stage.Stage`)."""
+
+    rule: Rule
+    next: Sink
+    due: int | None
+
+    @property
+    def is_on_bytes(self) -> bool: ...
+
+    @property
+    def byte_order(self) -> int: ...
+
+    @property
+    def held(self) -> Iterable[Item]: ...
+
+    @property
+    def held_cost(self) -> int: ...
+
+    @property
+    def is_empty(self) -> bool: ...
+
+    def wake(self, now: int) -> None: ...
+
+    def release(self, now: int) -> None: ...
+
+    def ignores(self, frame: WireFrame) -> bool: ...
 
 
 class Owner(Protocol):
@@ -271,7 +305,7 @@ class Lane:
         self.unsent = Unsent()
         self.outlet = Outlet(owner, direction, self.unsent)
         self.encoder = Encoder(self, deflate, boundary)
-        self.stages: list[Stage[Any]] = []
+        self.stages: list[LaneStage] = []
         self.has_ended = False
         self._first: Sink = self.encoder
         self._ignored = frozenset[int]()
@@ -359,12 +393,12 @@ class Lane:
 
     # Stages
 
-    def insert(self, stage: Stage[Any], index: int) -> None:
+    def insert(self, stage: LaneStage, index: int) -> None:
         """Put a stage at its place among those of the rules."""
         self.stages.insert(index, stage)
         self._link()
 
-    def remove(self, stage: Stage[Any], now: int) -> None:
+    def remove(self, stage: LaneStage, now: int) -> None:
         """Take a stage away; what it holds continues at once."""
         stage.release(now)
         self.stages.remove(stage)
@@ -468,7 +502,7 @@ class Lane:
         return serialize_frame(opcode, payload, key=key if is_client else None)
 
 
-def _chain(stages: list[Stage[Any]], last: Sink) -> Sink:
+def _chain(stages: list[LaneStage], last: Sink) -> Sink:
     for stage in reversed(stages):
         stage.next = last
         last = stage

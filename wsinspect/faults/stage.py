@@ -9,16 +9,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from wsinspect.faults.frames import Item, Piece, WireFrame, cost
 from wsinspect.faults.kinds import FaultKind
+from wsinspect.faults.lane import Lane, Sink
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.seeded import Chance
-
-if TYPE_CHECKING:
-    from wsinspect.faults.lane import Lane
-    from wsinspect.filters.facts import FrameFacts
+from wsinspect.filters.facts import FrameFacts
 
 K = TypeVar("K", bound=FaultKind)
 #: Filter keys that a first fragment answers as well as the whole message does.
@@ -27,12 +25,6 @@ _EARLY_KEYS: Final = frozenset(
 )
 #: Filter keys that the first byte of a whole frame answers on a known connection.
 _HEAD_KEYS: Final = frozenset(("op", "dir", "conn", "proto", "path", "header", "host", "tap", "fin", "rsv1"))
-
-
-class Sink(Protocol):
-    """What comes behind a stage."""
-
-    def push(self, item: Item, now: int) -> None: ...
 
 
 class Armed:
@@ -252,4 +244,4 @@ class TriggerStage(Stage[K]):
             self.fire(None, 1, now)
 
 
-__all__ = ["Armed", "K", "QueueStage", "Sink", "Stage", "TriggerStage"]
+__all__ = ["Armed", "K", "QueueStage", "Stage", "TriggerStage"]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from wsinspect.filters.fields import Field
+from wsinspect.filters.fields import Field
+from wsinspect.filters.kinds import Tester
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,11 @@ class Test:
     argument: str = ""
 
     def __str__(self) -> str:
-        return self.field.write(self)
+        return self.field.write(self.operator, self.value, self.argument)
+
+    def predicate(self) -> Tester:
+        """A function of the facts that its key is about."""
+        return self.field.predicate(self.operator, self.value, self.argument)
 
 
 @dataclass(frozen=True)

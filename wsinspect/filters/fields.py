@@ -11,7 +11,6 @@ from enum import Enum
 from typing import Any, Final
 
 from wsinspect import units
-from wsinspect.filters.ast import Test
 from wsinspect.filters.facts import ConnectionFacts, FrameFacts
 from wsinspect.filters.jsonvalue import JsonKind, load, path_steps, places
 from wsinspect.filters.kinds import (
@@ -79,33 +78,32 @@ class Field:
         """Values that have a name, and what they mean."""
         return self.kind.words()
 
-    def write(self, test: Test) -> str:
-        """The test as a filter has it."""
+    def write(self, operator: str, value: Any, argument: str) -> str:
+        """A test of this key (the attributes of `ast.Test`) as a filter has it."""
         if self.argument:
-            rest = "" if test.operator == ANY else test.operator + self.kind.write(test.value)
-            return f"{self.name}:{test.argument}{rest}"
-        if test.operator == ANY:
+            rest = "" if operator == ANY else operator + self.kind.write(value)
+            return f"{self.name}:{argument}{rest}"
+        if operator == ANY:
             return f"{self.name}:*"
-        return f"{self.name}{test.operator}{self.kind.write(test.value)}"
+        return f"{self.name}{operator}{self.kind.write(value)}"
 
-    def predicate(self, test: Test) -> Tester:
-        """A function of the facts that the key is about."""
-        compare = self._compare(test)
+    def predicate(self, operator: str, value: Any, argument: str) -> Tester:
+        """What a test of this key asks of the facts that the key is about."""
+        compare = self._compare(operator, value, argument)
         fact = self.fact
         if self.argument == "name":
-            name = test.argument
-            return lambda facts: compare(facts.header_values(name))
+            return lambda facts: compare(facts.header_values(argument))
         return lambda facts: compare(fact(facts))
 
-    def _compare(self, test: Test) -> Tester:
+    def _compare(self, operator: str, value: Any, argument: str) -> Tester:
         if isinstance(self.kind, JsonKind):
-            if test.operator == ANY:
-                steps = path_steps(test.argument)
+            if operator == ANY:
+                steps = path_steps(argument)
                 return lambda body: any(True for one in load(body) for _ in places(one, steps))
-            return self.kind.document_tester(test.argument, self.kind.tester(test.operator, test.value))
-        if test.operator == ANY:
+            return self.kind.document_tester(argument, self.kind.tester(operator, value))
+        if operator == ANY:
             return _is_there
-        return self.kind.tester(test.operator, test.value)
+        return self.kind.tester(operator, value)
 
 
 def _is_there(fact: Any) -> bool:

@@ -62,7 +62,7 @@ class Filter:
         """
         if not self.lists_connections:
             raise ValueError("a key of this filter is about frames")
-        return _compile(self.root, lambda test: test.field.predicate(test))
+        return _compile(self.root, Test.predicate)
 
 
 def parse(source: str) -> Filter:
@@ -80,7 +80,7 @@ def cost_of(node: Node) -> int:
 
 
 def _frame_test(test: Test) -> Predicate:
-    predicate = test.field.predicate(test)
+    predicate = test.predicate()
     if test.field.scope is Scope.CONNECTION:
         return lambda frame: predicate(frame.connection)
     return predicate

@@ -4,45 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
 
 from mitmproxy import http
 
 from wsinspect.faults.seeded import Place
 from wsinspect.faults.sessions import Session
 from wsinspect.handshake.negotiation import Negotiation
-from wsinspect.vocabulary.events import Event
-from wsinspect.wire.boundaries import Boundary
-from wsinspect.wire.opcodes import Direction
-
-if TYPE_CHECKING:
-    from wsinspect.proxy.faulting import LinkFaults
-
-
-class FaultedLink(Protocol):
-    """The link of an open connection (`link.SocketLink`)."""
-
-    boundaries: tuple[Boundary, Boundary]
-    faults: LinkFaults | None
-
-    @property
-    def now_ns(self) -> Callable[[], int]: ...
-
-    def write(self, direction: Direction, data: bytes) -> bool: ...
-
-    def end_direction(self, direction: Direction, how: str) -> None: ...
-
-    def abort(self, to: str, how: str) -> None: ...
-
-    def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None: ...
-
-    def record_event(self, event: Event) -> None: ...
-
-    def unsent_bytes(self, direction: Direction) -> int: ...
-
-    def set_reading_paused(self, direction: Direction, is_paused: bool) -> None: ...
-
-    def route(self) -> None: ...
+from wsinspect.proxy.link_faults import FaultedLink
 
 
 class LiveFacts:

@@ -16,8 +16,9 @@ from wsinspect.faults.kinds.connections import Close
 from wsinspect.faults.scenario import Scenario
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stages.messages import OPCODES
-from wsinspect.proxy.faulting import FaultController, LinkFaults
+from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.faulting_handshakes import HandshakeFaults
+from wsinspect.proxy.link_faults import LinkFaults
 from wsinspect.proxy.recording import Recording
 from wsinspect.version import __version__
 from wsinspect.wire.opcodes import Direction

@@ -17,7 +17,7 @@ from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.tls import TLSLayer
 
-from wsinspect.proxy.faulting import LinkFaults
+from wsinspect.proxy.link_faults import LinkFaults
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint, Wire, are_idle, tls_of
 from wsinspect.proxy.splice import Half, Splice, Stream

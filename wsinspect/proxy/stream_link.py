@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from h2.errors import ErrorCodes
 
-from wsinspect.proxy.faulting import LinkFaults
 from wsinspect.proxy.link import ABORT_SECONDS
+from wsinspect.proxy.link_faults import LinkFaults
 from wsinspect.proxy.seams.http2_tunnels import Tunnel, code_name
 from wsinspect.proxy.socket_end import SocketEnd
 from wsinspect.proxy.splice import Stream
@@ -57,7 +57,7 @@ class _Source:
 
 
 class StreamLink:
-    """See the module docstring; it is also what faults act on (`attempt_faults.FaultedLink`).
+    """See the module docstring; it is also what faults act on (`link_faults.FaultedLink`).
 
     Args:
         stream: takes the records.
@@ -249,7 +249,7 @@ class StreamLink:
                 tunnel.finish()
             self._close()
 
-    # What faults ask for (attempt_faults.FaultedLink)
+    # What faults ask for (link_faults.FaultedLink)
 
     def write(self, direction: Direction, data: bytes) -> bool:
         return self._target(direction).write(data)

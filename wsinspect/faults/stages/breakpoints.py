@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from wsinspect.faults.frames import Item, WireFrame, cost
 from wsinspect.faults.held import Decision, Held
 from wsinspect.faults.kinds import frames as kinds
-from wsinspect.faults.lane import Lane
+from wsinspect.faults.lane import Lane, Sink
 from wsinspect.faults.seeded import Chance
-from wsinspect.faults.stage import Armed, Sink
+from wsinspect.faults.stage import Armed
 from wsinspect.faults.stages.gathering import MessageStage
 
 #: How much of an edited payload is kept in the ledger.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from wsinspect.faults.frames import Item, MessageState, WireFrame, cost
+from wsinspect.faults.lane import Lane
 from wsinspect.faults.seeded import Chance
 from wsinspect.faults.stage import Armed, K, Stage
-
-if TYPE_CHECKING:
-    from wsinspect.faults.lane import Lane
 
 #: How long fragments wait for the rest of their message, and how many bytes may wait.
 GATHER_NS: Final = 1_000_000_000
