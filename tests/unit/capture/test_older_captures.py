@@ -11,10 +11,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support.journals import dump, is_sound, need
 from wsinspect import api
 from wsinspect.capture import schema
+from wsinspect.cli.main import cli
 from wsinspect.journal.format import journal_directory
 
 OLD = Path(__file__).parents[2] / "support" / "format1"
@@ -66,3 +68,29 @@ def test_a_journal_of_the_first_release_is_indexed_to_the_same_rows(capture: Pat
     assert is_sound(killed)
     for table in ("handshake", "frame", "ping", "message"):
         assert dump(killed, (table,)) == dump(capture, (table,)), table
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("show", "the engine"),
+        ("show 3", "CLOSE"),
+        ("diagnose", "7 errors, 5 warnings; 5 connections looked at"),
+        ("export --format har -o out.har", "5 connections"),
+        ("export --format jsonl -o out.jsonl", "frames"),
+        ("export --format flows -o out.flows", "connections"),
+        ("export --format pcapng -o out.pcapng", "packets"),
+        ("report -o out.html", "out.html"),
+    ],
+)
+def test_each_reader_takes_a_capture_of_the_first_release(
+    capture: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = capture.read_bytes()
+    command, *options = line.split()
+    done = CliRunner().invoke(cli, [command, str(capture), *options])
+    assert done.exception is None
+    assert words in done.output
+    assert capture.read_bytes() == before

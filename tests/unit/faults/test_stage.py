@@ -9,7 +9,9 @@ from wsinspect.faults.stage import Stage
 
 
 def stage(book: Faulted) -> Stage:
-    return book.faults.lanes[S2C].stages[0]
+    [one] = book.faults.lanes[S2C].stages
+    assert isinstance(one, Stage)
+    return one
 
 
 @pytest.mark.parametrize(
