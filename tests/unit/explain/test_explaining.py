@@ -40,6 +40,71 @@ def test_statuses_and_codes_find_their_situation(text, situation):
     assert first(text).situation.name == situation
 
 
+@pytest.mark.parametrize(
+    ("text", "situation"),
+    [
+        ("[2026-11-30 11:00:00 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:9)", "worker-timeout"),
+        ("[7] [ERROR] Worker (pid:9) was sent SIGKILL! Perhaps out of memory?", "worker-killed"),
+        ("[7] [ERROR] Worker (pid:9) exited with code 3.", "worker-killed"),
+        ("https://evil.test is not an accepted origin.", "origin-refused"),
+        ("Cross origin websockets not allowed", "origin-refused"),
+        ("Invalid session 4hE-MDhfkkvBPa1CAAAB", "socketio-session"),
+        ("Invalid transport for session 4hE-MDhfkkvBPa1CAAAB", "socketio-transport"),
+        ('"Invalid transport"', "socketio-transport"),
+        (
+            "The client is using an unsupported version of the Socket.IO or Engine.IO protocols",
+            "socketio-version",
+        ),
+        ("4hE: Failed websocket upgrade, expected UPGRADE packet, received 4 instead.", "socketio-websocket"),
+        ("engineio.exceptions.ConnectionError: OPEN packet not returned by server", "socketio-polling"),
+        ("websockets.exceptions.InvalidMessage: did not receive a valid HTTP request", "no-request"),
+        ("ValueError: unsupported protocol; expected HTTP/1.1: SSH-2.0-OpenSSH_9.2p1", "not-http"),
+        ("ssl.SSLError: [SSL] unsupported protocol (_ssl.c:1006)", "tls-version"),
+        ("unsupported protocol", "tls-version"),
+        ("connection handler failed", "handler-failed"),
+        (
+            "Expected ASGI message 'websocket.accept', 'websocket.close' but got 'http.response.start'",
+            "handler-failed",
+        ),
+        ('nginx: [emerg] unknown "connection_upgrade" variable', "no-map"),
+        (
+            "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+            "upstream-invalid",
+        ),
+        ("curl: (22) Refused WebSockets upgrade: 403", "status-403"),
+        ("curl: (22) Refused WebSocket upgrade: 403", "status-403"),
+        ("WebSocket connection to 'ws://a.test/' failed: Expected 101 status code", "status-other"),
+        (
+            "WebSocket connection to 'ws://a.test/' failed: Data frame received after close",
+            "frame-after-close",
+        ),
+        ("http: response.WriteHeader on hijacked connection from main.serve (main.go:9)", "hijacked"),
+        ("failed to get reader: failed to read frame header: EOF", "abnormal"),
+        ("Invalid opcode received", "frame-opcode"),
+        ("Received close frame with a 1-byte body.", "frame-close"),
+        ("tornado.websocket.WebSocketClosedError", "send-too-late"),
+    ],
+)
+def test_lines_of_servers_and_clients_find_their_situation(text, situation):
+    assert first(text).situation.name == situation
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Invalid session cookie",
+        "Invalid session token for user bob",
+        "Invalid transport layer configuration",
+        "Worker (pid:9) exited with code 0.",
+        'unknown "upstream_host" variable',
+        "failed to read frame header: EOF of the video stream is missing",
+        "this is not an accepted originality test",
+    ],
+)
+def test_what_only_sounds_like_them_is_not_taken_for_them(text):
+    assert not account(text).is_recognised
+
+
 def test_a_private_code_that_is_known_is_named():
     assert "Unauthorized" in first("websocket: close 4401").meaning
     assert "TLS only" in first("wss://ws.pusher.com/app/x?protocol=7 closed, code: 4000").meaning
