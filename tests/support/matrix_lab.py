@@ -28,7 +28,7 @@ from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, Hop
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.recorder_rig import wait_for
-from tests.support.sandwich_lab import afterwards, stored, told
+from tests.support.sandwich_lab import times_said
 from tests.support.small_servers import free_ports
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
@@ -380,18 +380,14 @@ def play(
 
 
 def disagreements(engine: Engine) -> list[str]:
-    """A line for each finding that is not at once printed, stored and said by `diagnose`."""
-    found = {
-        "printed": told(engine.events),
-        "stored": stored(engine.capture),
-        "diagnose": afterwards(engine.capture),
-    }
-    lines = []
-    for finding in sorted(set.union(*found.values()), key=str):
-        where = [name for name, all_of_it in found.items() if finding in all_of_it]
-        if len(where) < len(found):
-            lines.append(f"{finding[0]} of connection {finding[1]}: only {' and '.join(where)}")
-    return lines
+    """A line for each finding that is not at once printed, stored and said by `diagnose`, as many times."""
+    said = times_said(engine.events, engine.capture)
+    return [
+        f"{place[0]} of connection {place[1]}: printed {printed} times, stored {stored}, found {found}"
+        for place in sorted(set().union(*said), key=str)
+        for printed, stored, found in [[times[place] for times in said]]
+        if not printed == stored == found
+    ]
 
 
 def look_by_path(path: Path) -> dict[str, Seen]:

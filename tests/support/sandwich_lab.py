@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,15 +126,28 @@ def told(events: Sequence[dict[str, Any]]) -> set[tuple[str, int | None]]:
 
 def standing(events: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], dict[str, Any]]:
     """The events of those findings: of one that was said again because something became known, the last."""
-    said: dict[tuple[str, int | None], dict[str, Any]] = {}
+    return {place: events[-1] for place, events in _standing(events).items()}
+
+
+def _standing(events: Sequence[dict[str, Any]]) -> dict[tuple[str, int | None], list[dict[str, Any]]]:
+    said: dict[tuple[str, int | None], list[dict[str, Any]]] = {}
     for event in events:
         if event["event"] == "withdrawn":
             said.pop((event["id"], event["connection"]), None)
         if event["event"] == "finding":
             for one in event.get("replaces", ()):
                 said.pop((one["id"], one["connection"]), None)
-            said[event["id"], event["connection"]] = event
+            said.setdefault((event["id"], event["connection"]), []).append(event)
     return said
+
+
+def times_said(events: Sequence[dict[str, Any]], path: Path) -> list[Counter[tuple[str, int | None]]]:
+    """How often each is said by the lines that were printed, by the capture's table, and by `diagnose`."""
+    with Capture.open(path) as capture:
+        rows = capture.query("SELECT rule, connection_id FROM finding")
+        found = diagnose_hop(TwoTaps(capture.query), diagnose(capture.query)).findings
+    printed = {place: len(lines) for place, lines in _standing(events).items()}
+    return [Counter(printed), Counter(rows), Counter((one.id, one.connection) for one in found)]
 
 
 def stored(path: Path) -> set[tuple[str, int | None]]:

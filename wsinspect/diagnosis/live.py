@@ -1,7 +1,7 @@
 """Findings while traffic passes: the rules, run by whoever indexes, on what was just committed.
 
 `LiveFindings.look` reads facts through the same statements as `diagnose`, so what is found live is what is
-found afterwards. A finding is stored once (rule and connection), also when a restarted recorder looks again.
+found afterwards. A finding is stored once, also when a restarted recorder looks again.
 Each connection is looked at when its handshake is over, when it first breaks the protocol, at its end, and
 again when the engine says that it got no CPU just then; the whole capture at most every `CAPTURE_SECONDS`.
 Where a run has two taps around a hop, both ends of a connection are looked at together (`live_pairs`).
@@ -299,39 +299,42 @@ class LiveFindings:
 
     def _write(self, wanted: dict[Place, list[Finding]], at_ns: int) -> list[Note]:
         """Make these places say this, in one transaction."""
-        new: list[tuple[Finding, bool]] = []
-        again: list[Finding] = []
+        new: list[Finding] = []
+        news: list[Finding] = []
         rows_gone: list[int] = []
         gone: set[Place] = set()
         for place, findings in wanted.items():
-            before: dict[object, stored.StoredFinding] = {}
-            same: list[Finding] = []
-            for row in stored.at(self._query, place):
-                before[key_of(Finding.from_json(json.loads(row.detail)))] = row
-            for one in map(self._explained, each_once(findings)):
-                row_before = before.pop(key_of(one), None)
-                if row_before is None:
-                    new.append((one, True))
-                elif row_before.detail != to_json(one.as_json()):
-                    is_news = _headline(Finding.from_json(json.loads(row_before.detail))) != _headline(one)
-                    rows_gone.append(row_before.id)
-                    new.append((one, is_news))
-                    if is_news:
-                        gone.add(place)
-                else:
-                    same.append(one)
-            if before:
+            here = each_once(map(self._explained, findings))
+            before = stored.at(self._query, place)
+            others: dict[object, list[Finding]] = {}
+            kept = {to_json(one.as_json()) for one in here}
+            for row in before:
+                if row.detail in kept:
+                    kept.remove(row.detail)
+                    continue
+                rows_gone.append(row.id)
+                was = Finding.from_json(json.loads(row.detail))
+                others.setdefault(key_of(was), []).append(was)
+            fresh = [one for one in here if to_json(one.as_json()) in kept]
+            # More evidence for the same, or other, is no news.
+            earlier = [others[key_of(one)].pop(0) if others.get(key_of(one)) else None for one in fresh]
+            new += fresh
+            is_taken_back = any(others.values()) or any(
+                was is not None and _headline(was) != _headline(one)
+                for one, was in zip(fresh, earlier, strict=True)
+            )
+            if is_taken_back:
                 gone.add(place)
-                again += same  # a line takes back all that was said there
-                rows_gone += [row.id for row in before.values()]
+                news += here  # a line takes back all that was said there
+            else:
+                news += [one for one, was in zip(fresh, earlier, strict=True) if was is None]
         if not new and not rows_gone:
             return []
         rows = [
-            NewFinding(one.id, one.severity, one.connection, one.frame, to_json(one.as_json()))
-            for one, _ in new
+            NewFinding(one.id, one.severity, one.connection, one.frame, to_json(one.as_json())) for one in new
         ]
         stored.replace(self._database, rows, rows_gone)
-        return list(_notes([*again, *(one for one, is_news in new if is_news)], gone, at_ns))
+        return list(_notes(news, gone, at_ns))
 
 
 def store_findings(path: Path) -> list[Note]:

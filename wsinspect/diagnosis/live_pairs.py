@@ -310,16 +310,22 @@ class LivePairs:
 def worth_comparing(query: Query, pairs: Sequence[Joined]) -> Iterator[Joined]:
     """The pairs of which more than a count is to be looked at.
 
-    Left out are those that ended alike, with as many frames and bytes at both taps each way: so nothing was
-    lost, cut or compressed again. And with as many pauses between frames behind the hop as before it: so
-    nothing was held back. That is nearly all of the cost of a hop that works.
+    Left out are those that ended alike, with as many frames and bytes at both taps each way, and each frame
+    the same: so nothing was lost, cut, made up, changed or compressed again. And with as many pauses between
+    frames behind the hop as before it: so nothing was held back. That is nearly all of the cost of a hop that
+    works.
     """
     numbers = [(one.edge.id, one.origin.id) for one in pairs if one.origin is not None]
     alike = rows.ended_alike(query, numbers)
     for one in pairs:
         if one.origin is None:
             continue
-        if one.edge.id not in alike or _is_pausing(query, one.edge.id, one.origin.id):
+        edge, origin = one.edge.id, one.origin.id
+        if (
+            edge not in alike
+            or _is_pausing(query, edge, origin)
+            or rows.passed_otherwise(query, edge, origin, MAX_TRACES)
+        ):
             yield one
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from wsinspect.findings.model import Finding
@@ -64,9 +65,10 @@ class Standing:
             is_over: this look is the last one. Before, a series that grows keeps the name that it got first.
         """
         before = self._judgements.get(_CAPTURE, _Judgement(frozenset(), ())).findings
-        known = {key_of(one): one for one in reversed(before)}
+        same = set(before).intersection(findings)
+        known = {key_of(one): one for one in reversed(before) if one not in same}
         # Two of one rule may have one key; an object that stood twice could not be taken away twice.
-        found = [one if is_over else known.pop(key_of(one), one) for one in findings]
+        found = [one if is_over or one in same else known.pop(key_of(one), one) for one in findings]
         keys = set(map(key_of, found))
         aged = [
             one
@@ -134,20 +136,22 @@ class Standing:
 
 
 def each_once(findings: Iterable[Finding]) -> list[Finding]:
-    """The first of those that are the same, such as of one rule about both directions of a connection."""
-    found: dict[object, Finding] = {}
+    """Without those that say nothing that another one does not; of one rule several may be said of a
+    connection, such as of both its directions."""
+    found: dict[Finding, Finding] = {}
     for one in findings:
-        found.setdefault(key_of(one), one)
+        found.setdefault(replace(one, covers=()), one)
     return list(found.values())
 
 
 def place_of(finding: Finding) -> Place:
-    """Where a finding stands: of one connection a rule says one thing, mostly."""
+    """Where a finding stands: what a line takes back stood at one place."""
     return finding.connection, finding.id
 
 
 def key_of(finding: Finding) -> tuple[int | None, str, str]:
-    """What makes a finding the same as one before: pages and TLS clients are told apart by their evidence.
+    """By what a finding may take the place of one before: pages and TLS clients are told apart by their
+    evidence, what one rule says several times of a connection by its order.
 
     So are series of attempts: which of them a look at a growing series names first may change.
     """

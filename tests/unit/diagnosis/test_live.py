@@ -150,15 +150,31 @@ def test_what_stays_where_something_else_is_taken_back_is_said_again(capture):
     database.close()
 
 
-def test_two_that_are_the_same_are_one_row_however_often_they_are_written(capture):
+def test_of_one_rule_several_are_kept_however_often_they_are_written(capture):
     """One rule about both directions, or at both hops of a chain."""
     database = schema.open_for_writing(capture)
     live = LiveFindings(database)
     lost = replace(page("c>s: 1 lost"), id="WS-MS-102", connection=1)
-    place, both = (1, "WS-MS-102"), [lost, replace(lost, evidence=("s>c: 2 lost",))]
-    for at_ns in (1, 2, 3):
-        live._write({place: both}, at_ns)
-        assert rows(database) == [("WS-MS-102", 1)]
+    other = replace(lost, evidence=("s>c: 2 lost",))
+    place = 1, "WS-MS-102"
+    printed = live._write({place: [lost, other, lost]}, 1)
+    assert [note["evidence"] for note in printed] == [["c>s: 1 lost"], ["s>c: 2 lost"]]
+    assert live._write({place: [lost, other]}, 2) == []
+    # More evidence is stored and no news; nor which of them comes first.
+    grown = replace(other, evidence=("s>c: 3 lost",))
+    assert live._write({place: [lost, grown]}, 3) == []
+    assert live._write({place: [grown, lost]}, 4) == []
+    details = database.execute("SELECT detail FROM finding WHERE rule = 'WS-MS-102'").fetchall()
+    assert sorted(json.loads(one)["evidence"][0] for (one,) in details) == ["c>s: 1 lost", "s>c: 3 lost"]
+    # A new title is news, and its line takes back the other one, too: that is said again.
+    renamed = replace(grown, title="Another name")
+    again = live._write({place: [lost, renamed]}, 5)
+    assert [note["title"] for note in again] == ["A page", "Another name"]
+    assert [note.get("replaces") for note in again] == [[{"connection": 1, "id": "WS-MS-102"}], None]
+    # So is the one that stays where the other is taken back.
+    left = live._write({place: [renamed]}, 6)
+    assert [(note["title"], bool(note.get("replaces"))) for note in left] == [("Another name", True)]
+    assert rows(database) == [("WS-MS-102", 1)]
     database.close()
 
 

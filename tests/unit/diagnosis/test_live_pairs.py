@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.support.journals import Script, index, need, text, write_journal
+from tests.support.sandwich_lab import times_said
 from wsinspect.capture import schema
 from wsinspect.diagnosis import live_pairs
 from wsinspect.diagnosis.live import LiveFindings
@@ -224,6 +225,40 @@ def test_one_frame_has_no_pauses(hop):
 
     ((joined,),) = LivePairs(query).due((1, 2), is_over=True).chains
     assert list(worth_comparing(query, [joined])) == []
+
+
+@pytest.mark.parametrize(
+    ("behind", "is_read"),
+    [
+        ([(0, text(b"good")), (1, text(b"yes", masked=False))], False),
+        ([(0, text(b"evil")), (1, text(b"yes", masked=False))], True),
+        ([(0, text(b"good")), (1, text(b"not", masked=False))], True),
+        ([(0, text(b"good", opcode=2)), (1, text(b"yes", masked=False))], True),
+        # The order between the directions is each tap's own.
+        ([(1, text(b"yes", masked=False)), (0, text(b"good"))], False),
+    ],
+    ids=["the same", "another of the same length", "to the client", "binary for text", "other order"],
+)
+@pytest.mark.parametrize("is_judged_at_the_end", [True, False])
+def test_content_that_a_hop_swaps_for_as_much_is_said_live_too(
+    hop, monkeypatch, behind, is_read, is_judged_at_the_end
+):
+    """Counts, bytes and pauses are the same at both taps; the content is not."""
+    if not is_judged_at_the_end:
+        monkeypatch.setattr("wsinspect.diagnosis.live._JUDGED_AGAIN", -1)
+    went_in = [(0, text(b"good")), (1, text(b"yes", masked=False))]
+    for number, tap, frames in ((1, "edge", went_in), (2, "origin", behind)):
+        hop.attempt(number, tap, 1)
+        hop.script.event(number, "open")
+        for side, frame in [*frames, (0, text(b"\x03\xe8", opcode=8))]:
+            hop.script.data(number, side, frame)
+        hop.script.data(number, 1, text(b"\x03\xe8", opcode=8, masked=False))
+        hop.script.end(number)
+    database = hop.index()
+    database.execute("UPDATE handshake SET problems = '[]'")  # the script's requests are not whole
+    printed = look(LiveFindings(database), 1, 2, is_over=True)
+    said = times_said(printed, hop.path)
+    assert said == [{("WS-MS-102", 1): 1}] * 3 if is_read else said == [{}] * 3
 
 
 def test_a_mistake_in_a_comparison_does_not_end_the_recorder(hop, monkeypatch, capsys):

@@ -106,4 +106,7 @@ def test_two_findings_of_one_rule_about_the_capture_are_judged_again():
     hosts = [finding(None, evidence="one host"), finding(None, evidence="another host")]
     for _ in range(3):
         said.judge_capture(hosts, 0)
-        assert said.at(place_of(hosts[0])) == hosts[:1]
+        assert said.at(place_of(hosts[0])) == hosts
+    hosts = [finding(None, evidence="a third host"), *hosts]
+    said.judge_capture(hosts, 0)
+    assert said.at(place_of(hosts[0])) == hosts, "none takes the place of one that stays"

@@ -73,6 +73,16 @@ SELECT is_s2c, coalesce(sum(pause >= ?1), 0) FROM (
         SELECT id, is_s2c, time_ns FROM frame WHERE connection_id = ?2 ORDER BY id LIMIT ?3))
 GROUP BY is_s2c
 """
+_FRAME_IDS: Final = "SELECT is_s2c, id FROM frame WHERE connection_id = ? ORDER BY id LIMIT ?"
+_OTHERWISE: Final = """
+SELECT 1 FROM json_each(?) AS pair
+JOIN frame AS went_in ON went_in.id = json_extract(pair.value, '$[0]')
+JOIN frame AS came_out ON came_out.id = json_extract(pair.value, '$[1]')
+WHERE went_in.bits >> 8 <> came_out.bits >> 8 OR went_in.payload IS NOT came_out.payload
+LIMIT 1
+"""
+#: How many frames are compared by one statement.
+_AT_ONCE: Final = 1000
 
 
 def has_two_taps(query: Query) -> bool:
@@ -148,3 +158,21 @@ def count_pauses(query: Query, connection_id: int, least_ns: int, frames: int) -
         The number of pauses by direction (0: client to server, 1).
     """
     return dict(query(_PAUSES, (least_ns, connection_id, frames)))
+
+
+def passed_otherwise(query: Query, edge: int, origin: int, frames: int) -> bool:
+    """Whether a frame of two connections differs, in order of each direction, in its first byte or content.
+
+    Args:
+        frames: how many frames of both directions are looked at.
+    """
+    ids: list[tuple[list[int], list[int]]] = [([], []), ([], [])]
+    for found, number in zip(ids, (edge, origin), strict=True):
+        for is_s2c, frame_id in query(_FRAME_IDS, (number, frames)):
+            found[bool(is_s2c)].append(frame_id)
+    # Content stays in the database: of long messages there may be more than fits into memory.
+    for pairs in (list(zip(*side, strict=False)) for side in zip(*ids, strict=True)):
+        for first in range(0, len(pairs), _AT_ONCE):
+            if query(_OTHERWISE, (json.dumps(pairs[first : first + _AT_ONCE]),)):
+                return True
+    return False
