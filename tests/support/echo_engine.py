@@ -101,10 +101,11 @@ async def echo_engine(
     settings: dict[str, Any] = {"compression": compression, "ping_interval": ping_interval}
     async with serve(echo, "127.0.0.1", 0, close_timeout=1, select_subprotocol=choose, **settings) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        target = ("--listen", "127.0.0.1:0", "--reverse", f"http://127.0.0.1:{port}")
+        target = ("--reverse", f"http://127.0.0.1:{port}")
+        usual = [] if "--listen" in options else ["--listen", "127.0.0.1:0"]
         # With a name of its own it is kept, also where no client came.
-        kept = f"--capture={folder / 'echo.db'}"
-        engine = await asyncio.to_thread(Engine.start, kept, *target, *options, folder=folder / "engine")
+        usual += [] if "--capture" in options else ["--capture", str(folder / "echo.db")]
+        engine = await asyncio.to_thread(Engine.start, *usual, *target, *options, folder=folder / "engine")
         found.append(EchoEngine(engine))
         try:
             yield found[0]

@@ -65,8 +65,12 @@ def pane(screen: Screen) -> TimelinePane:
 async def go_to(screen: Screen, words: str) -> None:
     """The cursor on the row with these words."""
     timeline = pane(screen)
-    at = next(number for number in range(timeline.row_count()) if words in timeline.row_text(number))
-    timeline.move_to(at)
+
+    def places() -> list[int]:
+        return [number for number in range(timeline.row_count()) if words in timeline.row_text(number)]
+
+    await screen.until(lambda: bool(places()))
+    timeline.move_to(places()[0])
     await screen.press()
 
 
@@ -121,7 +125,12 @@ async def test_a_reason_leads_to_the_frame_that_shows_it(path: Path):
     async with opened(path, size=(160, 40)) as screen:
         await screen.press("t", "space")
         timeline = pane(screen)
-        story = next(row.story for row in timeline.rows if row.story and row.story.frame)
+
+        def stories():
+            return [row.story for row in timeline.rows if row.story and row.story.frame]
+
+        await screen.until(lambda: bool(stories()))
+        story = stories()[0]
         await go_to(screen, "first message")
         await screen.press("enter")
         assert screen.app.page.page == "main"
