@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.reader import Capture
@@ -118,9 +119,11 @@ def _spans(capture: Capture, table: WholeTable, where: str, key: tuple[Any, ...]
     )
     after = -1 << 63
     while sizes := capture.page(sql, (*key, after), after):
-        span = _fitting(after, sizes)
-        yield span
-        after = span.last
+        done = 0
+        while done < len(sizes):
+            span, done = _fitting(after, sizes, done)
+            yield span
+            after = span.last
 
 
 def _rows(
@@ -139,14 +142,17 @@ def _rows(
     )
 
 
-def _fitting(after: int, sizes: list[tuple[Any, ...]]) -> Span:
-    last: int = sizes[0][0]
-    total = _size(sizes[0][1])
-    for row_id, size in sizes[1:]:
-        if total + _size(size) > PAGE_BYTES:
+def _fitting(after: int, sizes: list[tuple[Any, ...]], done: int) -> tuple[Span, int]:
+    """The rows from the place `done` on that a page has room for, at least one, and the place after them."""
+    last: int = sizes[done][0]
+    total = _size(sizes[done][1])
+    end = done + 1
+    for row_id, size in islice(sizes, end, None):
+        size = size if isinstance(size, int) else 0
+        if total + size > PAGE_BYTES:
             break
-        last, total = row_id, total + _size(size)
-    return Span(after, last, total)
+        last, total, end = row_id, total + size, end + 1
+    return Span(after, last, total), end
 
 
 def _size(value: Any) -> int:
