@@ -93,7 +93,7 @@ async def test_the_page_counts_what_is_selected_and_the_span_of_the_overview(cha
         text = await counted_text(screen)
         assert "c>s  6 frames" in text
         assert "Round trips  1 PING" in text
-        assert "{op=sub, ch, op}" in text
+        assert "{op=sub, ch}" in text
         await screen.press("y")
         assert "c>s  6 frames" in screen.app.clipboard
         await screen.press("S", "2", *["plus"] * 3, "S", "r")
