@@ -333,7 +333,7 @@ class CaptureFile(Closing):
 
 
 def open_capture(path: str | Path) -> CaptureFile:
-    """Open a capture: one that was recorded, or a HAR, a JSONL export or a flow file of mitmproxy.
+    """Open a capture: one that was recorded, or what `import` reads (HAR, JSONL, mitmproxy flows, packets).
 
     Raises:
         CaptureError: it is missing or none of these.

@@ -12,7 +12,7 @@ from wsinspect.findings.quotes import quote
 from wsinspect.findings.software import NAMES, Mark, author_of, hop_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.units import MS, format_duration
-from wsinspect.vocabulary import Lack
+from wsinspect.vocabulary import Lack, State
 
 JS_FAILED: Final = (
     "An error event, then close with code 1006, wasClean false and no reason; the page sees nothing else."
@@ -142,6 +142,8 @@ def js_sees(facts: ConnectionFacts) -> str:
     """What JavaScript sees at the end of a connection."""
     if facts.js_code is None and facts.is_over and facts.unrecorded:
         return "Not known: the file does not say how the connection ended."
+    if facts.js_code is None and facts.state == State.LOST:
+        return "Not known: the end of the connection was not recorded."
     if facts.js_code is None:
         return "Nothing yet: the connection is open."
     clean = "true" if facts.js_was_clean else "false"
@@ -157,14 +159,27 @@ def end_line(facts: ConnectionFacts) -> str:
             return "the file does not say who ended it, and how"
         how = WORDS_OF_ENDS.get(facts.how or "", facts.how)
         return f"ended by the {facts.ended_by} ({how}), as the file has it"
+    is_known = facts.ended_by not in (None, "unknown")
+    if not facts.ends and not is_known:
+        if facts.state == State.LOST:
+            return "its end was not recorded: the engine died, or the end could not be stored"
+        if not facts.is_over:
+            return "the connection is open"
     ends = ", then ".join(
         f"{end.side} {end.http2 or WORDS_OF_ENDS.get(end.how, end.how)}" for end in facts.ends[:3]
     )
     how = WORDS_OF_ENDS.get(facts.how or "", facts.how)
     if facts.ends and facts.ends[0].how == facts.how:
         how = facts.ends[0].http2 or how
-    by = "both sides" if facts.ended_by == "both" else f"the {facts.ended_by}"
-    return f"ended by {by} ({how}); on the wire: {ends or 'no end of a TCP connection'}"
+    by = (
+        "both sides"
+        if facts.ended_by == "both"
+        else f"the {facts.ended_by}"
+        if is_known
+        else "an unknown side"
+    )
+    manner = f" ({how})" if how else ""
+    return f"ended by {by}{manner}; on the wire: {ends or 'no end of a TCP connection'}"
 
 
 def two_causes(*pairs: tuple[str, str]) -> tuple[Cause, ...]:

@@ -56,6 +56,16 @@ def test_who_ended_it_and_how_is_one_line():
     assert end_line(cut(how="rst")) == "ended by the server (RST); on the wire: server RST"
     nobody = replace(cut(), ended_by="both", ends=())
     assert end_line(nobody) == "ended by both sides (FIN); on the wire: no end of a TCP connection"
+    unsure = replace(cut(how="rst"), ended_by="unknown", how=None)
+    assert end_line(unsure) == "ended by an unknown side; on the wire: server RST"
+
+
+@pytest.mark.parametrize("by", [None, "unknown"])
+def test_of_what_has_not_ended_or_whose_end_is_missing_no_end_is_said(by):
+    assert end_line(replace(opened(), ended_by=by)) == "the connection is open"
+    lost = replace(opened(), state="lost", ended_by=by)
+    assert end_line(lost) == "its end was not recorded: the engine died, or the end could not be stored"
+    assert js_sees(lost) == "Not known: the end of the connection was not recorded."
 
 
 def test_what_a_cache_says_is_quoted_and_silence_is_not():
