@@ -64,7 +64,7 @@ def test_a_body_that_nobody_takes_stops_its_sender_alone(tmp_path, certificates,
             reader.h2.increment_flow_control_window(1 << 30, there)
             reader.reads = True
             reader.flush()
-            await reader.wait(lambda: len(reader.streams[there].data) == sent)
+            await reader.wait(lambda: reader.streams[there].size == sent)
             # The window that the reader gives comes on its way back.
             await sender.wait(lambda: sender.h2.local_flow_control_window(stream) >= len(b"last"))
             sender.send(stream, b"last", end=True)

@@ -325,7 +325,7 @@ def test_a_slow_reader_stops_the_sender_across_versions(tmp_path, direction):
         client.h2.increment_flow_control_window(1 << 30)
         client.h2.increment_flow_control_window(1 << 30, mine)
         client.flush()
-        await client.wait(lambda: len(client.streams[mine].data) >= sent)
+        await client.wait(lambda: client.streams[mine].size >= sent)
         return sent
 
     async def to_server(client, mine, server):

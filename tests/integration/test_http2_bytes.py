@@ -95,7 +95,7 @@ class Play:
             await self._send(who, step.data)
         elif step.what == "sync":
             wanted = self.sent[self._other(who)]
-            await peer.wait(lambda: len(self._came(who).data) >= len(wanted))
+            await peer.wait(lambda: self._came(who).size >= len(wanted))
         elif step.what == "end":
             await peer.wait(lambda: self._came(who).has_ended or self._came(who).reset is not None)
             how = "reset" if self._came(who).reset is not None else "end"

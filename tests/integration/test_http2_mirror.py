@@ -384,7 +384,7 @@ def test_a_reader_that_stops_stops_its_own_sender_alone(tmp_path, certificates, 
                 sender.send(mine, chunk)
                 sent += len(chunk)
                 await asyncio.sleep(0)
-            await reader.wait(lambda: len(reader.streams[theirs].data) >= 60_000)
+            await reader.wait(lambda: reader.streams[theirs].size >= 60_000)
             # The window is used up, and nobody gives it back.
             client.send(fast[0], HELLO)
             held = reader.streams[theirs]
@@ -393,7 +393,7 @@ def test_a_reader_that_stops_stops_its_own_sender_alone(tmp_path, certificates, 
             reader.h2.increment_flow_control_window(4 << 20, theirs)
             reader.flush()
             await server.has(fast[1], HELLO)
-            await reader.wait(lambda: len(held.data) >= sent)
+            await reader.wait(lambda: held.size >= sent)
             # Once it has been taken there is room again.
             await sender.wait(lambda: sender.h2.local_flow_control_window(mine) > 100_000)
         return sent, held.data

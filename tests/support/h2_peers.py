@@ -44,6 +44,7 @@ class Stream:
     Attributes:
         fields: of the request or response; `informational` of 1xx responses, `trailers` at the end.
         chunks: the DATA frames with bytes, each with whether it had END_STREAM.
+        size: of all their bytes; what waits for megabytes asks for it at every read, and joins nothing.
         reset: the code of RST_STREAM.
     """
 
@@ -52,6 +53,7 @@ class Stream:
         self.informational: list[list[tuple[str, str]]] = []
         self.trailers: list[tuple[str, str]] | None = None
         self.chunks: list[tuple[bytes, bool]] = []
+        self.size = 0
         self.has_ended = False
         self.reset: int | None = None
 
@@ -174,6 +176,7 @@ class H2Peer:
         elif isinstance(event, DataReceived):
             if event.data or event.stream_ended:
                 stream.chunks.append((event.data or b"", bool(event.stream_ended)))
+                stream.size += len(event.data or b"")
             if self.reads:
                 self.h2.acknowledge_received_data(event.flow_controlled_length or 0, stream_id)
         elif isinstance(event, StreamEnded):
@@ -282,7 +285,7 @@ class H2Peer:
     async def has(self, stream_id: int, data: bytes) -> None:
         """Until exactly these bytes have come."""
         try:
-            await self.wait(lambda: len(self.streams[stream_id].data) >= len(data))
+            await self.wait(lambda: self.streams[stream_id].size >= len(data))
         except TimeoutError:
             pass  # the comparison shows what is missing
         assert self.streams[stream_id].data == data
