@@ -7,7 +7,7 @@ whatever other connections do, in whatever order things happen, on every machine
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import log
 from typing import Final, NamedTuple
@@ -42,19 +42,16 @@ class Chance:
     place: Place
     direction: str
 
+    #: What all of its numbers begin with: a flood of small frames asks for one or two a frame.
+    _where: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        tap, host, path, attempt = self.place
+        where = (str(self.seed), self.rule, tap, host, path, str(attempt), self.direction)
+        object.__setattr__(self, "_where", b"".join(map(_part, where)))
+
     def _digest(self, number: int, purpose: str, size: int) -> bytes:
-        parts = (
-            str(self.seed),
-            self.rule,
-            self.place.tap,
-            self.place.host,
-            self.place.path,
-            str(self.place.attempt),
-            self.direction,
-            str(number),
-            purpose,
-        )
-        message = b"".join(len(part).to_bytes(4, "big") + part for part in (p.encode() for p in parts))
+        message = self._where + _part(str(number)) + _part(purpose)
         return blake2b(message, digest_size=size, person=b"wsinspect fault").digest()
 
     def uniform(self, number: int, purpose: str = "acts") -> float:
@@ -82,3 +79,9 @@ class Chance:
     def exponential(self, number: int, purpose: str) -> float:
         """Exponential distribution with mean 1."""
         return -log(1 - self.uniform(number, purpose))
+
+
+def _part(text: str) -> bytes:
+    """With its length, so that where one part ends and the next begins counts."""
+    encoded = text.encode()
+    return len(encoded).to_bytes(4, "big") + encoded

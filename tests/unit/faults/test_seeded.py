@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import pytest
 
 from wsinspect.faults.seeded import Chance, Place
@@ -15,6 +17,14 @@ def test_a_draw_is_a_function_of_where_it_is_made_and_of_nothing_else():
     # What a capture recorded before must come out the same in every version.
     assert CHANCE.uniform(1) == pytest.approx(0.1069883378, abs=1e-10)
     assert CHANCE.octets(4, 1, "masking key").hex() == "c5b83f78"
+
+
+def test_a_hash_of_all_parts_each_with_its_length_makes_it():
+    parts = ("7", "r\u00e8gle", "edge", "example.org", "/chat", "1", "s2c", "12", "masking key 0 0")
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (one.encode() for one in parts))
+    for size in (4, 8, 64):
+        wanted = blake2b(message, digest_size=size, person=b"wsinspect fault").digest()
+        assert Chance(7, "r\u00e8gle", PLACE, "s2c").octets(size, 12, "masking key 0 0") == wanted
 
 
 @pytest.mark.parametrize(

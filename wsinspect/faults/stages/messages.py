@@ -59,10 +59,11 @@ class DuplicateStage(MessageStage[kinds.Duplicate]):
         self.report(frames[-1], {"match": number, "copies": copies})
         self.pass_message(frames, now)
         for turn in range(copies):
-            keys = (self.chance.octets(4, number, f"masking key {turn} {at}") for at in range(len(frames)))
-            self.pass_message(
-                [self.lane.copy(frame, key) for frame, key in zip(frames, keys, strict=True)], now
-            )
+            self.pass_message([self._copy(one, number, f"{turn} {at}") for at, one in enumerate(frames)], now)
+
+    def _copy(self, frame: WireFrame, number: int, which: str) -> WireFrame:
+        key = self.chance.octets(4, number, f"masking key {which}") if frame.masked else b""
+        return self.lane.copy(frame, key)
 
 
 class ContentStage(MessageStage[K]):
