@@ -90,6 +90,9 @@ def test_a_firewall_s_refusal_is_the_firewall_s(tmp_path, software, rules):
         return
     assert (bad.status, bad.one[0].id, bad.all[0].id) == expected
     assert bad.all[0].fault_of == "hop"
+    if bad.status is None:
+        assert any("firewall in the server's place" in one.cause for one in bad.one[0].causes)
+        assert "ModSecurity's drop" in bad.all[0].causes[0].cause
     if bad.status == 403:
         one = bad.one[0]
         assert (one.fault_of, one.hop) == ("hop", NAMES[software])

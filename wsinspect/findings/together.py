@@ -74,6 +74,17 @@ _OWN_GET: Final = (
 )
 
 
+#: A hop that hung up and had asked nobody.
+_OWN_END: Final = (
+    Cause(
+        "a rule of the hop ends it without an answer: ModSecurity's drop, nginx's return 444, HAProxy's"
+        " reject",
+        "its configuration for this path, address or User-Agent, and its log for this moment",
+    ),
+    Cause("the hop crashed or was restarted", "its log; other connections ended at this moment, too"),
+)
+
+
 #: A 403 that looks like a server's, and came from a hop that asked nobody.
 _OWN_403: Final = "403: the hop itself refuses this request"
 _MEANS_403: Final = (
@@ -456,6 +467,8 @@ class _Sorting:
                     now = self._changed[id(one)]
                     if one.id == "WS-HS-002":
                         self._changed[id(one)] = replace(now, title=_UNASKED, causes=_OWN_GET)
+                    elif one.id == "WS-HS-035":
+                        self._changed[id(one)] = replace(now, causes=_OWN_END, confidence="high")
                     elif one.id == "WS-HS-010" and one.fault_of == "server":
                         self._changed[id(one)] = replace(
                             now,

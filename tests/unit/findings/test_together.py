@@ -116,6 +116,9 @@ def test_a_hop_that_hangs_up_without_asking_is_not_the_servers_fault():
     """nginx's `return 444`, HAProxy's `http-request reject`: no answer, and nothing arrives behind them."""
     edge = tap(1, "edge", failed("server ended the connection before a response (fin)", "response"))
     assert found(edge, answered=False) == [("WS-HS-035", "hop", 1)]
+    [alone] = diagnose_connection(edge)
+    assert (alone.fault_of, alone.confidence) == ("server", "medium")
+    assert "proxy or firewall in the server's place" in alone.causes[1].cause
     gone = tap(1, "edge", failed("connection refused", "connect"))
     assert [party for _, party, _ in found(gone, answered=False)] == ["hop"]
     left = tap(1, "edge", failed("Client disconnected.", "client", waited=0.1))

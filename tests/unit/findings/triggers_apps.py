@@ -101,6 +101,14 @@ GARBAGE = OpaqueFact(S2C, OPEN, 90, b"HTTP/1.1 400 Bad Request\r\n", v.LENGTH_TO
 SIGNALR = '{"protocol":"json","version":1}\x1e'
 
 
+def _stomp(asks: str, ours: str, answers: str, theirs: str) -> list[Any]:
+    """The first frames of STOMP, with these heart-beats."""
+    return _said(
+        (C2S, 0.1, f"{asks}\naccept-version:1.2\nheart-beat:{ours}\n\n\0"),
+        (S2C, 0.2, f"{answers}\nversion:1.2\nheart-beat:{theirs}\n\n\0"),
+    )
+
+
 def _pieces(packet: bytes) -> list[Any]:
     """A packet as mqtt.js sends it, each field a message."""
     at = (0, 1, 2, 4, 8, 9, 10, 12, 14, len(packet))
@@ -258,8 +266,21 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [cut(*_said((C2S, 0.1, '["1","1","room:1","phx_join",{}]')), at=20.4)],
     ),
     "WS-APP-050": (
-        [cut(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2\nheart-beat:0,0\n\n\0")), at=60.3)],
-        [ended(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2\nheart-beat:0,0\n\n\0")))],
+        [
+            cut(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2\nheart-beat:0,0\n\n\0")), at=60.3),
+            # Without the header a side has none; and one side alone that would is none either.
+            cut(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2\n\n\0")), at=60.3),
+            cut(*_stomp("STOMP", "10000,10000", "CONNECTED", "0,0"), at=60.3),
+            cut(*_stomp("CONNECT", "10000,0", "CONNECTED", "10000,0"), at=60.3),
+        ],
+        [
+            ended(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2\nheart-beat:0,0\n\n\0"))),
+            cut(*_stomp("CONNECT", "10000,0", "CONNECTED", "0,10000"), at=60.3),
+            cut(*_stomp("CONNECT", "0,10000", "CONNECTED", "10000,0"), at=60.3),
+            cut(*_said((C2S, 0.1, "CONNECT\nheart-beat:10000,10000\n\n\0")), at=60.3),
+            cut(*_said((C2S, 0.1, "CONNECT\naccept-version:1.2")), at=60.3),
+            cut(*_said((C2S, 0.1, "CONNECTION\n\n")), at=60.3),
+        ],
     ),
     "WS-APP-060": (
         [refused("400 Bad Request", path="/mqtt")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,16 @@ from tests.unit.findings.facts_made import (
     summary,
     switching,
 )
-from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, OpaqueFact
+from wsinspect.findings.facts import (
+    C2S,
+    S2C,
+    CaptureFacts,
+    ConnectionFacts,
+    EndFact,
+    EngineEvent,
+    OpaqueFact,
+    Summary,
+)
 from wsinspect.wire import violations as v
 
 _RESET = "server reset the stream (PROTOCOL_ERROR)"
@@ -118,9 +128,16 @@ def _local(
     return opened(head=head, host=host, port=3000, listener=listener)
 
 
-def _left(*others: Any, how: str = "fin", ms: float = 0.4) -> Any:
+def _left_at(*seconds: float, others: Sequence[Summary] = ()) -> Any:
+    """A client that connected at these times, and sent nothing."""
+    event = {"tap": "main", "client": "10.0.0.9:4000", "how": "fin", "ms": 0.4}
+    events = tuple(EngineEvent(START + int(at * SECOND), "client_left", event) for at in seconds)
+    return CaptureFacts(connections=tuple(others), events=events)
+
+
+def _left(*others: Any, how: str = "fin", ms: float = 0.4, client: str = "10.0.0.9:4000") -> Any:
     """A client that connected and sent nothing."""
-    event = {"tap": "main", "client": "10.0.0.9:4000", "how": how, "ms": ms}
+    event = {"tap": "main", "client": client, "how": how, "ms": ms}
     return capture(*others, events=(("client_left", event),))
 
 
@@ -614,7 +631,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
     ),
     "WS-PAGE-006": (
-        [_left(), _left(how="rst", ms=3)],
+        [_left(), _left(how="rst", ms=3), _left(client="8.8.8.8:4000"), _left_at(0, 5, 10)],
         [_left(ms=9000), _left(how="proxy"), _left(summary(1, 0)), capture()],
     ),
 }

@@ -498,17 +498,37 @@ def _failure(facts: ConnectionFacts) -> str:
     return (facts.error or "the server closed the connection")[:200]
 
 
+#: Why nothing but an end of TCP comes back: whoever does it, it looks the same.
+_HUNG_UP: Final = two_causes(
+    (
+        "the server's program crashed, was killed, or gave up while it handled the request",
+        "its log has an error at this moment",
+    ),
+    (
+        "a proxy or firewall in the server's place dropped the request by a rule: ModSecurity's drop, nginx's"
+        " return 444",
+        "another path, User-Agent or address is answered; the firewall's log has it, the application's not",
+    ),
+    (
+        "what listens here expects something else first: another protocol, TLS, or a PROXY protocol header",
+        "an ordinary GET gets no answer either",
+    ),
+)
+
+
 @rules(
     "WS-HS-035",
     "error",
     "server",
     "The server closed the connection without an answer",
-    meaning="The request was sent, and the server ended TCP before a complete answer arrived. A crash, a"
-    " kill, or something that is not an HTTP server does this.",
+    meaning="The request was sent, and the server ended TCP before a complete answer arrived. A crash or a"
+    " kill does this, a rule of a proxy or firewall in the server's place, or something that is not an HTTP"
+    " server.",
     js=JS_FAILED + " Chrome's console: Connection closed before receiving a handshake response.",
     topic="empty-answer",
     rows="H24 H31",
     group="attempt",
+    confidence="medium",
 )
 def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
     if (
@@ -535,4 +555,4 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
         return
     sent = facts.times.get("request_out_ns")
     after = f" after {seconds(facts.closed_ns - sent)}" if sent and facts.closed_ns else ""
-    yield Found(evidence=(f"no valid answer{after}: {(facts.error or 'closed')[:200]}",))
+    yield Found(evidence=(f"no valid answer{after}: {(facts.error or 'closed')[:200]}",), causes=_HUNG_UP)

@@ -8,10 +8,11 @@ from typing import Final
 
 from wsinspect.decoders import mqtt
 from wsinspect.findings.evidence import end_line, js_sees, seconds, status_line
-from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
 from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.drops import is_cut
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.wire.opcodes import Opcode
 
@@ -23,25 +24,53 @@ rules = Rules()
     "warning",
     "client",
     "STOMP: heart-beats are off, and the connection was cut after a silence",
-    meaning="CONNECT or CONNECTED says 'heart-beat:0,0', so nothing keeps the connection alive, and a hop"
-    " with an idle timeout ends it. Switch heart-beats on.",
+    meaning="By CONNECT and CONNECTED neither side sends heart-beats (0, or no heart-beat header), so nothing"
+    " keeps the connection alive, and a hop with an idle timeout ends it. Switch them on, on both sides.",
     js=JS_SEE_EVIDENCE,
     topic="keepalive",
     rows="5",
 )
 def stomp_silent(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.has_close or not facts.is_over or (facts.silence_ns() or 0) < 10 * SECOND_NS:
+    if not is_cut(facts) or (facts.silence_ns() or 0) < 10 * SECOND_NS:
         return
-    if facts.ended_by == "proxy":
-        return  # this proxy was stopped: no hop's timeout
-    for message in facts.first:
-        if message.text.startswith(("CONNECT", "STOMP")) and re.search(
-            r"^heart-beat: ?0,0", message.text, re.M
-        ):
-            yield Found(
-                evidence=(f"{message.direction.arrow} heart-beat:0,0", end_line(facts)), frame=message.id
-            )
-            return
+    asked = next((one for one in facts.first if one.direction == C2S and _ASKS.match(one.text)), None)
+    answered = next((one for one in facts.first if one.direction == S2C and _ANSWERS.match(one.text)), None)
+    ours, theirs = _beats(asked), _beats(answered)
+    if asked is None or ours is None:
+        return
+    if any(ours) and (theirs is None or (ours[0] and theirs[1]) or (theirs[0] and ours[1])):
+        return
+    yield Found(
+        evidence=(
+            *(
+                f"{one.direction.arrow} heart-beat:{beats[0]},{beats[1]}"
+                for one, beats in ((asked, ours), (answered, theirs))
+                if one is not None and beats is not None
+            ),
+            end_line(facts),
+        ),
+        frame=asked.id,
+    )
+
+
+_ASKS: Final = re.compile(r"[\r\n]*(?:CONNECT|STOMP)\r?\n")
+_ANSWERS: Final = re.compile(r"[\r\n]*CONNECTED\r?\n")
+_HEAD: Final = re.compile(r"[\r\n]*(.*?)\r?\n\r?\n", re.S)
+_BEATS: Final = re.compile(r"^heart-beat: ?(\d+), ?(\d+)\r?$", re.M)
+
+
+def _beats(message: MessageFact | None) -> tuple[int, int] | None:
+    """How often a side can send and wants to hear, in ms; a header that is not there says 0,0 (STOMP 1.2).
+
+    None where the frame is not there, or its headers are cut.
+    """
+    head = _HEAD.match(message.text) if message is not None else None
+    if head is None:
+        return None
+    if "\nheart-beat:" not in head[1]:
+        return 0, 0
+    found = _BEATS.search(head[1])
+    return (int(found[1]), int(found[2])) if found else None
 
 
 _MQTT: Final = (

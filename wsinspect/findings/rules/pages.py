@@ -6,18 +6,20 @@ The engine watches a page for a time and then writes one `page` event with what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from wsinspect.findings.addresses import address_space, is_public_origin, more_private, permission_of
 from wsinspect.findings.csp import blocks_websocket
 from wsinspect.findings.evidence import JS_FAILED, js_sees, two_causes
-from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, Summary
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent, Summary
 from wsinspect.findings.model import Found
 from wsinspect.findings.probes import ProbeFacts
 from wsinspect.findings.registry import Rules
-from wsinspect.units import format_milliseconds
+from wsinspect.units import format_duration, format_milliseconds
 
 rules = Rules()
 
@@ -341,6 +343,21 @@ def needs_permission(facts: ProbeFacts) -> Iterator[Found]:
 
 #: A client that leaves this soon after connecting did not wait for anything.
 _AT_ONCE_MS: Final = 500
+#: So many equal gaps, within a tenth and not all at once, are a clock's: nobody reloads a page like that.
+_REPEATED: Final = 2
+_EQUAL: Final = 0.1
+_LEAST_GAP_NS: Final = 500_000_000
+_BLOCKED, _CHECK = two_causes(
+    (
+        "the browser's Local Network Access check: the page is public, this address is not",
+        "the browser's console names it; with the proxy as a forward proxy the block disappears",
+    ),
+    (
+        "something that only looks whether the port is open: a load balancer's health check, nc -z, a port"
+        " scan, a script that waits for the server",
+        "it comes without a browser as well",
+    ),
+)
 _JS_LOCAL: Final = (
     f"{JS_FAILED} Chrome's console: net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS where it was the browser."
 )
@@ -353,7 +370,7 @@ _JS_LOCAL: Final = (
     "A client connected and left at once without sending a byte",
     meaning="Since version 147 Chrome does this where a page from a public address opens a WebSocket to a"
     " local or loopback address without the permission for it (Local Network Access). A TCP health"
-    " check looks the same.",
+    " check looks the same: where more speaks for one, this is a note.",
     js=_JS_LOCAL,
     topic="local-network",
     rows="H36",
@@ -361,34 +378,44 @@ _JS_LOCAL: Final = (
     scope="capture",
 )
 def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
-    seen = set()
+    left: dict[tuple[Any, str], list[EngineEvent]] = {}
     for event in facts.events:
         one = event.detail
+        took = one.get("ms")
         if event.kind != "client_left" or one.get("how") not in ("fin", "rst"):
             continue
-        took, client, tap = one.get("ms"), str(one.get("client")), one.get("tap")
-        host = client.rpartition(":")[0]
-        if not isinstance(took, (int, float)) or took > _AT_ONCE_MS or (tap, host) in seen:
-            continue
+        if isinstance(took, (int, float)) and took <= _AT_ONCE_MS:
+            host = str(one.get("client")).rpartition(":")[0]
+            left.setdefault((one.get("tap"), host), []).append(event)
+    for (tap, host), events in left.items():
         if any(_is_of(other, tap, host) for other in facts.connections):
             continue  # this client does speak on other connections: it only opened one too many
-        seen.add((tap, host))
+        first = events[0].detail
+        harmless = _harmless(facts, tap, host, events)
         yield Found(
+            severity="note" if harmless else None,
             evidence=(
-                f"client {client} connected and left after {format_milliseconds(took)}, 0 bytes",
-                "no request came from this address",
+                f"client {first.get('client')} connected and left after"
+                f" {format_milliseconds(cast(float, first.get('ms')))}, 0 bytes",
+                f"{len(events)} times from this address" if len(events) > 1 else "",
+                "no WebSocket was asked for from this address",
+                harmless,
             ),
-            causes=two_causes(
-                (
-                    "the browser's Local Network Access check: the page is public, this address is not",
-                    "the browser's console names it; with the proxy as a forward proxy the block disappears",
-                ),
-                (
-                    "a health check or port scan that only connects",
-                    "it repeats, even without a browser",
-                ),
-            ),
+            causes=(_CHECK, _BLOCKED) if harmless else (_BLOCKED, _CHECK),
         )
+
+
+def _harmless(facts: CaptureFacts, tap: Any, host: str, events: Sequence[EngineEvent]) -> str:
+    """Why it is rather a check of the port than a browser's; "" where nothing says so."""
+    if host and address_space(host) == "public":
+        return "the client's address is public: a browser there needs no permission for this server"
+    times = sorted(event.time_ns for event in events)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    if len(gaps) >= _REPEATED and max(gaps) - min(gaps) <= _EQUAL * max(gaps) and min(gaps) >= _LEAST_GAP_NS:
+        return f"it repeats every {format_duration(round(median(gaps)))}, as health checks do"
+    if any(one.tap == tap and one.open_ns is not None for one in facts.connections):
+        return "WebSockets of others were opened here"
+    return ""
 
 
 def _is_of(one: Summary, tap: Any, host: str) -> bool:

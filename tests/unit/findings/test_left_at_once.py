@@ -1,0 +1,60 @@
+"""A client that connects and leaves without a byte: a browser's block, or a check that the port is open."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.findings.facts_made import SECOND, START, summary
+from wsinspect.findings.facts import CaptureFacts, EngineEvent
+from wsinspect.findings.registry import diagnose_capture
+
+OTHERS = (summary(1, 0, client="10.0.0.77:5000"),)
+
+
+def found(*seconds, client="10.0.0.9", others=()):
+    events = tuple(
+        EngineEvent(
+            START + int(at * SECOND),
+            "client_left",
+            {"tap": "main", "client": f"{client}:{4000 + number}", "how": "fin", "ms": 0.4},
+        )
+        for number, at in enumerate(seconds)
+    )
+    facts = CaptureFacts(connections=others, events=events)
+    return [one for one in diagnose_capture(facts) if one.id == "WS-PAGE-006"]
+
+
+@pytest.mark.parametrize("client", ["10.0.0.9", "127.0.0.1", "[::1]", "[fd00::9]"])
+@pytest.mark.parametrize("seconds", [(0,), (0, 4), (0, 1, 7), (0, 0.001, 0.002, 0.003)])
+def test_where_nothing_speaks_for_a_check_the_browser_is_named_first(client, seconds):
+    [one] = found(*seconds, client=client)
+    assert (one.severity, one.confidence) == ("warning", "low")
+    assert "Local Network Access" in one.causes[0].cause
+    assert (f"{len(seconds)} times" in one.evidence[1]) == (len(seconds) > 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "facts", "words"),
+    [
+        ((0, 5, 10), {}, "every 5 s"),
+        ((0, 10.1, 20, 30.2), {}, "health checks"),
+        ((0,), {"client": "8.8.8.8"}, "address is public"),
+        ((0,), {"client": "[2606:4700::1111]"}, "address is public"),
+        ((0,), {"others": OTHERS}, "of others were opened"),
+    ],
+)
+def test_what_is_rather_a_check_of_the_port_is_a_note(seconds, facts, words):
+    [one] = found(*seconds, **facts)
+    assert one.severity == "note"
+    assert "health check" in one.causes[0].cause
+    assert any(words in line for line in one.evidence)
+
+
+def test_others_at_another_tap_or_refused_there_say_nothing():
+    for other in (OTHERS[0]._replace(tap="else"), OTHERS[0]._replace(open_ns=None, status=403)):
+        [one] = found(0, others=(other,))
+        assert one.severity == "warning"
+
+
+def test_each_address_is_one_finding():
+    assert len(found(0, 3, 9)) == 1
