@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from websockets.asyncio.server import serve
 
 from tests.support.certs import make_certificates
 from tests.support.chats import Chat, store
+from tests.support.h2_asked import SAID, Place, ask, over_http2
+from tests.support.h2_servers import hypercorn
 from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, Tcp, Tls, Wire, said
 from tests.support.traces import Imported
 from tests.support.tshark import Dissected, frames, rows
@@ -151,6 +154,64 @@ def test_tcpdump_through_a_pipe(tmp_path: Path) -> None:
     with Capture.open(target) as capture:
         [one] = capture.connections()
         assert (one.path, one.state, one.js_code) == ("/live", "closed", 1000)
+
+
+def test_a_websocket_over_http2_in_tls_is_read_with_the_clients_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tcpdump beside a server that speaks HTTP/2 (RFC 8441); secrets from a file, and within the trace."""
+    trace, keys, whole = tmp_path / "trace.pcap", tmp_path / "keys.log", tmp_path / "whole.pcapng"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+    with hypercorn(tmp_path / "server", make_certificates(tmp_path / "certificates")) as server:
+        command = ["tcpdump", "-i", "lo", "-U", "--immediate-mode", "-Z", "root", "-w", str(trace)]
+        command += ["tcp", "port", str(server.port)]
+        dump = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert dump.stderr is not None
+        try:
+            while "listening on" not in (line := dump.stderr.readline()):
+                if not line:
+                    pytest.skip("tcpdump needs the right to capture")
+            for number in range(2):
+                assert ask(over_http2, Place(server.port), f"/room/{number}").said == SAID
+            _until_all_have_ended(trace, 2)
+        finally:
+            dump.terminate()
+            dump.communicate(timeout=10)
+    monkeypatch.delenv("SSLKEYLOGFILE")
+    subprocess.run(["editcap", "--inject-secrets", f"tls,{keys}", str(trace), str(whole)], check=True)
+    for name, options in (("file", [str(trace), "--keylog", str(keys)]), ("within", [str(whole)])):
+        path = tmp_path / f"{name}.db"
+        importing = [sys.executable, "-m", "wsinspect", "import", *options, "-o", str(path)]
+        done = subprocess.run(importing, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        with Capture.open(path) as capture:
+            found = capture.connections()
+            assert [(one.path, one.http_version, one.status) for one in found] == [
+                ("/room/0", "HTTP/2.0", 200),
+                ("/room/1", "HTTP/2.0", 200),
+            ]
+            assert {(one.scheme, one.server_close_code, one.server_close_reason) for one in found} == {
+                ("wss", 4001, "asked")
+            }
+            for one in found:
+                kinds = [(frame.direction.short, frame.opcode) for frame in capture.frames(one.id)]
+                assert sorted(kinds) == [("c2s", 1), ("c2s", 8), ("s2c", 1), ("s2c", 8)]
+                texts = [
+                    (message.direction.short, capture.message_payload(message))
+                    for message in capture.messages(one.id)
+                ]
+                assert texts == [("c2s", b"hello"), ("s2c", b"got hello")]
+    bare = [sys.executable, "-m", "wsinspect", "import", str(trace), "-o", str(tmp_path / "bare.db")]
+    assert "TLS" in subprocess.run(bare, capture_output=True, text=True, check=False).stderr
+
+
+def _until_all_have_ended(trace: Path, count: int) -> None:
+    """Until tcpdump has written the end of so many TCP connections."""
+    ended = "tcp.flags.fin == 1 or tcp.flags.reset == 1"
+    until = time.monotonic() + 30
+    while len({stream for (stream,) in rows(trace, ("tcp.stream",), only=ended)}) < count:
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 async def _echo(socket: object) -> None:

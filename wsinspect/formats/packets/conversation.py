@@ -11,7 +11,7 @@ import re
 from typing import Any, Final, NamedTuple, Protocol
 
 from wsinspect.formats.packets.http1 import Http1, NotHttpError
-from wsinspect.formats.packets.http2 import PREFACE, Http2
+from wsinspect.formats.packets.http2 import PREFACE, Http2, may_be_settings
 from wsinspect.formats.packets.link import Segment
 from wsinspect.formats.packets.tcp import Counts, Reassembly
 from wsinspect.formats.packets.tls import CLOSE_NOTIFY, KeyLog, NotReadableError, Tls
@@ -76,7 +76,18 @@ class Conversation:
     """
 
     __slots__ = (
-        *("_ends", "_http", "_is_readable", "_log", "_notified", "_opened_ns", "_start", "_swapped", "_tcp"),
+        *(
+            "_early",
+            "_ends",
+            "_http",
+            "_is_readable",
+            "_log",
+            "_notified",
+            "_opened_ns",
+            "_start",
+            "_swapped",
+            "_tcp",
+        ),
         *("_tls", "alive", "begun_at", "is_ignored", "last_ns"),
     )
 
@@ -88,6 +99,7 @@ class Conversation:
         self.begun_at = None if is_midway else first.seq
         self._opened_ns: int | None = None
         self._start = bytearray()
+        self._early = bytearray()
         self._tls: Tls | None = None
         self._http: Http1 | Http2 | None = None
         self._is_readable = True
@@ -229,7 +241,10 @@ class Conversation:
     def _recognise(self, role: int, data: bytes, time_ns: int) -> None:
         """What the client's first bytes are."""
         if role == _SERVER:
-            self.is_ignored = True  # the server speaks first
+            # RFC 9113 section 3.4: its SETTINGS need not wait for the client's preface. Whatever else
+            # speaks first is not HTTP.
+            self._early += data
+            self.is_ignored = len(self._early) > _MAX_START or not may_be_settings(self._early)
             return
         start = self._start
         start += data
@@ -243,6 +258,12 @@ class Conversation:
             if len(start) < len(PREFACE):
                 return
             self._http = Http2(self)
+            early = bytes(self._early)
+            self._early.clear()
+            self._http.feed(_SERVER, early, time_ns)
+        elif self._early:
+            self.is_ignored = True
+            return
         elif _is_hello(start) and self._tls is None:
             self._tls = Tls(self._log.secrets)
         elif _METHOD.match(start):

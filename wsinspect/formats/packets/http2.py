@@ -35,6 +35,16 @@ _MAX_STREAMS: Final = 10_000
 _TABLE: Final = 1 << 20
 
 
+def may_be_settings(start: bytes | bytearray) -> bool:
+    """Whether bytes begin as a server's connection preface does: a SETTINGS frame that acknowledges nothing.
+
+    RFC 9113 sections 3.4 and 6.5; fewer than a frame's header may be the beginning of one.
+    """
+    if len(start) >= 3 and int.from_bytes(start[:3], "big") % 6:
+        return False
+    return start[:1] in (b"", b"\0") and b"\4\0\0\0\0\0".startswith(bytes(start[3:_HEADER]))
+
+
 class _Stream:
     __slots__ = ("ended", "is_answered", "is_open", "number")
 

@@ -187,6 +187,56 @@ def test_http2_in_the_clear_and_behind_a_proxy_header(tmp_path: Path) -> None:
     assert (one.state, one.how) == ("closed", "rst")
 
 
+@pytest.mark.parametrize("step", [0, 1, 5])
+@pytest.mark.parametrize("in_tls", [False, True])
+def test_http2_whose_server_speaks_first(
+    tmp_path: Path, certificates: Certificates, step: int, in_tls: bool
+) -> None:
+    """Its SETTINGS need not wait for the client's preface (RFC 9113 section 3.4)."""
+    wire, keys, held = Wire(), tmp_path / "keys.log", [b""]
+    tcp = Tcp(wire, server=("10.0.0.2", 443)).open()
+    end: Tcp | Tls = Tls(tcp, certificates, keys).handshake() if in_tls else tcp
+
+    def heard(side: int, data: bytes) -> None:
+        if held and side == CLIENT:
+            held[0] += data
+        elif held:
+            size = step or len(data)
+            for place in range(0, len(data), size):
+                end.send(SERVER, data[place : place + size])
+            end.send(CLIENT, held.pop())
+        else:
+            end.send(side, data)
+
+    talk = Talk(heard)
+    talk.connect(1)
+    talk.ends[CLIENT].send_data(1, HI)
+    talk.ends[SERVER].send_data(1, HELLO)
+    talk.flush()
+    found = Imported(tmp_path / "a", wire, key_log=keys if in_tls else None)
+    assert [(one.http_version, one.status) for one in found.connections] == [("HTTP/2.0", 200)]
+    assert sorted(found.texts()) == [("c2s", b"hi"), ("s2c", b"hello")]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"220 mail.example ESMTP\r\n",
+        b"J\0\0\0\n8.0.36\0",
+        b"\0\0\6\4\1\0\0\0\0",
+        b"\0",
+    ],
+)
+def test_a_server_that_speaks_first_and_not_http2_has_no_connections(tmp_path: Path, first: bytes) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    tcp.send(SERVER, first)
+    tcp.send(CLIENT, REQUEST)
+    tcp.send(SERVER, RESPONSE)
+    assert Imported(tmp_path, wire).connections == []
+
+
 @pytest.mark.parametrize("header", [b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n", b"PROXY UNKNOWN\r\n"])
 def test_a_proxy_header_of_version_1(tmp_path: Path, header: bytes) -> None:
     wire = Wire()
