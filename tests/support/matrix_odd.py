@@ -246,6 +246,16 @@ async def _dead(socket: Socket, head: bytes) -> None:
     await socket.say(switching(head))
 
 
+def _stops_in(data: bytes) -> Serve:
+    """After the 101 these bytes, and then nothing until the client leaves."""
+
+    async def serve(socket: Socket, head: bytes) -> None:
+        await socket.say(switching(head) + data)
+        await socket.gone()
+
+    return serve
+
+
 async def _mute_close(socket: Socket, head: bytes) -> None:
     await socket.say(switching(head))
     await socket.until_close(4)
@@ -318,6 +328,8 @@ SERVERS: Mapping[str, Serve] = {
     "code-1006": _says(frame(CLOSE, (1006).to_bytes(2))),
     "code-short": _says(frame(CLOSE, b"\x03")),
     "unended": _says(frame(TEXT, b"part", fin=False)),
+    "fragments": _says(frame(TEXT, b"part", fin=False), frame(CONT, b" and end")),
+    "half-masked": _stops_in(b"\x81\x85" + KEY),
     "after-close": _says(frame(CLOSE, _OK), frame(TEXT, b"late")),
     "dead": _dead,
     "mute-close": _mute_close,

@@ -32,6 +32,8 @@ ODDS = (
     # name, (ids of which one is first, whose fault)
     Odd("healthy", None),
     Odd("healthy with pings", None, client="pinging"),
+    Odd("healthy with a token", None, tail="?token=abc"),
+    Odd("healthy with a fragmented message", None, server="fragments"),
     # what the server answers
     Odd("another protocol", (("WS-HS-041",), "hop"), server="ssh"),
     Odd("a banner in pieces", (("WS-HS-041",), "hop"), server="ssh-in-pieces", client="soon"),
@@ -81,6 +83,7 @@ ODDS = (
     Odd("code 1006", (("WS-CL-020",), "server"), server="code-1006", client="strict"),
     Odd("half a code", (("WS-CL-021",), "server"), server="code-short", client="strict"),
     Odd("unended message", (("WS-MS-003",), "server"), server="unended"),
+    Odd("half of a masked frame", (("WS-FR-002",), "server"), server="half-masked", client="patient"),
     Odd("data after CLOSE", (("WS-FR-008",), "server"), server="after-close"),
     Odd("dead at once", (("WS-DROP-001", "WS-DROP-004"), "server"), server="dead", client="patient"),
     Odd("CLOSE unanswered", (("WS-CL-031",), "server"), server="mute-close"),
@@ -93,6 +96,7 @@ ODDS = (
     Odd("short key", (("WS-HS-030",), "client"), server="400", fields={"Sec-WebSocket-Key": "c2hvcnQ="}),
     Odd("POST", (("WS-HS-031",), "client"), server="405", method="POST", fields={"Content-Length": "0"}),
     Odd("stale token", (("WS-HS-040",), "client"), server="401", tail=f"?token={_token(exp=1)}"),
+    Odd("a token that the server rejects", (("WS-HS-009",), "client"), server="401", tail="?token=abc"),
     Odd("no credentials", (("WS-HS-009",), "client"), server="401"),
     # what a hop does
     Odd("405 of the hop", (("WS-HS-013",), "hop"), route="405"),
