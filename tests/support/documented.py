@@ -1,4 +1,4 @@
-"""Every command line that the pages of the documentation show, and a place where they can be run.
+"""Every command line that the documentation and the help texts show, and a place where they can be run.
 
 A line is run as it stands, in a shell, but for what a reader has and a test has not: a server on port 3000, a
 public host, a capture called `chat.db`. Those are put in their place by `SUBSTITUTES`.
@@ -16,6 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
+from wsinspect.cli.main import cli
+
 ROOT = Path(__file__).resolve().parents[2]
 #: What a page shows that is run by somebody else, or cannot be run here; each with the reason. A line is left
 #: out if the pattern is found in it.
@@ -27,7 +31,9 @@ LEFT_OUT = {
     "unit/formats/test_parquet_writer.py",
     r"\| jq ": "another program",
     r"^wsinspect doctor https": "a browser: e2e/test_doctor_page.py",
-    r" -- (node|COMMAND)": "a client of the reader's: integration/test_check.py",
+    r" -- (node|COMMAND|npm|python client)|connect a client by hand": "a client of the reader's: "
+    "integration/test_check.py",
+    r"^wsinspect (rm|stop)\b": "what other lines need: unit/cli/test_ls_rm.py, test_ps_stop.py",
     r"^wsinspect (replay --serve$|run --config)": "part of a sentence",
     r"\.\.\.": "shortened",
 }
@@ -102,6 +108,21 @@ def command_lines(text: str) -> Iterator[str]:
                 yield re.split(r"\s{3,}|\s+#\s|\s+or: ", bare.strip())[0]
 
 
+def help_lines() -> Iterator[tuple[str, str]]:
+    """The examples at the end of each command's help: (command, line)."""
+    pending: list[tuple[str, click.Command, click.Context]] = [("wsinspect", cli, click.Context(cli))]
+    while pending:
+        name, command, context = pending.pop()
+        examples = command.get_help(context).partition("Examples:")[2]
+        for line in command_lines("\n\n" + examples.lstrip("\n")):
+            yield name, line
+        if isinstance(command, click.Group):
+            for each in command.list_commands(context):
+                one = command.get_command(context, each)
+                assert one is not None
+                pending.append((f"{name} {each}", one, click.Context(one, info_name=each, parent=context)))
+
+
 def reason_not_to_run(line: str) -> str:
     """Why a line is left out; empty if it is run."""
     return next((why for pattern, why in LEFT_OUT.items() if re.search(pattern, line)), "")
@@ -154,7 +175,7 @@ class Reader:
         for name in ("har", "jsonl", "flows", "pcapng"):
             self.call(f"wsinspect export last -o chat.{name}")
         self.call("wsinspect import chat.jsonl -o chat.db")
-        for name in ("edge", "origin", "browser", "server", "trace", "yesterday"):
+        for name in ("edge", "origin", "browser", "server", "trace", "yesterday", "monday", "tuesday"):
             shutil.copy(self.folder / "chat.db", self.folder / f"{name}.db")
         for name in ("edge", "origin", "trace"):
             shutil.copy(self.folder / "chat.pcapng", self.folder / f"{name}.pcapng")
