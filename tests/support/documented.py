@@ -31,7 +31,7 @@ LEFT_OUT = {
     "unit/formats/test_parquet_writer.py",
     r"\| jq ": "another program",
     r"^wsinspect doctor https": "a browser: e2e/test_doctor_page.py",
-    r" -- (node|COMMAND|npm|python client)|connect a client by hand": "a client of the reader's: "
+    r" -- (node|COMMAND|npm|python client)|^wsinspect check \S+ --reverse \S+$": "a client of the reader's: "
     "integration/test_check.py",
     r"^wsinspect (rm|stop)\b": "what other lines need: unit/cli/test_ls_rm.py, test_ps_stop.py",
     r"^wsinspect (replay --serve$|run --config)": "part of a sentence",
@@ -115,7 +115,7 @@ def help_lines() -> Iterator[tuple[str, str]]:
         name, command, context = pending.pop()
         examples = command.get_help(context).partition("Examples:")[2]
         for line in command_lines("\n\n" + examples.lstrip("\n")):
-            yield name, line
+            yield name, re.split(r"\s{2,}", line)[0]
         if isinstance(command, click.Group):
             for each in command.list_commands(context):
                 one = command.get_command(context, each)
@@ -179,6 +179,8 @@ class Reader:
             shutil.copy(self.folder / "chat.db", self.folder / f"{name}.db")
         for name in ("edge", "origin", "trace"):
             shutil.copy(self.folder / "chat.pcapng", self.folder / f"{name}.pcapng")
+        shutil.copy(self.folder / "chat.har", self.folder / "page.har")
+        (self.folder / "keys.log").touch()
         (self.folder / "session.txt").write_text("hello\n/ping\n")
         (self.folder / "chat.yaml").write_text(first_block("mock.md", "yaml"))
         (self.folder / "outage.yaml").write_text(first_block("check.md", "yaml"))
