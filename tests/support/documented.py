@@ -41,6 +41,7 @@ LEFT_OUT = {
 SUBSTITUTES = {
     r"(?<=localhost:)(3000|5173)\b": "{port}",
     r"wss://(chat\.)?example\.com(/\w+)?": "ws://localhost:{port}/chat",
+    r"wss://(echo|staging)\.example(/\w+)?": "ws://localhost:{port}/chat",
     r"https://(chat\.)?example\.(com|org)/?": "http://localhost:{port}/",
     r"(--listen|--serve) \d+": r"\1 0",
     r"=\d+=http://[\d.]+:\d+": "=0=http://localhost:{port}",
