@@ -25,6 +25,7 @@ TESTS = Path(__file__).resolve().parents[1]
 REPLACED = {
     "playbook/test_faults_order.py": {"_leave": "counted, and called"},
     "unit/capture/test_damage.py": {"broken_structure": "a check that lasts, which no small file has"},
+    "unit/capture/test_pages.py": {"page": "counted, and called"},
     "unit/capture/test_reader.py": {
         "finish": "killed between two steps",
         "open_for_writing": "a folder that nobody may write to, which root may",
