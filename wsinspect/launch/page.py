@@ -109,6 +109,11 @@ class PageExamination:
             return (
                 "Neither the page nor its scripts name a WebSocket; only a browser shows whether it opens one"
             )
+        if self.visited.sockets:
+            last = self.visited.sockets[-1]
+            more = len(self.visited.sockets) - 1
+            others = f" (and {more} more)" if more else ""
+            return f"{mask_url(last.url)}: {last.error or 'nothing of it left the browser'}{others}"
         waited = format_duration(self.waited_ns)
         return f"The page tried no WebSocket within {waited}, and its code shows none"
 
@@ -306,13 +311,17 @@ def page_findings(facts: CaptureFacts, connections: Sequence[ConnectionFacts]) -
 
 def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Iterator[Tried]:
     """The WebSockets to examine: those that were tried, else those that the page's code names."""
-    seen: set[str] = set()
+    # Of several attempts at one place the accepted one is asked again, or else one that had credentials: for
+    # a URL with a user a browser asks without them first, and shows them where they are demanded (RFC 7617).
+    best: dict[str, tuple[ConnectionFacts, Target, Extras]] = {}
     for one in connections:
         again = asked_again(one.scheme, one.host, one.port, one.path, one.request_in)
-        if again is None or str(again[0]) in seen or len(seen) >= MAX_EXAMINED:
+        if again is None:
             continue
-        target, extras = again
-        seen.add(str(target))
+        place = str(again[0])
+        if place not in best or _tells_more(one, best[place][0]):
+            best[place] = (one, *again)
+    for one, target, extras in list(best.values())[:MAX_EXAMINED]:
         was_open = any(
             other.was_open
             for other in connections
@@ -325,6 +334,16 @@ def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Ite
     for event in facts.events:
         if event.kind == "page":
             yield from named_in(event.detail.get("ws_urls") or (), str(event.detail.get("url")))
+
+
+def _tells_more(one: ConnectionFacts, other: ConnectionFacts) -> bool:
+    """Whether an attempt is the better one to repeat than an earlier one at the same place."""
+
+    def rank(each: ConnectionFacts) -> tuple[bool, bool]:
+        head = each.request_in
+        return each.was_open, head is not None and head.get("authorization") is not None
+
+    return rank(one) > rank(other)
 
 
 def named_in(urls: Sequence[Any], page: str) -> Iterator[Tried]:

@@ -12,7 +12,7 @@ from tests.unit.findings.facts_made import ended, failed, refused
 from wsinspect.doctor.target import Extras, page_target, parse_target
 from wsinspect.findings.facts import CaptureFacts, EngineEvent
 from wsinspect.findings.registry import diagnose_capture
-from wsinspect.launch.browser.devtools import ConsoleLine
+from wsinspect.launch.browser.devtools import ConsoleLine, Socket
 from wsinspect.launch.browser.visiting import Visited
 from wsinspect.launch.page import (
     MAX_EXAMINED,
@@ -104,6 +104,43 @@ def test_what_the_pages_handshake_had_is_sent_again():
     facts = replace(failed("refused", where="connect"), host="app.test", port=80, raw_request_in=head)
     [found] = tried_of([facts], CaptureFacts())
     assert found.extras == Extras(origin="http://app.test", subprotocols=("one", "two"), cookies=("a=b",))
+
+
+def test_of_several_attempts_at_a_place_the_one_that_tells_most_is_asked_again():
+    """Chromium asks without the URL's user first, and with it where that is refused."""
+
+    def attempt(made, *lines):
+        head = "\r\n".join(("GET /auth HTTP/1.1", "Host: app.test", *lines, "", "")).encode()
+        return replace(made, host="app.test", port=80, path="/auth", raw_request_in=head)
+
+    plain = attempt(refused("401 Unauthorized"))
+    wrong = attempt(refused("401 Unauthorized"), "Authorization: Basic YTpi")
+    right = attempt(ended(), "Authorization: Basic dTpw")
+    sent = ("Authorization", "Basic dTpw")
+    for order in ([plain, right], [right, plain], [plain, wrong, right]):
+        [found] = tried_of(order, CaptureFacts())
+        assert found.was_open
+        assert sent in found.extras.headers
+    [found] = tried_of([plain, wrong, plain], CaptureFacts())
+    assert not found.was_open
+    assert found.extras.headers == (("Authorization", "Basic YTpi"),)
+    elsewhere = replace(attempt(refused("403 Forbidden")), path="/other")
+    assert [one.target.path for one in tried_of([elsewhere, plain, right], CaptureFacts())] == [
+        "/other",
+        "/auth",
+    ]
+
+
+def test_a_socket_that_never_left_the_browser_is_in_the_headline():
+    sockets = (Socket("ws://app.test:9/ws?token=secret", error="net::ERR_UNSAFE_PORT"),)
+    found = page(visited=Visited(sockets=sockets))
+    assert "net::ERR_UNSAFE_PORT" in found.headline
+    assert "ws://app.test:9/ws" in found.headline
+    assert "secret" not in found.headline
+    assert (
+        "nothing of it left the browser (and 1 more)"
+        in page(visited=Visited(sockets=(Socket("ws://a/"),) * 2)).headline
+    )
 
 
 def test_urls_of_the_code_are_asked_where_none_was_tried():
