@@ -12,9 +12,13 @@ import time
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
 
 from tests.support.finding_lab import by_path, factor_for, found_in, record, stretched
+from tests.support.hop_taps import attempts, record_around
+from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
+from tests.support.sandwich_lab import afterwards, stored, told
 
 END = "\x1e"
 CABLE = ["actioncable-v1-json", "actioncable-unsupported"]
@@ -235,6 +239,33 @@ def test_application_protocols(tmp_path):
     text = repr([one.as_json() for one in told.values()])
     assert "secret-token" not in text
     assert token(0).split(".")[2] not in text
+
+
+def nginx_hop(folder, origin):
+    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
+
+
+@pytest.mark.lab
+def test_application_protocols_before_and_behind_nginx(tmp_path):
+    """The same with a tap on either side of a real hop: each attempt is said once, and never of the hop."""
+
+    async def play():
+        async with serve(
+            application,
+            LOOPBACK,
+            0,
+            process_request=answer,
+            select_subprotocol=choose,
+            ping_interval=None,
+        ) as server:
+            app = next(iter(server.sockets)).getsockname()[1]
+            return await record_around(tmp_path, nginx_hop, app, lambda port: talk(f"ws://{LOOPBACK}:{port}"))
+
+    engine = asyncio.run(play())
+    assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+    seen = {one.path.partition("?")[0]: one for one in attempts(engine.capture)}
+    assert {path: sorted(one.id for one in seen[path].all) for path in seen} == EXPECTED
+    assert {path: sorted(one.id for one in seen[path].one) for path in seen} == EXPECTED
 
 
 async def slowly(base):
