@@ -27,7 +27,7 @@ Serve = Callable[["Socket", bytes], Awaitable[None]]
 #: How long a side that misbehaves is waited for.
 _PATIENCE: Final = 1.3
 #: How long what is certain to come is waited for, however busy the machine is.
-_PATIENT: Final = 30.0
+PATIENT: Final = 30.0
 #: How long a client waits for the answer to its handshake.
 _WAITS: Final = {"gives-up": 0.5, "soon": 2.0}
 
@@ -43,6 +43,7 @@ class Odd:
         server, client: what each does, by name; `echo` and `talk` are healthy.
         fields: of the request in addition to a browser's, or in place of them; None leaves one out.
         method, tail: of the request; what is behind the path.
+        alone: as `two`, at one tap with no hop before the server; None where it is the same.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Odd:
     fields: Mapping[str, str | None] = field(default_factory=dict)
     method: str = "GET"
     tail: str = ""
+    alone: tuple[Sequence[str], str] | None = None
 
     @property
     def path(self) -> str:
@@ -183,12 +185,12 @@ async def _echo(socket: Socket, head: bytes) -> None:
         await socket.send(CLOSE, body)
 
 
-def _says(*frames: bytes, waits: float = _PATIENCE) -> Serve:
+def says(*frames: bytes, waits: float = _PATIENCE) -> Serve:
     """After the 101 and the client's first message: these bytes, then an answer to the client's CLOSE."""
 
     async def serve(socket: Socket, head: bytes) -> None:
         await socket.say(switching(head))
-        await socket.next(_PATIENT)
+        await socket.next(PATIENT)
         for one in frames:
             await socket.say(one)
         body = await socket.until_close(waits)
@@ -318,19 +320,19 @@ SERVERS: Mapping[str, Serve] = {
     ),
     "busy": _answers(lambda _: refusal(503, "too many connections")),
     "page": _answers(lambda _: refusal(200, "<!doctype html><title>x</title>", "Content-Type: text/html")),
-    "garbage": _says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-    "masked": _says(frame(TEXT, b"hi", key=KEY)),
-    "rsv": _says(frame(TEXT, b"hi", rsv=4)),
-    "opcode": _says(frame(3, b"hi")),
-    "continuation": _says(frame(CONT, b"hi")),
-    "long-ping": _says(frame(PING, b"x" * 126)),
-    "utf8": _says(frame(TEXT, b"\xff\xfe")),
-    "code-1006": _says(frame(CLOSE, (1006).to_bytes(2))),
-    "code-short": _says(frame(CLOSE, b"\x03")),
-    "unended": _says(frame(TEXT, b"part", fin=False)),
-    "fragments": _says(frame(TEXT, b"part", fin=False), frame(CONT, b" and end")),
+    "garbage": says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    "masked": says(frame(TEXT, b"hi", key=KEY)),
+    "rsv": says(frame(TEXT, b"hi", rsv=4)),
+    "opcode": says(frame(3, b"hi")),
+    "continuation": says(frame(CONT, b"hi")),
+    "long-ping": says(frame(PING, b"x" * 126)),
+    "utf8": says(frame(TEXT, b"\xff\xfe")),
+    "code-1006": says(frame(CLOSE, (1006).to_bytes(2))),
+    "code-short": says(frame(CLOSE, b"\x03")),
+    "unended": says(frame(TEXT, b"part", fin=False)),
+    "fragments": says(frame(TEXT, b"part", fin=False), frame(CONT, b" and end")),
     "half-masked": _stops_in(b"\x81\x85" + KEY),
-    "after-close": _says(frame(CLOSE, _OK), frame(TEXT, b"late")),
+    "after-close": says(frame(CLOSE, _OK), frame(TEXT, b"late")),
     "dead": _dead,
     "mute-close": _mute_close,
     "no-pong": _no_pong,
@@ -344,7 +346,7 @@ SERVERS: Mapping[str, Serve] = {
 async def _talk(socket: Socket) -> None:
     """As a browser does: a message, then its own CLOSE; a broken frame or a CLOSE is answered."""
     await socket.send(TEXT, b"hello")
-    one = await socket.next(_PATIENT)
+    one = await socket.next(PATIENT)
     if one is not None and one[0] == CLOSE:
         await socket.send(CLOSE, one[1])
         return
@@ -355,7 +357,7 @@ async def _talk(socket: Socket) -> None:
 async def _strict(socket: Socket) -> None:
     """Closes with 1002 whatever comes, as a browser does for what is no frame."""
     await socket.send(TEXT, b"hello")
-    if await socket.next(_PATIENT) is not None:
+    if await socket.next(PATIENT) is not None:
         await socket.send(CLOSE, (1002).to_bytes(2))
     await socket.until_close(0.3)
 
@@ -393,14 +395,14 @@ CLIENTS: Mapping[str, Callable[[Socket], Awaitable[None]]] = {
 }
 
 
-async def _visit(port: int, odd: Odd, turn: asyncio.Semaphore) -> None:
+async def visit(port: int, odd: Odd, turn: asyncio.Semaphore) -> None:
     """Ask, in its turn, and do what the oddity says."""
     async with turn:
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
         socket = Socket(reader, writer, KEY)
         await socket.say(odd.request(port))
         try:
-            async with asyncio.timeout(_WAITS.get(odd.client, _PATIENT)):
+            async with asyncio.timeout(_WAITS.get(odd.client, PATIENT)):
                 head = await socket.head()
         except TimeoutError:
             socket.cut()
@@ -411,7 +413,7 @@ async def _visit(port: int, odd: Odd, turn: asyncio.Semaphore) -> None:
 
 
 @contextlib.asynccontextmanager
-async def server() -> AsyncIterator[int]:
+async def server(servers: Mapping[str, Serve] = SERVERS) -> AsyncIterator[int]:
     """The port of the odd server."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -421,8 +423,8 @@ async def server() -> AsyncIterator[int]:
         name = wanted[0].partition(b"?")[0].rpartition(b"/")[2].decode() if wanted else ""
         if name == "silent":
             await socket.gone()
-        elif name in SERVERS:
-            await SERVERS[name](socket, head)
+        elif name in servers:
+            await servers[name](socket, head)
         else:
             await socket.say(refusal(404, "no such route"))
         await socket.end()
@@ -438,7 +440,7 @@ async def _play(hops: Sequence[str], guilty: int, odds: Sequence[Odd], folder: P
     async with server() as app, chain(hops, guilty, folder, app, app, certificates.ca, routes) as running:
         port = running.engine.port("edge")
         turn = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(_visit(port, one, turn) for one in odds))
+        await asyncio.gather(*(visit(port, one, turn) for one in odds))
     return running.engine
 
 

@@ -1,6 +1,19 @@
 """Oddities of the chains' matrix (tests/integration/test_matrix_chains.py), and what is wrong with a cell.
 
-A new oddity is one line of `ODDS`, with what its peers do in `matrix_odd`.
+A new oddity is one line of `ODDS`, with what its peers do in `matrix_odd`. Its columns, from the left:
+
+    name            of the cell.
+    two             what all three taps of a chain say first (one of these ids), and whose fault it is; None
+                    where nothing is wrong. `diagnose` says the same of the capture.
+    server, client  what each peer does: names in `matrix_odd.SERVERS` and `matrix_odd.CLIENTS`.
+    route           of the hop that does it; played once with the first hop as that one, once with the second.
+    fields, method, tail    of the request, where it is not as a browser's.
+    alone           what one tap says with no hop between client and server, where that is not `two`
+                    (tests/integration/test_matrix_alone.py); the constant's comment gives the reason.
+                    Cells with a route need their hop, so they are not played there.
+
+In a chain the first tap sees what the hops made of an answer: only healthy cells are judged by it alone. The
+tap before the server sees what a single tap sees, which is the column `alone`.
 """
 
 from __future__ import annotations
@@ -17,7 +30,8 @@ from tests.support.matrix_odd import Odd
 from wsinspect.capture.reader import Capture
 
 
-def _token(**claims: int) -> str:
+def token(**claims: int) -> str:
+    """A JSON Web Token (RFC 7519) that nobody signed."""
     parts = ({"alg": "none"}, claims)
     return (
         ".".join(base64.urlsafe_b64encode(json.dumps(one).encode()).decode().rstrip("=") for one in parts)
@@ -28,6 +42,20 @@ def _token(**claims: int) -> str:
 EXTENSION = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 SUBPROTOCOL = {"Sec-WebSocket-Protocol": "v1"}
 
+#: With nothing between, who asks such a port is the client, by its URL; behind a hop it is that hop's target.
+_NO_HTTP = (("WS-HS-041",), "client")
+_NO_TLS = (("WS-TLS-018",), "client")
+#: The status is one that proxies give, or one about a request that left the tap whole: with one tap, a proxy
+#: that is not seen is the likelier one. Taps on both sides of all hops show that it is the server's own.
+_UNSEEN_502 = (("WS-HS-020",), "hop")
+_UNSEEN_421 = (("WS-HS-016",), "hop")
+_UNSEEN_505 = (("WS-HS-014",), "hop")
+#: The server says that it misses what left the tap: a proxy that is not seen could have taken it.
+_UNSEEN_KEY = (("WS-HS-044",), "hop")
+_UNSEEN_UPGRADE = (("WS-HS-002",), "hop")
+#: Such an end is what a proxy makes whose own way fails; all taps together show that the hops passed it on.
+_UNSEEN_END = (("WS-DROP-001",), "hop")
+
 ODDS = (
     # name, (ids of which one is first, whose fault)
     Odd("healthy", None),
@@ -35,14 +63,22 @@ ODDS = (
     Odd("healthy with a token", None, tail="?token=abc"),
     Odd("healthy with a fragmented message", None, server="fragments"),
     # what the server answers
-    Odd("another protocol", (("WS-HS-041",), "hop"), server="ssh"),
-    Odd("a banner in pieces", (("WS-HS-041",), "hop"), server="ssh-in-pieces", client="soon"),
-    Odd("a mail server", (("WS-HS-041",), "hop"), server="smtp", client="soon"),
-    Odd("an FTP server that is late", (("WS-HS-041",), "hop"), server="late-ftp", client="soon"),
-    Odd("a database", (("WS-HS-041",), "hop"), server="mysql", client="soon"),
-    Odd("a cache", (("WS-HS-041",), "hop"), server="redis", client="soon"),
-    Odd("words and blank lines", (("WS-HS-041",), "hop"), server="blank-lines", client="soon"),
-    Odd("a TLS alert", (("WS-TLS-018",), "hop"), server="tls-alert", client="soon"),
+    Odd("another protocol", (("WS-HS-041",), "hop"), server="ssh", alone=_NO_HTTP),
+    Odd("a banner in pieces", (("WS-HS-041",), "hop"), server="ssh-in-pieces", client="soon", alone=_NO_HTTP),
+    Odd("a mail server", (("WS-HS-041",), "hop"), server="smtp", client="soon", alone=_NO_HTTP),
+    Odd(
+        "an FTP server that is late",
+        (("WS-HS-041",), "hop"),
+        server="late-ftp",
+        client="soon",
+        alone=_NO_HTTP,
+    ),
+    Odd("a database", (("WS-HS-041",), "hop"), server="mysql", client="soon", alone=_NO_HTTP),
+    Odd("a cache", (("WS-HS-041",), "hop"), server="redis", client="soon", alone=_NO_HTTP),
+    Odd(
+        "words and blank lines", (("WS-HS-041",), "hop"), server="blank-lines", client="soon", alone=_NO_HTTP
+    ),
+    Odd("a TLS alert", (("WS-TLS-018",), "hop"), server="tls-alert", client="soon", alone=_NO_TLS),
     Odd("a head that never ends", (("WS-HS-042",), "server"), server="unfinished"),
     Odd("a head that never ends in time", (("WS-HS-042",), "server"), server="open-head", client="soon"),
     Odd("chunked 101", (("WS-HS-047",), "server"), server="chunked-101"),
@@ -52,8 +88,8 @@ ODDS = (
     Odd("foreign extension", (("WS-HS-028",), "server"), server="foreign-extension"),
     Odd("another version", (("WS-HS-018",), "server"), server="version"),
     # HAProxy, Envoy and Caddy write the name in other letters, which may be what the server minds.
-    Odd("misses the key", (("WS-HS-044", "WS-HS-104"), "server"), server="missing-key"),
-    Odd("misses the upgrade", (("WS-HS-002",), "server"), server="no-upgrade-seen"),
+    Odd("misses the key", (("WS-HS-044", "WS-HS-104"), "server"), server="missing-key", alone=_UNSEEN_KEY),
+    Odd("misses the upgrade", (("WS-HS-002",), "server"), server="no-upgrade-seen", alone=_UNSEEN_UPGRADE),
     Odd("disabled", (("WS-HS-045",), "server"), server="disabled"),
     Odd("refuses extensions", (("WS-HS-049",), "client"), server="extension-refused", fields=EXTENSION),
     Odd("refuses subprotocols", (("WS-HS-043",), "client"), server="subprotocol-refused", fields=SUBPROTOCOL),
@@ -62,13 +98,13 @@ ODDS = (
     Odd("413", (("WS-HS-013",), "server"), server="413"),
     Odd("414", (("WS-HS-015",), "client"), server="414"),
     Odd("418", (("WS-HS-023",), "server"), server="418"),
-    Odd("421", (("WS-HS-016",), "server"), server="421"),
+    Odd("421", (("WS-HS-016",), "server"), server="421", alone=_UNSEEN_421),
     Odd("431", (("WS-HS-015",), "client"), server="431"),
     Odd("501", (("WS-HS-019",), "server"), server="501"),
-    Odd("502", (("WS-HS-020",), "server"), server="502"),
+    Odd("502", (("WS-HS-020",), "server"), server="502", alone=_UNSEEN_502),
     Odd("503", (("WS-HS-021",), "server"), server="503"),
     Odd("504", (("WS-HS-022",), "server"), server="504"),
-    Odd("505", (("WS-HS-014",), "server"), server="505"),
+    Odd("505", (("WS-HS-014",), "server"), server="505", alone=_UNSEEN_505),
     Odd("busy", (("WS-HS-021", "WS-HS-048"), "server"), server="busy"),
     Odd("a page", (("WS-HS-004",), "server"), server="page"),
     Odd("404 with words", (("WS-HS-011",), "server"), server="404-json"),
@@ -85,7 +121,13 @@ ODDS = (
     Odd("unended message", (("WS-MS-003",), "server"), server="unended"),
     Odd("half of a masked frame", (("WS-FR-002",), "server"), server="half-masked", client="patient"),
     Odd("data after CLOSE", (("WS-FR-008",), "server"), server="after-close"),
-    Odd("dead at once", (("WS-DROP-001", "WS-DROP-004"), "server"), server="dead", client="patient"),
+    Odd(
+        "dead at once",
+        (("WS-DROP-001", "WS-DROP-004"), "server"),
+        server="dead",
+        client="patient",
+        alone=_UNSEEN_END,
+    ),
     Odd("CLOSE unanswered", (("WS-CL-031",), "server"), server="mute-close"),
     Odd("no pong", (("WS-KA-006",), "server"), server="no-pong", client="pinging"),
     Odd("wrong pong", (("WS-KA-007",), "server"), server="wrong-pong", client="pinging"),
@@ -95,7 +137,7 @@ ODDS = (
     Odd("version 8", (("WS-HS-018",), "client"), server="400", fields={"Sec-WebSocket-Version": "8"}),
     Odd("short key", (("WS-HS-030",), "client"), server="400", fields={"Sec-WebSocket-Key": "c2hvcnQ="}),
     Odd("POST", (("WS-HS-031",), "client"), server="405", method="POST", fields={"Content-Length": "0"}),
-    Odd("stale token", (("WS-HS-040",), "client"), server="401", tail=f"?token={_token(exp=1)}"),
+    Odd("stale token", (("WS-HS-040",), "client"), server="401", tail=f"?token={token(exp=1)}"),
     Odd("a token that the server rejects", (("WS-HS-009",), "client"), server="401", tail="?token=abc"),
     Odd("no credentials", (("WS-HS-009",), "client"), server="401"),
     # what a hop does
