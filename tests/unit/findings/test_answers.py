@@ -547,3 +547,10 @@ def test_what_cloudflare_met_at_the_origin_is_the_first_cause(status, words):
     assert (found.id, found.fault_of, found.hop) == ("WS-HS-020", "hop", "Cloudflare")
     assert found.title.startswith(f"{status}: ")
     assert words in found.causes[0].cause
+
+
+def test_a_421_without_marks_is_no_sure_blame_of_a_hop():
+    [found] = [
+        one for one in diagnose_connection(refused("421 Misdirected Request")) if one.severity == "error"
+    ]
+    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-016", "hop", "medium")

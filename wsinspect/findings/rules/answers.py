@@ -659,7 +659,9 @@ def too_many(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def misdirected(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status == 421:
-        yield answer(facts, facts.request_line("Host"))
+        found = answer(facts, facts.request_line("Host"))
+        # Whose answer it is, is known by a hop's marks alone: an application may send one as well.
+        yield found if hop_author(answer_marks(facts)) else replace(found, confidence="medium")
 
 
 @rules(
