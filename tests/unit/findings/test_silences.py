@@ -85,7 +85,11 @@ def test_one_client_that_leaves_amid_heartbeats_is_not_a_limit(how):
     assert found.fault_of != "hop"
     assert found.id != "WS-DROP-003"
     again = ended_before(7, 0.3, age=12.2, by="client")
-    assert first(cut(*beating(12), at=12.3, by="client", others=(again,))).id == "WS-DROP-003"
+    twice = first(cut(*beating(12), at=12.3, by="client", others=(again,)))
+    assert twice.id == "WS-DROP-003"
+    # A script that is run twice does the same.
+    assert twice.confidence == "medium"
+    assert any("run again" in one.cause for one in twice.causes)
 
 
 def test_a_longer_silence_is_not_the_heartbeat_s():

@@ -192,6 +192,8 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
     software = _software(facts)
     ids = ", ".join(f"#{one.id}" for one in same[:6])
     is_rival = bool(same) and not kept and not is_told_apart and silence >= LEAST_SILENCE_NS
+    # A client that ends TCP itself after a fixed time looks the same: a script that is run again, a test.
+    is_own = facts.ended_by == "client" and not limits
     yield Found(
         evidence=(
             f"age {seconds(age)}, data until {seconds(silence)} before the end",
@@ -208,26 +210,39 @@ def lifetime(facts: ConnectionFacts) -> Iterator[Found]:
         title=f"Ended at the age of {seconds(age)} while heartbeats were flowing: a lifetime limit"
         if kept
         else None,
-        confidence="medium" if is_rival else "high" if same else "medium" if limits else "low",
-        causes=_of_age(age, silence, is_rival=is_rival) if is_rival or not same else (),
+        confidence="medium" if is_rival or is_own else "high" if same else "medium" if limits else "low",
+        causes=_of_age(age, silence, is_rival=is_rival, is_own=is_own)
+        if is_rival or is_own or not same
+        else (),
         js=js_sees(facts),
     )
 
 
-def _of_age(age: int, silence: int, *, is_rival: bool) -> tuple[Cause, ...]:
+def _of_age(age: int, silence: int, *, is_rival: bool, is_own: bool) -> tuple[Cause, ...]:
     """What else may have ended it."""
-    rival = (
-        Cause(
-            f"an idle timeout of {seconds(silence)}, after traffic that stops at the same age",
-            "keep traffic flowing: does it end at the same age?",
+    rivals = [Cause(f"a lifetime limit of {seconds(age)}", "does the next one end at the same age?")]
+    if is_rival:
+        rivals.append(
+            Cause(
+                f"an idle timeout of {seconds(silence)}, after traffic that stops at the same age",
+                "keep traffic flowing: does it end at the same age?",
+            )
         )
-        if is_rival
-        else Cause(
-            "the other side ended it: a crash, a kill, a deploy",
-            "that side's log for this moment; other connections end with it",
+    if is_own:
+        rivals.append(
+            Cause(
+                "the client ends after that time, without a CLOSE: a script or test that is run again",
+                "leave the client running for longer: does it end at the same age?",
+            )
         )
-    )
-    return Cause(f"a lifetime limit of {seconds(age)}", "does the next one end at the same age?"), rival
+    elif not is_rival:
+        rivals.append(
+            Cause(
+                "the other side ended it: a crash, a kill, a deploy",
+                "that side's log for this moment; other connections end with it",
+            )
+        )
+    return tuple(rivals)
 
 
 @rules(
