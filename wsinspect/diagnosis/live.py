@@ -316,7 +316,7 @@ class LiveFindings:
                 was = Finding.from_json(json.loads(row.detail))
                 others.setdefault(key_of(was), []).append(was)
             fresh = [one for one in here if to_json(one.as_json()) in kept]
-            # More evidence for the same, or other, is no news.
+            # A finding whose evidence alone has changed is not printed again.
             earlier = [others[key_of(one)].pop(0) if others.get(key_of(one)) else None for one in fresh]
             new += fresh
             is_taken_back = any(others.values()) or any(

@@ -107,7 +107,7 @@ class Caps:
     zero_ns: int = 0
     columns: Columns = _USUAL
 
-    @cached_property  # a table asks for every row
+    @cached_property  # a table asks this of each of its rows
     def shown(self) -> tuple[tuple[str, int], ...]:
         """The columns that fit in order, each with its cells."""
         for layout in _LAYOUTS[:-1]:

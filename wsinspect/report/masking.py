@@ -22,7 +22,7 @@ _PARAMETER: Final = re.compile(r"[?&][^=&#\s]+=([^&#\s]*)")
 #: tried at each character of each run of them.
 _NAME: Final = re.compile(r"""(?:["']|(?<![\w.-]))[\w.-]++["']?\s*+[:=]\s*+""")
 _VALUE: Final = re.compile(r""""(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&}\]]+""")
-#: A JSON Web Token (RFC 7519 section 3) whose second part begins here: the first alone is no secret.
+#: A JSON Web Token (RFC 7519 section 3), from its second part on. The first part alone holds no secret.
 _JWT: Final = re.compile(r"(?<![\w-])eyJ[\w-]{8,}+\.[\w-]++(?:\.[\w-]*+)?")
 #: What stands where a text was cut.
 _CUTS: Final = ("…", "...")
