@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsinspect.cli.options import ADDRESS, Once, color_option, examples, json_option
+from wsinspect.cli.options import color_option, examples, json_option, listen_option
 from wsinspect.net import Address
 from wsinspect.text import counted
 
@@ -26,14 +26,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("script", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--listen",
-    "-l",
-    cls=Once,
-    type=ADDRESS,
-    default=["0"],
-    help="Address to listen on; any free port by default.",
-)
+@listen_option
 @click.option("--check", is_flag=True, help="Only read the script, and say what is wrong with it.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of scripts.")
 @json_option

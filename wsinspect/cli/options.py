@@ -135,6 +135,15 @@ REGEX = Parsed("regex", parse_regex)
 TAP = Parsed("name=[host:]port=url", parse_tap)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON with a stable schema.")
+#: Of a server with one address.
+listen_option = click.option(
+    "--listen",
+    "-l",
+    cls=Once,
+    type=ADDRESS,
+    default=["0"],
+    help="Address to listen on; any free port by default.",
+)
 insecure_option = click.option("--insecure", is_flag=True, help="Accept any server certificate.")
 #: Of what has an engine; the engine itself says what is wrong with a file.
 trusted_option = click.option(

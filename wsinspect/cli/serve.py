@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsinspect.cli.completion import complete_capture
-from wsinspect.cli.options import ADDRESS, Once, examples, json_option
+from wsinspect.cli.options import examples, json_option, listen_option
 from wsinspect.net import Address
 
 if TYPE_CHECKING:
@@ -25,14 +25,7 @@ _PACKAGES = ("aiohttp", "textual_serve")
     )
 )
 @click.argument("capture", required=False, shell_complete=complete_capture)
-@click.option(
-    "--listen",
-    "-l",
-    cls=Once,
-    type=ADDRESS,
-    default=["0"],
-    help="Address to listen on; any free port by default.",
-)
+@listen_option
 @json_option
 def serve(capture: str | None, listen: Address, as_json: bool) -> int:
     """Show the timeline of CAPTURE in a browser: on loopback, behind a token, until SIGINT.
