@@ -40,6 +40,20 @@ def test_lines_are_typed_completed_and_remembered(tmp_path):
         terminal.wait_for("closed by you: 1000", "recorded in", "ended with 0", " icanon")
 
 
+def test_what_is_said_is_broken_between_words_and_our_reset_is_ours(tmp_path):
+    with (
+        echo_server() as port,
+        Tmux(wsinspect("connect", f"localhost:{port}/chat"), private(tmp_path), (70, 40)) as terminal,
+    ):
+        terminal.wait_for("connected to", "\n>")
+        terminal.type("/help\r")
+        text = terminal.wait_for("{{$.id}}", "as it is")
+        assert "part of the message that was received\n" + " " * 28 + "last, as JSON" in text
+        terminal.type("/abort\r")
+        text = terminal.wait_for("ended with 0")
+        assert "wsinspect: you ended the connection with an RST, without a closing\n  handshake\n" in text
+
+
 def test_the_timeline_lends_its_terminal(tmp_path):
     with echo_server() as origin, Tmux(run_command(origin, tmp_path / "a.db"), private(tmp_path)) as terminal:
         terminal.wait_for("No connections yet.", "LIVE")

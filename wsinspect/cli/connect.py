@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from wsinspect.present.terminal import Palette
 
 _ORDER = "wsinspect.order"
+#: Where the words of /help begin.
+_HELP_CELLS = 28
 
 
 class InOrder(click.Command):
@@ -202,7 +204,7 @@ def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
     import shlex
 
     from wsinspect.cli.diagnosis import diagnose_file
-    from wsinspect.cli.output import echo_json, prose_columns
+    from wsinspect.cli.output import echo_json, narration, prose_columns
     from wsinspect.launch.paths import captures_dir
     from wsinspect.present.findings import finding_lines
     from wsinspect.present.terminal import Palette
@@ -216,7 +218,7 @@ def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
                 click.echo(line, err=True)
     if not as_json:
         name = path.stem if path.parent == captures_dir() else shlex.quote(str(path))
-        click.echo(f"wsinspect: recorded in {path}; to view it: wsinspect show {name} 1", err=True)
+        click.echo(narration(f"wsinspect: recorded in {path}; to view it: wsinspect show {name} 1"), err=True)
 
 
 class _HumanShows:
@@ -264,11 +266,17 @@ class _HumanShows:
         self._say(ending_words(end))
 
     def help(self) -> None:
+        import textwrap
+
+        from wsinspect.cli.output import prose_columns
         from wsinspect.peers.templates import KNOWN
         from wsinspect.peers.typed import HELP
 
         for written, words in {**HELP, **KNOWN}.items():
-            click.echo(f"  {written:<26}{words}")
+            columns = prose_columns()
+            lines = [words] if columns is None else textwrap.wrap(words, max(columns - _HELP_CELLS, 20))
+            for at, line in enumerate(lines):
+                click.echo(f"{'' if at else f'  {written}':<{_HELP_CELLS}}{line}")
 
     def complain(self, error: UsageError) -> None:
         from wsinspect.text import escape
@@ -278,7 +286,9 @@ class _HumanShows:
         click.echo(f"  ! {escape(error.message)}{f' ({escape(error.hint)})' if error.hint else ''}")
 
     def _say(self, line: str) -> None:
-        click.echo(f"wsinspect: {line}", err=True)
+        from wsinspect.cli.output import narration
+
+        click.echo(narration(f"wsinspect: {line}"), err=True)
 
 
 class _JsonShows:

@@ -124,6 +124,7 @@ class Api:
             phases = len(board.scenario.phases)
             scenario = {"name": board.scenario.name, "phases": phases, "phase": board.phase}
         facts = {"seed": board.seed, "faults_armed": armed, "scenario": scenario}
+        facts["breakpoints_hold"] = len(self._engine.held())
         return {"schema": 1, **self._engine.status(), **facts}
 
     async def connections(self, _body: Body, query: Query) -> Any:

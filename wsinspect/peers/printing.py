@@ -119,6 +119,8 @@ def expected_words(expected: Expected) -> str:
 def ending_words(ending: Ending) -> str:
     """A sentence about the end."""
     if ending.server is None:
+        if ending.has_aborted:
+            return "you ended the connection with an RST, without a closing handshake"
         if ending.how is None:
             return "closed; the server did not answer the CLOSE"
         how = "RST" if ending.how == "rst" else "FIN"
@@ -176,7 +178,7 @@ def ending_object(ending: Ending) -> dict[str, Any]:
     client, server = (
         None if one is None else {"code": one[0], "reason": one[1]} for one in (ending.client, ending.server)
     )
-    by = "client" if ending.by_us else "server"
+    by = "client" if ending.by_us or (ending.has_aborted and ending.server is None) else "server"
     return {"event": "close", "ended_by": by, "how": ending.how, "client": client, "server": server}
 
 

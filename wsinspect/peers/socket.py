@@ -214,7 +214,7 @@ class Socket(Listener):
 
     def abort(self) -> None:
         """End with an RST."""
-        self.has_aborted = True
+        self.has_aborted = self.has_aborted or self.ended is None
         self._conduit.abort()
         self._end("rst")
 

@@ -173,12 +173,14 @@ class Ending:
         server: code and reason of the server's CLOSE frame; None where none came.
         client: the same of ours.
         how: `fin` or `rst`; None where the server did not end its side in time.
+        has_aborted: the RST was ours.
     """
 
     by_us: bool
     server: tuple[int | None, str | None] | None
     client: tuple[int | None, str | None] | None
     how: str | None
+    has_aborted: bool = False
 
     @property
     def is_abnormal(self) -> bool:
@@ -188,7 +190,8 @@ class Ending:
 
 def ending(socket: Socket) -> Ending:
     """The facts of a connection that is over."""
-    return Ending(socket.has_closed_first, socket.codes.theirs, socket.codes.ours, socket.ended)
+    codes = socket.codes
+    return Ending(socket.has_closed_first, codes.theirs, codes.ours, socket.ended, socket.has_aborted)
 
 
 def _file(command: SayFile) -> tuple[Opcode, bytes]:

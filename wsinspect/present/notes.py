@@ -38,6 +38,8 @@ _FATES: Final = {
 EVICTED: Final = "payload deleted to make room (size limit)"
 #: Ledger facts that a frame's row already shows: direction, delay, and the number of the match.
 _IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
+#: What was sent instead, as hex (`payload`), or to whom it came from (`answer`).
+_CONTENTS = frozenset({"payload", "answer"})
 _Note = tuple[str, str]
 
 
@@ -172,10 +174,25 @@ def _detail(event: FaultRow) -> str:
 
 
 def _fact(name: str, value: object) -> str:
-    """A fact by its name, times as people write them: `did=pass`, `held=16 s`."""
+    """A fact by its name, times and contents as people write them: `held=16 s`, `payload={"a":1}`."""
     if name.endswith("_ms") and type(value) in (int, float):
         return f"{name.removesuffix('_ms')}={format_milliseconds(cast(float, value))}"
+    if name in _CONTENTS and isinstance(value, str):
+        return f"{name}={_content(value)}"
     return f"{name}={value}"
+
+
+def _content(ledgered: str) -> str:
+    """Content that the ledger has as hex: as text where it is text; escaped by whoever prints the note."""
+    try:
+        data = bytes.fromhex(ledgered)
+    except ValueError:
+        return ledgered
+    try:
+        text = whole_characters(data[:PREVIEW_BYTES]).decode()
+    except UnicodeDecodeError:
+        return hex_preview(data)
+    return text if data else "(empty)"
 
 
 def _round_trip(record: Record, glyphs: Glyphs, is_live: bool) -> Iterator[_Note]:

@@ -249,6 +249,11 @@ class Workspace:
         armed = self.engine_view.armed
         return f"FAULTS ON: {counted(armed, 'rule')}" if armed else ""
 
+    def waiting_words(self) -> str:
+        """`2 HELD: press B`; empty while breakpoints hold nothing."""
+        count = self.engine_view.waiting
+        return f"{grouped(count)} HELD: press B" if count else ""
+
     def trouble(self) -> str | None:
         """What is wrong with engine or capture, and what to do; None while all is well."""
         if self.model.error is not None:

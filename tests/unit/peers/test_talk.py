@@ -213,6 +213,20 @@ def test_a_reset():
     client = talk_to("rules: [{on: 'die', abort: rst}]", "die", "/wait 10s")
     assert client.end is not None
     assert client.end.how == "rst"
+    assert ending_words(client.end).startswith("the server ended the connection without a CLOSE frame (RST)")
+
+
+def test_our_own_reset_is_not_blamed_on_the_server():
+    client = talk_to("rules: [{on: open, send: hello}]", "/expect hello", "/abort")
+    assert client.end is not None
+    assert ending_words(client.end) == "you ended the connection with an RST, without a closing handshake"
+    assert ending_object(client.end) == {
+        "event": "close",
+        "ended_by": "client",
+        "how": "rst",
+        "client": None,
+        "server": None,
+    }
 
 
 def test_pings_are_answered_and_timed():

@@ -172,3 +172,22 @@ def test_json_has_the_same_words(rich):
         assert all(code in lines[frame.id] for code in content["violations"])
         assert (content["sent_ns"] is None) == ("not sent on" in lines[frame.id])
         assert content.get("evicted", False) == ("deleted to make room" in lines[frame.id])
+
+
+def test_what_was_sent_instead_is_shown_as_a_person_reads_it(tmp_path):
+    cases = {
+        b'{"amount":99}': 'payload={"amount":99}',
+        "two\nlines \u00e9".encode(): "payload=two\u240alines \u00e9",
+        b"\xff\x00": "payload=ff 00",
+        b"": "payload=(empty)",
+    }
+    path = tmp_path / "edited.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1, state="closed", closed_ns=1)
+        for at, payload in enumerate(cases):
+            frame = builder.frame(1, at, 1, b"as it came")
+            builder.fault("break", "break", 1, frame, at, did="edit", payload=payload.hex())
+        builder.fault("break", "break", 1, builder.frame(1, 9, 1, b"x"), 9, did="answer", answer=b"no".hex())
+    lines, _ = shown_lines(path)
+    for line, words in zip(lines.values(), [*cases.values(), "answer=no"], strict=True):
+        assert words in line

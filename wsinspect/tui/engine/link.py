@@ -75,6 +75,12 @@ class EngineView:
         count = self.status.get("connections_held")
         return count if isinstance(count, int) else 0, size if isinstance(size, int) else None
 
+    @property
+    def waiting(self) -> int:
+        """Messages and handshakes that breakpoints hold until somebody decides."""
+        count = self.status.get("breakpoints_hold")
+        return count if isinstance(count, int) else 0
+
     def rule(self, name: str) -> Json | None:
         """A rule by name."""
         return next((rule for rule in self.rules if rule.get("name") == name), None)

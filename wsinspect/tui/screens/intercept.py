@@ -45,7 +45,8 @@ class HeldPane(LinePane):
         "said or by its software's default. Nothing is lost: disarming the breakpoint "
         "(f, space) lets everything pass."
     )
-    header_lines = 2
+    #: The names of the columns, and a line for each side's patience.
+    header_lines = 3
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
@@ -84,17 +85,18 @@ class HeldPane(LinePane):
         )
 
     def render_line(self, y: int) -> Strip:
-        """The second header line says how long the sides of the chosen one are known to wait."""
-        if y == 2 and self._header_height == 2:
+        """Below the names of the columns: how long each side of the chosen one is known to wait."""
+        if y in (2, 3) and self._header_height == self.header_lines:
             chosen = self.chosen()
-            line: Line = [] if chosen is None else self._patience_words(chosen)
+            lines = [] if chosen is None else self._patience_lines(chosen)
+            line: Line = lines[y - 2] if y - 2 < len(lines) else []
             return self.palette.strip(fit(line, self.size.width), self.size.width)
         return super().render_line(y)
 
-    def _patience_words(self, held: Json) -> Line:
-        """What each side waits for, and how much longer; what ends first in front."""
+    def _patience_lines(self, held: Json) -> list[Line]:
+        """What each side waits for, and how much longer; what ends first is above."""
         passed_ms = (time.monotonic_ns() - self.seen_ns) / _MILLISECOND
-        line: Line = []
+        lines: list[Line] = []
         for one in _nearest(held):
             left_ms, waited_ms = one.get("left_ms"), one.get("waited_ms")
             what, words, style = one.get("for"), str(one.get("side")), "muted"
@@ -110,8 +112,8 @@ class HeldPane(LinePane):
             else:
                 words += f" waits for {what}"
                 words += "" if waited_ms is None else f", {format_milliseconds(waited_ms + passed_ms)} so far"
-            line += [("; " if line else " ", "muted"), (escape(words), style)]
-        return line or [(" how long either side waits in silence is not known", "muted")]
+            lines.append([(" " + escape(words), style)])
+        return lines or [[(" how long either side waits in silence is not known", "muted")]]
 
     def row_count(self) -> int:
         return len(self.held)

@@ -51,6 +51,8 @@ class HeaderLine(OneLine):
         left: Line = [(f" {mode} ", style)]
         if faults := workspace.fault_words():
             left += [(" ", ""), (f" {faults} ", "banner")]
+        if waiting := workspace.waiting_words():
+            left += [(" ", ""), (f" {waiting} ", "banner")]
         frames = "frame" if model.newest_id == 1 else "frames"
         counts = f"  {grouped(len(model.connections))} conn  {grouped(model.newest_id)} {frames}"
         hits, count = sum(rule.hits for rule in model.fault_rules.values()), len(model.findings)

@@ -181,6 +181,39 @@ async def test_how_long_each_side_is_known_to_wait_is_shown(lab):
 
 
 @pytest.mark.slow
+async def test_both_sides_patience_is_whole_on_lines_of_its_own(lab):
+    with closing(sqlite3.connect(lab.engine.capture)) as database, database:
+        database.execute(
+            "UPDATE handshake SET request_in = ?, response_in = ? WHERE connection_id = 1",
+            (
+                b"GET / HTTP/1.1\r\nUser-Agent: Python/3.13 websockets/15.0\r\n\r\n",
+                b"HTTP/1.1 101 Switching Protocols\r\nServer: Python/3.13 websockets/15.0\r\n\r\n",
+            ),
+        )
+    now_ns = lab.engine.now_ns()
+    hold(lab, "m1", server_heard_ns=now_ns, client_heard_ns=now_ns)
+    async with opened(lab.engine.capture, size=(80, 24)) as screen:
+        await intercepting(screen, 1)
+        one, other, row = screen.pane("intercept")[2:5]
+        assert {one.split()[0], other.split()[0]} == {"client", "server"}
+        assert " left of 40 s by default without " in one
+        assert " left of 40 s by default without " in other
+        assert '{"type":"order"}' in row
+
+
+async def test_each_page_says_that_something_is_held(lab):
+    hold(lab, "m1-c2s-4")
+    hold(lab, "h2-request", "request", b"GET / HTTP/1.1")
+    async with opened(lab.engine.capture, size=(80, 24)) as screen:
+        await screen.until(lambda: "2 HELD: press B" in screen.line("header"))
+        for key in ("t", "f"):
+            await screen.press(key)
+            assert "2 HELD: press B" in screen.line("header")
+        await intercepting(screen, 2)
+        await screen.press("A")
+        await screen.until(lambda: "HELD" not in screen.line("header"))
+
+
 async def test_where_nothing_is_known_of_that_it_says_so(lab):
     hold(lab, "m1", client_heard_ns=10**9)
     async with opened(lab.engine.capture) as screen:
