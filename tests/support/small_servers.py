@@ -14,7 +14,9 @@ from typing import Final, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection as BlockingConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
 LOOPBACK = "127.0.0.1"
@@ -54,11 +56,12 @@ async def echo(connection: ServerConnection) -> None:
 
 @contextlib.contextmanager
 def echo_server(context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """The port of an echo server in a thread."""
+    """The port of an echo server in a thread; clients may leave it as they like."""
 
     def say_again(connection: BlockingConnection) -> None:
-        for message in connection:
-            connection.send(message)
+        with contextlib.suppress(ConnectionClosed):
+            for message in connection:
+                connection.send(message)
 
     with serve(say_again, LOOPBACK, 0, ssl=context) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
