@@ -43,7 +43,7 @@ def test_lines_are_typed_completed_and_remembered(tmp_path):
 def test_what_is_said_is_broken_between_words_and_our_reset_is_ours(tmp_path):
     with (
         echo_server() as port,
-        Tmux(wsinspect("connect", f"localhost:{port}/chat"), private(tmp_path), (70, 40)) as terminal,
+        Tmux(wsinspect("connect", f"localhost:{port}/chat"), private(tmp_path), (70, 150)) as terminal,
     ):
         terminal.wait_for("connected to", "\n>")
         terminal.type("/help\r")

@@ -13,10 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import WebSocketException
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.server import ServerConnection as BlockingConnection
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
 LOOPBACK = "127.0.0.1"
