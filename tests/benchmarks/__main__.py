@@ -22,8 +22,11 @@ from tests.benchmarks import tables
 from tests.benchmarks.measures import MEASURES, Place, Result, Sizes
 from tests.benchmarks.peers import Peer
 from tests.benchmarks.processes import ROOT, BenchError, Child
+from tests.support.certs import make_certificates
 
 CORES = 2
+#: What is measured in each round; the others have rounds of their own, or counters that need none.
+REPEATED = ("small", "bulk", "echo", "open", "tls", "writes")
 IDLE_LOAD = 0.7
 
 
@@ -80,15 +83,15 @@ def run(
     begun = time.monotonic()
     results: tables.Rounds = {measure: {peer.name: [] for peer in chosen} for measure in measures}
     failures: dict[tuple[str, str], str] = {}
-    target = Child([sys.executable, "-m", "tests.benchmarks.target"], folder, "target")
+    certificates = make_certificates(folder / "certificates")
+    command = [sys.executable, "-m", "tests.benchmarks.target", certificates.chain, certificates.key]
+    target = Child(list(map(str, command)), folder, "target")
     try:
-        place = Place(folder, int(target.wait_line(10, "port")["port"]))
+        ports = target.wait_line(10, "port")
+        place = Place(folder, int(ports["port"]), int(ports["tls_port"]), certificates)
         for number in range(1, rounds + 1):
             for measure in measures:
-                if (
-                    measure in ("memory", "many", "screens", "show", "replay", "findings", "http2", "calls")
-                    and number > 1
-                ):
+                if number > 1 and measure not in REPEATED:
                     continue
                 for peer in chosen:
                     if (peer.only and measure not in peer.only) or (peer.name, measure) in failures:
@@ -159,11 +162,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for tree in (ROOT, args.beside):
         if tree is not None:  # as an installation is: a checkout under PYTHONDONTWRITEBYTECODE never would be
             compileall.compile_dir(tree / "wsinspect", quiet=2)
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="wsinspect-bench-", dir=args.dir) as name:
         sizes = Sizes.quick() if args.quick else Sizes()
         rounds, failures = run(chosen, args.only or list(MEASURES), args.rounds, sizes, Path(name))
     found = tables.medians(rounds)
     about = {**facts(args.rounds, chosen, is_quick=args.quick), "load": f"{load:.1f}"}
+    about["minutes"] = f"{(time.monotonic() - begun) / 60:.1f}"
     print(tables.text(found, about["versions"]))
     for line in tables.fallen(found, earlier):
         print(f"WORSE   {line}")

@@ -5,16 +5,19 @@ the server's answer after each burst; with more than one burst it waits for a li
 them.
 ``open PORT --frames N [--parallel N]`` opens N WebSockets, so many at a time, and closes each with a closing
 handshake: how long all took, and how long an opening handshake did, TCP connection included.
-``writes PORT --frames N`` sends the payload of one frame byte by byte, 1 ms apart: how many arrived as
-reads of their own.
+``writes PORT --frames N [--apart-us N]`` sends the payload of one frame byte by byte, 1 ms apart: how many
+arrived as reads of their own.
 ``echo PORT --payload N --frames N`` measures round trips with an asyncio protocol, as an
-application's event loop would see them.
+application's event loop would see them; with ``--tls 1`` on a socket whose calls wait, since asyncio's TLS
+would cost more than a proxy's. ``burst`` takes ``--tls 1``, too.
+``stream PORT`` sends 16 frames of 1 KiB each ms until it is ended, after a line that says that it has begun.
 """
 
 import argparse
 import asyncio
 import json
 import socket
+import ssl
 import sys
 import time
 
@@ -23,10 +26,14 @@ from tests.benchmarks import wsframes
 WARM_UP = 500
 
 
-def connect(port: int, path: str, timeout: float) -> socket.socket:
+def connect(port: int, path: str, timeout: float, *, is_tls: bool = False) -> socket.socket:
     """A WebSocket after its opening handshake, as a socket."""
     sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if is_tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        sock = context.wrap_socket(sock)
     sock.sendall(wsframes.request(path, f"127.0.0.1:{port}"))
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -61,7 +68,7 @@ def finish(sock: socket.socket) -> None:
 def burst(args: argparse.Namespace) -> None:
     """Send all frames, wait for the answer, say how long it took."""
     total = args.frames * wsframes.wire_size(args.payload)
-    sock = connect(args.port, f"/sink/{total}/{args.bursts}", args.timeout)
+    sock = connect(args.port, f"/sink/{total}/{args.bursts}", args.timeout, is_tls=args.tls)
     blocks = list(wsframes.frame_blocks(args.payload, args.frames))
     for number in range(args.bursts):
         if number:
@@ -143,9 +150,37 @@ async def echo_asyncio(args: argparse.Namespace) -> list[int]:
     return client.times_ns[WARM_UP:]
 
 
+def echo_tls(args: argparse.Namespace) -> list[int]:
+    """Round trips through TLS."""
+    sock = connect(args.port, f"/echo/{args.payload}", args.timeout, is_tls=True)
+    frame = wsframes.client_frame(b"\xa5" * args.payload, b"\x11\x22\x33\x44")
+    answer = wsframes.server_frame(b"\xa5" * args.payload)
+    times_ns = []
+    for _ in range(args.frames + WARM_UP):
+        began = time.perf_counter_ns()
+        sock.sendall(frame)
+        if receive(sock, len(answer)) != answer:
+            raise SystemExit("the echo differs from what was sent")
+        times_ns.append(time.perf_counter_ns() - began)
+    finish(sock)
+    return times_ns[WARM_UP:]
+
+
+def stream(args: argparse.Namespace) -> None:
+    """Send without an end."""
+    sock = connect(args.port, f"/sink/{1 << 60}/1", args.timeout)
+    block = b"".join(wsframes.frame_blocks(1024, 16))
+    print(json.dumps({"frames": 0}), flush=True)
+    due = time.perf_counter()
+    while True:
+        due = max(due + 0.001, time.perf_counter() - 0.05)
+        time.sleep(max(0.0, due - time.perf_counter()))
+        sock.sendall(block)
+
+
 def echo(args: argparse.Namespace) -> None:
     """Print p50 and p99 of the round trips in microseconds."""
-    times = sorted(asyncio.run(echo_asyncio(args)))
+    times = sorted(echo_tls(args) if args.tls else asyncio.run(echo_asyncio(args)))
     percentile = {f"p{part}_us": times[len(times) * part // 100] / 1000 for part in (50, 99)}
     print(json.dumps({"frames": args.frames + WARM_UP, **percentile}), flush=True)
 
@@ -192,7 +227,7 @@ def writes(args: argparse.Namespace) -> None:
     sock.sendall(header)
     due = time.perf_counter()
     for number in range(args.frames):
-        due += 0.001
+        due += args.apart_us / 1e6
         time.sleep(max(0.0, due - time.perf_counter()))
         sock.sendall(payload[number : number + 1])
     head = receive(sock, 2)
@@ -201,27 +236,25 @@ def writes(args: argparse.Namespace) -> None:
     finish(sock)
 
 
+MEASURES = {"burst": burst, "echo": echo, "open": openings, "writes": writes, "stream": stream}
+
+
 def main() -> None:
     """Run one measurement."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("measure", choices=["burst", "echo", "open", "writes"])
+    parser.add_argument("measure", choices=list(MEASURES))
     parser.add_argument("port", type=int)
     parser.add_argument("--payload", type=int, default=64)
     parser.add_argument("--frames", type=int, required=True)
     parser.add_argument("--bursts", type=int, default=1)
     parser.add_argument("--parallel", type=int, default=16)
+    parser.add_argument("--apart-us", type=int, default=1000)
+    parser.add_argument("--tls", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=120)
     args = parser.parse_args()
-    if args.measure == "burst":
-        burst(args)
-    elif args.measure == "open":
-        openings(args)
-    elif args.measure == "writes":
-        writes(args)
-    else:
-        echo(args)
+    MEASURES[args.measure](args)
 
 
 if __name__ == "__main__":

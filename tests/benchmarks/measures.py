@@ -2,29 +2,28 @@
 
 (a) ``small``: 64 B frames pipelined. (b) ``bulk``: 64 KiB frames. (c) ``echo``: round trips of one 64 B
 frame. (d) ``open``: opening handshakes. (e) ``memory``: resident memory after a first and a second burst of
-1 KiB frames on one connection. (f) ``many``: connections that are open and idle. (g) ``writes``: bytes one by
-one. (h) ``calls``: system calls.
+1 KiB frames on one connection. (f) ``many``: connections that are open, with a frame a second each. (g)
+``writes``: bytes one by one. (h) ``calls``: system calls. (i) ``tls``: bulk and echo with TLS on both legs.
+(j) ``start``: CPU until the proxy listens. (k) ``pauses``: the longest collection of the engine.
 Where there is a capture, the time until the last frame's row can be read in it counts from the first byte
 sent, and the rows are counted: those of the burst, the server's answers, both CLOSE frames.
 """
 
 import contextlib
-import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import load as load_client
 from tests.benchmarks.peers import Peer, Running
-from tests.benchmarks.processes import BenchError, Load, resident_mb, wait_for
+from tests.benchmarks.processes import BenchError, Load, wait_for
+from tests.support.certs import Certificates
 
 Result = dict[str, float]
 BUDGET_S = 3.0
 INDEX_WAIT_S = 180.0
-#: Memory is looked at so long after the last connection was opened, and for so long after all have closed.
-SETTLE_S, GIVEN_BACK_S = 1.0, 10.0
+STARTS = 5
 ALL_ROWS = "SELECT count(*) FROM frame"
 LAST_ROW = "SELECT max(id) FROM frame"
 OPENED = "SELECT count(*) FROM connection WHERE state = 'closed'"
@@ -45,13 +44,30 @@ class Sizes:
     replay_bytes: int = 1 << 30
     finding_frames: int = 400_000
     many_seconds: int = 30
-    connections: int = 1_000
+    connections: int = 10_000
+    slow_connections: int = 1_000
+    tls_frames: int = 8_192
     writes: int = 2_000
 
     @classmethod
     def quick(cls) -> "Sizes":
         """A tenth or less, for a look."""
-        return cls(100_000, 3_072, 2_000, 100_000, 500, 100_000, 20_000, 1 << 27, 40_000, 3, 300, 400)
+        return cls(
+            small_frames=100_000,
+            bulk_frames=3_072,
+            echoes=2_000,
+            memory_frames=100_000,
+            openings=500,
+            screen_frames=100_000,
+            replay_messages=20_000,
+            replay_bytes=1 << 27,
+            finding_frames=40_000,
+            many_seconds=3,
+            connections=1_000,
+            slow_connections=100,
+            tls_frames=1_024,
+            writes=400,
+        )
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,8 @@ class Place:
 
     folder: Path
     target: int
+    tls_target: int
+    certificates: Certificates
 
 
 def _bounded(peer: Peer, port: int, payload: int, frames: int) -> int:
@@ -90,11 +108,11 @@ def _wait_rows(running: Running, rows: int) -> float:
     return time.monotonic()
 
 
-def _burst(peer: Peer, place: Place, payload: int, frames: int) -> Result:
-    with peer.serve(place.folder, place.target) as running:
+def _burst(peer: Peer, place: Place, payload: int, frames: int, *, is_tls: bool = False) -> Result:
+    with peer.serve(place.folder, place.tls_target if is_tls else place.target) as running:
         count = _bounded(peer, running.port, payload, frames)
-        cpu_before = running.cpu_s()
-        load = Load("burst", running.port, payload=payload, frames=count)
+        cpu_before, relay_before = running.cpu_s(), running.relay_cpu_s()
+        load = Load("burst", running.port, payload=payload, frames=count, tls=int(is_tls))
         try:
             measured = load.result()
             ended = time.monotonic()
@@ -112,7 +130,10 @@ def _burst(peer: Peer, place: Place, payload: int, frames: int) -> Result:
                 "indexed_per_s": count / indexed,
                 "indexed_ratio": indexed / seconds,
             }
+            result["indexed_mb_per_s"] = count * payload / indexed / 1e6
             result |= {"lost": count + 3 - rows, "payload_bytes": running.query(BYTES) or 0}
+        if relay_before is not None:
+            result["relay_cpu_us"] = ((running.relay_cpu_s() or 0) - relay_before) / count * 1e6
         return result | _cpu(running, cpu_before, count)
 
 
@@ -135,20 +156,75 @@ def bulk(peer: Peer, place: Place, sizes: Sizes) -> Result:
 
 
 def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
-    """Round trips of one 64 B frame."""
+    """Round trips of one 64 B frame; again while another connection streams."""
+    result = _echo(peer, place, sizes)
     with peer.serve(place.folder, place.target) as running:
-        cpu_before = running.cpu_s()
-        load = Load("echo", running.port, payload=64, frames=sizes.echoes)
+        stream = Load("stream", running.port, payload=1024, frames=0)
         try:
-            measured = load.result()
+            stream.result()
+            beside = _round_trips(running, sizes)
         finally:
-            load.finish()
+            stream.abandon()
+    return result | {"beside_p50_us": beside["p50_us"], "beside_p99_us": beside["p99_us"]}
+
+
+def _echo(peer: Peer, place: Place, sizes: Sizes, *, is_tls: bool = False) -> Result:
+    with peer.serve(place.folder, place.tls_target if is_tls else place.target) as running:
+        cpu_before = running.cpu_s()
+        measured = _round_trips(running, sizes, is_tls=is_tls)
         result = {"p50_us": measured["p50_us"], "p99_us": measured["p99_us"]}
         if running.capture is not None:
             rows = 2 * int(measured["frames"]) + 2
             _wait_rows(running, rows)
             result["lost"] = rows - (running.query(ALL_ROWS) or 0)
         return result | _cpu(running, cpu_before, int(measured["frames"]))
+
+
+def _round_trips(running: Running, sizes: Sizes, *, is_tls: bool = False) -> Result:
+    load = Load("echo", running.port, payload=64, frames=sizes.echoes, tls=int(is_tls))
+    try:
+        return load.result()
+    finally:
+        load.finish()
+
+
+def tls(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """64 KiB frames and round trips with TLS on both legs."""
+    over_tls = peer.over_tls(place.certificates)
+    if over_tls is None or peer.only:
+        return {}
+    burst = _burst(over_tls, place, 65_536, sizes.tls_frames, is_tls=True)
+    trips = _echo(over_tls, place, sizes, is_tls=True)
+    result = {"frames": burst["frames"], "mb_per_s": burst["mb_per_s"]}
+    result |= {name: trips[name] for name in ("p50_us", "p99_us")}
+    for name in ("cpu_us", "relay_cpu_us"):
+        if name in burst:
+            result[name] = burst[name]
+    if "cpu_us" in trips:
+        result["echo_cpu_us"] = trips["cpu_us"]
+    if "lost" in burst:
+        result["lost"] = burst["lost"] + trips["lost"]
+    return result
+
+
+def start(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """CPU seconds of `run` until it listens: the least of some starts, since a start is never too fast."""
+    if peer.name != "wsinspect":
+        return {}
+    seconds = []
+    for _ in range(STARTS):
+        with peer.serve(place.folder, place.target) as running:
+            seconds.append(running.ready_cpu_s)
+    return {"starts": STARTS, "cpu_s": min(seconds)}
+
+
+def pauses(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """How long the engine stands still for Python's cycle collector, in CPU time."""
+    if peer.name != "wsinspect":
+        return {}
+    from tests.benchmarks import pausing
+
+    return pausing.measure(peer, place, sizes)
 
 
 def openings(peer: Peer, place: Place, sizes: Sizes) -> Result:
@@ -213,7 +289,8 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
         try:
             with _peak(running) as peak:
                 for number, name in enumerate(("first_mb", "second_mb"), 1):
-                    load.result()
+                    seconds = load.result()["seconds"]
+                    result["frames_per_s"] = max(result.get("frames_per_s", 0), count / seconds)
                     if running.capture is not None:
                         _wait_rows(running, number * (count + 1))
                     result[name] = running.resident_mb() or 0.0
@@ -227,35 +304,10 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
 
 
 def many(peer: Peer, place: Place, sizes: Sizes) -> Result:
-    """Resident memory before connections are opened, while all are open and idle, and after they closed."""
-    with peer.serve(place.folder, place.target) as running:
-        time.sleep(SETTLE_S)  # our recorder starts when the engine is listening already
-        before, pid = running.resident_mb(), running.pid
-        if before is None or pid is None:
-            return {}
-        engine = resident_mb(pid, alone=True)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        count = sizes.connections
-        with contextlib.ExitStack() as closing:
-            closing.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-            for _ in range(count):
-                try:
-                    sock = load_client.connect(running.port, "/echo/64", INDEX_WAIT_S)
-                except SystemExit as error:
-                    raise BenchError(str(error)) from None
-                closing.callback(load_client.finish, sock)
-            time.sleep(SETTLE_S)
-            during = running.resident_mb() or before
-            engine = resident_mb(pid, alone=True) - engine
-        left, ended = during, time.monotonic()
-        while time.monotonic() - ended < GIVEN_BACK_S and left - before > 1:
-            time.sleep(SETTLE_S)
-            left = running.resident_mb() or before
-        result = {"connections": count, "kb_each": (during - before) / count * 1000}
-        if running.capture is not None:
-            result["engine_kb_each"] = engine / count * 1000
-        return result | {"before_mb": before, "during_mb": during, "left_mb": left - before}
+    """Connections that are open with a frame a second each: memory, a quiet neighbour, and a stop."""
+    from tests.benchmarks import crowds
+
+    return crowds.measure(peer, place, sizes)
 
 
 def screens(peer: Peer, place: Place, sizes: Sizes) -> Result:
@@ -343,7 +395,13 @@ def writes(peer: Peer, place: Place, sizes: Sizes) -> Result:
             measured = load.result()
         finally:
             load.finish()
-        return {"writes": measured["frames"], "reads": measured["reads"]}
+        result = {"writes": measured["frames"], "reads": measured["reads"]}
+    with peer.serve(place.folder, place.target) as running:
+        load = Load("writes", running.port, payload=1, frames=sizes.writes, apart_us=200)
+        try:
+            return result | {"close_reads": load.result()["reads"]}
+        finally:
+            load.finish()
 
 
 MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
@@ -359,7 +417,10 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "findings": findings,
     "replay": replay,
     "http2": http2,
+    "tls": tls,
     "writes": writes,
+    "start": start,
+    "pauses": pauses,
     "calls": calls,
 }
 TITLES = {
@@ -368,13 +429,16 @@ TITLES = {
     "echo": "Echo round trip, one 64 B frame",
     "open": "Opening handshakes, 16 at a time",
     "memory": "Resident memory, 1 KiB frames",
-    "many": "Connections that are open and idle",
+    "many": "Many connections, one frame a second each",
     "screens": "The terminal program",
     "show": "show --filter, seconds from the command's start to its end",
     "faults": "Faults",
     "findings": "Findings: the rules' share of the recorder's CPU seconds, and diagnose",
     "replay": "Replay, export and import, 64 B messages",
     "http2": "HTTP/2 against HTTP/1.1 over TLS",
-    "writes": "Writes of one byte, 1 ms apart",
+    "tls": "TLS on both legs: 64 KiB frames, and round trips of one of 64 B",
+    "writes": "Writes of one byte, 1 ms and 0.2 ms apart",
+    "start": "From the command to listening, CPU",
+    "pauses": "Pauses of the engine for Python's cycle collector, CPU",
     "calls": "System calls, and bytes copied by them",
 }

@@ -6,7 +6,9 @@ left out.
 """
 
 import contextlib
+import dataclasses
 import re
+import resource
 import shutil
 import socket
 import sqlite3
@@ -18,20 +20,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.processes import ROOT, BenchError, Child, cpu_s, resident_mb, wait_for
+from tests.support.certs import Certificates
 
 NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
 MOCKTTP = Path(__file__).with_name("mockttp.cjs")
 NGINX_CONF = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log warn;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile {files};
+events {{ worker_connections {files}; }}
 http {{
   access_log off;
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
   server {{
-    listen 127.0.0.1:{port};
+    listen 127.0.0.1:{port}{tls};
     location / {{
-      proxy_pass http://127.0.0.1:{target}; proxy_http_version 1.1;
+      proxy_pass {scheme}://127.0.0.1:{target}; proxy_http_version 1.1;
       proxy_read_timeout 1h; proxy_send_timeout 1h;
       proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";
       proxy_set_header Host $host;
@@ -39,6 +43,10 @@ http {{
   }}
 }}
 """
+#: The same versions on both legs, for nginx as for us.
+NGINX_TLS = """ ssl;
+    ssl_certificate {certificates.chain}; ssl_certificate_key {certificates.key};
+    ssl_protocols TLSv1.2 TLSv1.3; proxy_ssl_protocols TLSv1.2 TLSv1.3"""
 
 
 def free_port() -> int:
@@ -63,6 +71,9 @@ class Running:
     port: int
     pid: int | None = None
     capture: Path | None = None
+    child: Child | None = None
+    #: CPU seconds until it listened.
+    ready_cpu_s: float = 0.0
 
     def resident_mb(self) -> float | None:
         """Memory of its processes, in MB."""
@@ -71,6 +82,10 @@ class Running:
     def cpu_s(self) -> float | None:
         """CPU seconds of its processes so far."""
         return None if self.pid is None else cpu_s(self.pid)
+
+    def relay_cpu_s(self) -> float | None:
+        """CPU seconds of the process that relays: for us without the recorder's."""
+        return None if self.pid is None else cpu_s(self.pid, alone=True)
 
     def query(self, statement: str) -> int | None:
         """One number from the capture; None while there is no such table yet."""
@@ -123,6 +138,10 @@ class Peer:
 
         return wait_for(self.name, probe, seconds=30, alive=child.is_alive)
 
+    def over_tls(self, certificates: Certificates) -> "Peer | None":
+        """The same with TLS on both legs; None where that is not measured."""
+        return None
+
     def stop(self) -> None:
         """End it."""
         if self._child is not None:
@@ -138,15 +157,40 @@ class Direct(Peer):
         """The target itself."""
         yield Running(target)
 
+    def over_tls(self, certificates: Certificates) -> Peer | None:
+        """The target itself."""
+        return self
 
+
+@dataclass
 class Nginx(Peer):
     """nginx with the usual lines for WebSockets and one worker."""
 
+    certificates: Certificates | None = None
+    _over_tls: "Nginx | None" = field(default=None, repr=False)
+
     def command(self, folder: Path, port: int, target: int) -> list[str]:
         """Its own configuration in the run's folder."""
-        conf = folder / "nginx.conf"
-        conf.write_text(NGINX_CONF.format(folder=folder, port=port, target=target))
+        tls = "" if self.certificates is None else NGINX_TLS.format(certificates=self.certificates)
+        scheme = "https" if tls else "http"
+        conf = folder / f"nginx-{scheme}.conf"
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        conf.write_text(
+            NGINX_CONF.format(folder=folder, port=port, target=target, tls=tls, scheme=scheme, files=files)
+        )
         return [nginx_path() or "nginx", "-p", str(folder), "-c", str(conf), "-e", str(folder / "nginx.log")]
+
+    def over_tls(self, certificates: Certificates) -> Peer | None:
+        """Another nginx."""
+        if self._over_tls is None:
+            self._over_tls = Nginx("nginx tls", self.version, certificates=certificates)
+        return self._over_tls
+
+    def stop(self) -> None:
+        """End both."""
+        if self._over_tls is not None:
+            self._over_tls.stop()
+        super().stop()
 
 
 class Mitmdump(Peer):
@@ -193,11 +237,16 @@ class Mockttp(Peer):
 
 @dataclass
 class Wsinspect(Peer):
-    """``wsinspect run --headless``, recording; ``checkout``: the folder whose version runs."""
+    """``wsinspect run --headless``, recording; ``checkout``: the folder whose version runs.
+
+    ``program``: what Python runs, where it is not just the command.
+    """
 
     options: tuple[str, ...] = ()
     checkout: Path = ROOT
     python: str = sys.executable
+    program: tuple[str, ...] = ("-m", "wsinspect")
+    scheme: str = "http"
 
     @contextlib.contextmanager
     def serve(self, folder: Path, target: int) -> Iterator[Running]:
@@ -206,13 +255,12 @@ class Wsinspect(Peer):
         capture = own / "bench.db"
         command = [
             self.python,
-            "-m",
-            "wsinspect",
+            *self.program,
             "run",
             "--headless",
             "--json",
             "--reverse",
-            f"http://127.0.0.1:{target}",
+            f"{self.scheme}://127.0.0.1:{target}",
             "--listen",
             "127.0.0.1:0",
             "--capture",
@@ -224,10 +272,15 @@ class Wsinspect(Peer):
         child = Child(command, own, "engine", self.checkout)
         try:
             ready = child.wait_line(30, "listeners")
-            yield Running(int(ready["listeners"][0]["port"]), child.pid, capture)
+            spent = cpu_s(child.pid, alone=True)
+            yield Running(int(ready["listeners"][0]["port"]), child.pid, capture, child, spent)
         finally:
             child.stop(seconds=120)
             shutil.rmtree(own, ignore_errors=True)
+
+    def over_tls(self, certificates: Certificates) -> Peer | None:
+        """With the certificate of its own CA, and a server that it need not trust."""
+        return dataclasses.replace(self, scheme="https", options=(*self.options, "--insecure"))
 
 
 def nginx_path() -> str | None:

@@ -69,7 +69,7 @@ class Child:
             return None
 
         try:
-            return wait_for(self.name, probe, seconds=seconds, alive=self.is_alive)
+            return wait_for(self.name, probe, seconds=seconds, alive=self.is_alive, every=0.005)
         except BenchError as error:
             last = self.err.read_text(errors="replace").strip().splitlines()[-1:]
             raise BenchError(f"{error} {' '.join(last)}".strip()) from None
@@ -95,7 +95,7 @@ class Load:
     ) -> None:
         numbers = ["--payload", payload, "--frames", frames, "--timeout", timeout]
         for name, value in options.items():
-            numbers += [f"--{name}", value]
+            numbers += [f"--{name.replace('_', '-')}", value]
         command = [sys.executable, "-m", "tests.benchmarks.load", measure, str(port), *map(str, numbers)]
         self._timeout = timeout
         self._process = subprocess.Popen(
@@ -158,10 +158,10 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def cpu_s(pid: int) -> float:
-    """CPU seconds of a process and all below it so far, those of ended children left out."""
+def cpu_s(pid: int, *, alone: bool = False) -> float:
+    """CPU seconds of a process, and all below it, so far; those of ended children left out."""
     ticks = 0
-    for each in descendants(pid):
+    for each in [pid] if alone else descendants(pid):
         try:
             facts = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
             ticks += int(facts[11]) + int(facts[12])

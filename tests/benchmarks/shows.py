@@ -103,6 +103,8 @@ def measure(folder: Path, frames: int) -> dict[str, float]:
     environment = private_environment(folder / "home")
     capture = million(folder / "show.db", frames)
     result: dict[str, float] = {"frames": frames}
+    # Without a filter: the list of connections, and the frames of one.
+    result["plain_ms"] = max(_timed(capture, environment, *which)[0] for which in ((), ("1",))) * 1e3
     firsts: list[float] = []
     for name, flt, _ in FILTERS:
         first, whole = _timed(capture, environment, "--filter", flt)

@@ -10,6 +10,7 @@ from tests.benchmarks import counting, replaying, tables, wsframes
 from tests.benchmarks.measures import TITLES
 from tests.benchmarks.peers import other_version
 from tests.benchmarks.processes import BenchError, Child, Load
+from tests.support.certs import make_certificates
 from wsinspect.capture.reader import Capture
 
 
@@ -50,7 +51,9 @@ def test_goals_when_peers_are_missing():
     assert tables.goals(tables.medians({"echo": {"direct": [{"p50_us": 50.0, "p99_us": 80.0}]}})) == []
 
 
-ABOUT = dict.fromkeys(("date", "machine", "system", "python", "cores", "rounds", "sizes", "load"), "")
+ABOUT = dict.fromkeys(
+    ("date", "machine", "system", "python", "cores", "rounds", "sizes", "load", "minutes"), ""
+)
 THEN: tables.Medians = {
     "small": {"direct": {"of_direct": 1.0}, "wsinspect": {"of_direct": 0.2, "of_mitmdump": 1234.0}},
     "echo": {"wsinspect": {"p50_us": 100.0, "of_direct": 2.0}},
@@ -127,7 +130,9 @@ def test_calls_when_a_line_of_strace_is_interrupted():
 
 @pytest.mark.slow
 def test_writes_when_nothing_is_between(tmp_path):
-    target = Child([sys.executable, "-m", "tests.benchmarks.target"], tmp_path, "target")
+    certificates = make_certificates(tmp_path / "certificates")
+    command = [sys.executable, "-m", "tests.benchmarks.target", certificates.chain, certificates.key]
+    target = Child(list(map(str, command)), tmp_path, "target")
     try:
         load = Load("writes", int(target.wait_line(10, "port")["port"]), payload=1, frames=50)
         measured = load.result()
