@@ -212,7 +212,7 @@ class Script:
                 _, message.data = sendable(result)
             if not isinstance(message.data, bytes):
                 raise TypeError(f"data: expected bytes, found {type(message.data).__name__}")
-        except Exception as error:  # whatever a user's code raises, traffic continues
+        except BaseException as error:  # whatever a user's code raises, `sys.exit()` too, traffic continues
             self._failed("on_message", error, "the message passed as it came")
             message.data = before
             return None
@@ -225,7 +225,7 @@ class Script:
         try:
             self.hooks["on_handshake"](handshake)
             checked(handshake)
-        except Exception as error:  # as in `message`
+        except BaseException as error:  # as in `message`
             self._failed("on_handshake", error, "the request passed as it came")
             return None
         return handshake
@@ -237,10 +237,10 @@ class Script:
         if "on_end" in self.hooks:
             try:
                 self.hooks["on_end"](End(connection, was_open, seconds))
-            except Exception as error:  # as in `message`
+            except BaseException as error:  # as in `message`
                 self._failed("on_end", error, "nothing else changed")
 
-    def _failed(self, hook: str, error: Exception, then: str) -> None:
+    def _failed(self, hook: str, error: BaseException, then: str) -> None:
         self.errors[hook] += 1
         places = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.path]
         line = places[-1].lineno or 0 if places else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import runpy
 import traceback
 from collections.abc import Callable
@@ -25,11 +26,13 @@ def load_script(path: Path, say: Callable[[str], None]) -> Script:
         namespace = runpy.run_path(name, run_name="wsinspect_script")
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror}") from None
-    except Exception as error:  # a user's code may raise anything
+    except (Exception, SystemExit) as error:  # a user's code may raise anything, and call `sys.exit()`
         raise UsageError(f"{_place(name, error)}: {type(error).__name__}: {error}") from None
     hooks: dict[str, Hook] = {}
     for key, value in namespace.items():
         if key in HOOKS and callable(value):
+            if reason := _why_no_hook(value):
+                raise UsageError(f"{name}: {key} {reason}")
             hooks[key] = value
         elif key.startswith("on_") and callable(value):
             close = difflib.get_close_matches(key, HOOKS, 1)
@@ -38,6 +41,21 @@ def load_script(path: Path, say: Callable[[str], None]) -> Script:
     if not hooks:
         raise UsageError(f"{name} has no hook: expected a function {', '.join(HOOKS)}")
     return Script(name, hooks, say)
+
+
+def _why_no_hook(function: Callable[..., object]) -> str:
+    """What is wrong with a function as a hook; empty where it can be called with one object."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        return "is async: hooks are plain functions (def, not async def)"
+    if inspect.isgeneratorfunction(function):
+        return "has yield: hooks are plain functions, which return what takes a message's place"
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        return f"takes other arguments than one: expected def {function.__name__}(x)"
+    except ValueError:
+        return ""  # written in C, without a signature
+    return ""
 
 
 def rule_of(script: Script) -> Rule:

@@ -122,6 +122,9 @@ def test_compressed_and_fragmented_messages_are_seen_whole(takeover):
         "m.reply(object())",
         "m.nothing()",
         "1/0",
+        "import sys; sys.exit(3)",
+        "raise KeyboardInterrupt",
+        "def again(): again()\n    again()",
     ],
 )
 def test_an_error_leaves_the_message_is_said_once_and_counted(body):
@@ -145,6 +148,7 @@ def test_an_error_leaves_the_message_is_said_once_and_counted(body):
         "h.path = 'x'",
         "h.refuse(99)",
         "raise OSError",
+        "raise SystemExit",
     ],
 )
 def test_an_error_leaves_the_handshake(body):
@@ -152,6 +156,9 @@ def test_an_error_leaves_the_handshake(body):
     assert made.handshake(handshake()) is None
     assert len(said) == 1
     made, said = script("def on_end(e):\n    e.nothing")
+    made.end(Facts(), was_open=False, seconds=0.0)
+    assert len(said) == 1
+    made, said = script("def on_end(e):\n    raise SystemExit")
     made.end(Facts(), was_open=False, seconds=0.0)
     assert len(said) == 1
 

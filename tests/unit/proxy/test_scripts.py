@@ -15,6 +15,10 @@ def test_hooks_are_found_and_the_file_sees_itself(tmp_path):
     )
     script = load_script(path, print)
     assert list(script.hooks) == ["on_message"]
+    path.write_text(
+        "on_end = print\nclass Counter:\n    def __call__(self, m): pass\non_message = Counter()\n"
+    )
+    assert set(load_script(path, print).hooks) == {"on_message", "on_end"}
     assert rule_of(script).settings() == {"name": "script", "kind": "script", "armed": True}
 
 
@@ -26,6 +30,11 @@ def test_hooks_are_found_and_the_file_sees_itself(tmp_path):
         ("def on_message(m:", "a.py:1: SyntaxError"),
         ("\nimport nothing_of_that_name", "a.py:2: ModuleNotFoundError"),
         ("raise ValueError('no')", "a.py:1: ValueError: no"),
+        ("import sys\nsys.exit(4)", "a.py:2: SystemExit: 4"),
+        ("async def on_message(m): pass", "a.py: on_message is async"),
+        ("def on_message(m): yield m", "a.py: on_message has yield"),
+        ("def on_end(): pass", "a.py: on_end takes other arguments than one"),
+        ("def on_end(e, more): pass", "a.py: on_end takes other arguments than one"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path, source, words):
