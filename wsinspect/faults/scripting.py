@@ -159,14 +159,16 @@ def sendable(content: Any) -> tuple[str, bytes]:
     """Opcode and bytes of what a script wants sent: text, bytes, or a value that becomes JSON.
 
     Raises:
-        TypeError: it cannot be sent.
+        TypeError, ValueError: it cannot be sent.
     """
     if isinstance(content, str):
         return "text", content.encode("utf-8", "surrogateescape")
     if isinstance(content, bytes | bytearray | memoryview):
         return "binary", bytes(content)
     if isinstance(content, dict | list):
-        return "text", json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+        # NaN and infinities are no JSON: a reader that is not Python's would refuse the message.
+        text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return "text", text.encode()
     raise TypeError(f"expected str, bytes, dict or list, found {type(content).__name__}")
 
 

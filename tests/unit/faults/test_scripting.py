@@ -117,6 +117,7 @@ def test_compressed_and_fragmented_messages_are_seen_whole(takeover):
     [
         "raise KeyError('x')",
         "return 5",
+        "return {'a': float('nan')}",
         "m.text = 5",
         "m.data = 'text'",
         "m.reply(object())",
