@@ -63,7 +63,7 @@ def rule_of(script: Script) -> Rule:
     return Rule(name="script", fault=Scripted(runner=script))
 
 
-def _place(name: str, error: Exception) -> str:
+def _place(name: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
