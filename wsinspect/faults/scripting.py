@@ -166,7 +166,7 @@ def sendable(content: Any) -> tuple[str, bytes]:
     if isinstance(content, bytes | bytearray | memoryview):
         return "binary", bytes(content)
     if isinstance(content, dict | list):
-        # NaN and infinities are no JSON: a reader that is not Python's would refuse the message.
+        # JSON has no NaN and no infinities: readers other than Python's refuse such a message.
         text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return "text", text.encode()
     raise TypeError(f"expected str, bytes, dict or list, found {type(content).__name__}")

@@ -79,9 +79,9 @@ def no_frames(workspace: Workspace, width: int) -> list[Line]:
 def _about_none(workspace: Workspace, width: int) -> list[Line]:
     """What is wrong before any connection: each finding in a sentence, with what to do."""
     lines: list[Line] = []
-    for row in workspace.model.findings_of_connection.get(0, ())[-_MOST_ABOUT_NONE:]:
-        if row.severity == "note":
-            continue
+    found = workspace.model.findings_of_connection.get(0, ())
+    # A browser's own requests to its maker's servers are notes, often many: they take nobody's place.
+    for row in [one for one in found if one.severity != "note"][-_MOST_ABOUT_NONE:]:
         finding = finding_of(row)
         sign = severity_sign(row.severity, workspace.glyphs)
         lines.append([(f"  {sign} {escape(finding.title)}", SEVERITY_STYLES[finding.severity])])

@@ -12,8 +12,10 @@ from textual.strip import Strip
 from wsinspect.capture.records import FindingRow
 from wsinspect.errors import CaptureError
 from wsinspect.filters.jsonvalue import JsonValue
+from wsinspect.findings.model import SEVERITIES
 from wsinspect.present.cells import Line, fit, width_of
 from wsinspect.present.details import connection_findings, frame_findings, header_lines, summary
+from wsinspect.present.findings import finding_of
 from wsinspect.present.handshakes import fact_lines
 from wsinspect.present.numbers import value_words
 from wsinspect.present.recognised import LOOKED_AT, recognise
@@ -199,10 +201,14 @@ class InspectorPane(LinePane):
         return name if name == "Handshake" or self.selection.selected is None else "Findings"
 
     def _of_connection(self, connection: int | None) -> list[FindingRow]:
-        """Findings of a connection that name no frame; where no frame is chosen, all of the selected one."""
+        """Findings of a connection that name no frame; where no frame is chosen, all of the selected one.
+
+        What is worst is above: notes that came first push nothing off the screen.
+        """
         number = self.selection.connection if connection is None else connection
         found = self.model.findings_of_connection.get(number or 0, [])
-        return [one for one in found if connection is None or one.frame_id is None]
+        shown = [one for one in found if connection is None or one.frame_id is None]
+        return sorted(shown, key=lambda one: SEVERITIES.index(finding_of(one).severity))
 
     def content(self) -> tuple[Blob, str] | None:
         """The bytes that are shown and what they are, for copying; None where the tab shows no bytes."""
