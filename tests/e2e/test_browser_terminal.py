@@ -44,7 +44,7 @@ def test_a_certificate_that_is_refused_is_on_the_screen_with_its_remedy(tmp_path
         with PageServer(certificates.server_context()) as pages:
             words = ["browser", "--browser=chromium", f"--capture={tmp_path / 'page.db'}"]
             words += [f"https://localhost:{pages.tls_port}/", "--", "--headless", "--remote-debugging-port=0"]
-            with Tmux(wsinspect(*words), home, (100, 30)) as terminal:
+            with Tmux(wsinspect(*words), home) as terminal:
                 # Also behind what Chromium's own requests leave, which come with the page's.
                 terminal.wait_for(
                     "This proxy refused a server's certificate", "--insecure", "WS-TOOL-007", timeout=60
