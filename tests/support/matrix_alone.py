@@ -18,7 +18,18 @@ from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK
 from tests.support.matrix_causes import without_chance
 from tests.support.matrix_lab import AT_ONCE, Seen, look_by_path
-from tests.support.matrix_odd import PATIENT, SERVERS, Odd, Serve, Socket, says, server, switching, visit
+from tests.support.matrix_odd import (
+    PATIENT,
+    SERVERS,
+    Odd,
+    Serve,
+    Socket,
+    refusal,
+    says,
+    server,
+    switching,
+    visit,
+)
 from tests.support.matrix_odds import EXTENSION, ODDS, SUBPROTOCOL, TIMED, token
 from wsinspect.capture.reader import Capture
 
@@ -85,6 +96,13 @@ def _answers_close(*frames: bytes, after: float = 0.0) -> Serve:
     return serve
 
 
+def _answers(status: int, words: str, *fields: str) -> Serve:
+    async def serve(socket: Socket, head: bytes) -> None:
+        await socket.say(refusal(status, words, *fields))
+
+    return serve
+
+
 async def _compressed(socket: Socket, head: bytes) -> None:
     await socket.say(switching(head, "Sec-WebSocket-Extensions: permessage-deflate"))
     await socket.next(PATIENT)
@@ -93,6 +111,10 @@ async def _compressed(socket: Socket, head: bytes) -> None:
 
 
 NEAR_SERVERS: Mapping[str, Serve] = {
+    "502-with-words": _answers(502, '{"error":"the payment provider does not answer"}'),
+    "502-of-uvicorn": _answers(502, "", "Server: uvicorn"),
+    "505-of-uvicorn": _answers(505, "", "Server: uvicorn"),
+    "505-for-1.0": _answers(505, "HTTP/1.0 is not supported"),
     "banner-in-a-message": says(frame(TEXT, b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")),
     "http-in-a-message": says(frame(TEXT, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")),
     "answer-in-pieces": _in_pieces(0, 0.02, 0.02, 0.02),
@@ -127,6 +149,10 @@ NEAR = (
     # next to refusals that say why
     Odd("400", (("WS-HS-012",), "server"), server="400"),
     Odd("403", (("WS-HS-010",), "server"), server="403"),
+    Odd("502 with words", (("WS-HS-020",), "server"), server="502-with-words"),
+    Odd("502 of uvicorn", (("WS-HS-020",), "server"), server="502-of-uvicorn"),
+    Odd("505 of uvicorn", (("WS-HS-014",), "server"), server="505-of-uvicorn"),
+    Odd("505 for HTTP/1.0", (("WS-HS-014",), "hop"), server="505-for-1.0"),
     Odd("not found", (("WS-HS-011",), "server"), server="nothing-of-this-name"),
     Odd("a fresh token", (("WS-HS-009",), "client"), server="401", tail=f"?token={token(exp=_FAR)}"),
     # next to frames that may not be

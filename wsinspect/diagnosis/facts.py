@@ -212,7 +212,7 @@ class FactReader:
             if one.is_cut and row.state != "refused" and one.end_ns is not None:
                 c2s, s2c = (self._known_silence_ns(one.id, side, one.open_ns, one.end_ns) for side in (0, 1))
                 one = one._replace(silences=(c2s, s2c))
-            yield one if with_requests else one._replace(request=None)
+            yield one if with_requests else one._replace(request=None, response=None)
 
     def _known_silence_ns(self, number: int, side: int, open_ns: int, end_ns: int) -> int | None:
         """`_silence_ns`; None where bytes that could not be stored may have broken the silence."""
@@ -275,6 +275,7 @@ def other_of(near: Neighbour) -> Other:
         how=near.how,
         has_close=bool(near.has_close),
         request=_blob(near.request),
+        response=_blob(near.response),
         server_close_code=near.server_close_code,
         server_frames=near.server_frames,
     )

@@ -184,6 +184,7 @@ def with_accepted(main: Answer, others: Sequence[Answer]) -> Answer:
             server_close_code=one.facts.server_close_code,
             server_frames=one.facts.frames[1] - (one.facts.server_close_reason is not None),
             request=one.facts.raw_request_in,
+            response=one.facts.raw_response_in,
         )
         for one in others
         if one.facts.open_ns is not None and probe_of(one).is_accepted and one.question.kind != "repeat"

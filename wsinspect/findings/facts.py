@@ -117,6 +117,7 @@ class Other(NamedTuple):
         end_ns: when a side began to end it, by a CLOSE frame or without; None while it lives.
         silences: how long nothing had come when it ended, c2s and s2c; None while it lives or where unknown.
         request: its request header block, for attempts that are compared.
+        response: the header block of its answer.
         server_close_code: of the server's CLOSE frame, or of the one that a file does not say the sender of.
         server_frames: how many the server sent, its CLOSE frame aside; None where unknown.
     """
@@ -132,6 +133,7 @@ class Other(NamedTuple):
     has_close: bool = False
     silences: tuple[int | None, int | None] = (None, None)
     request: bytes | None = None
+    response: bytes | None = None
     server_close_code: int | None = None
     server_frames: int | None = None
 

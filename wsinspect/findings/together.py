@@ -85,6 +85,20 @@ _OWN_END: Final = (
 )
 
 
+#: Statuses that a proxy gives, and an application as well.
+_GATEWAYS: Final = ("WS-HS-020", "WS-HS-014")
+#: An answer that looks like an application's, and came from a hop that asked nobody.
+_MEANS_GATEWAY: Final = (
+    "The hop wrote this answer, and the request did not reach the application. The hop's own way failed, or"
+    " an answer is configured for the path; its log for this moment says which."
+)
+_OWN_GATEWAY: Final = (
+    Cause(
+        "its way to the application failed, and it was told to give words or a page of somebody's own",
+        "its error log for this moment names the address and the failure",
+    ),
+    Cause("an answer is configured for the path", "its configuration for this path"),
+)
 #: A 403 that looks like a server's, and came from a hop that asked nobody.
 _OWN_403: Final = "403: the hop itself refuses this request"
 _MEANS_403: Final = (
@@ -467,6 +481,16 @@ class _Sorting:
                     now = self._changed[id(one)]
                     if one.id == "WS-HS-002":
                         self._changed[id(one)] = replace(now, title=_UNASKED, causes=_OWN_GET)
+                    elif one.id in _GATEWAYS and one.fault_of == "server":
+                        title = f"{one.title[:3]}: the hop itself answers so"
+                        self._changed[id(one)] = replace(
+                            now,
+                            title=title,
+                            meaning=_MEANS_GATEWAY,
+                            causes=_OWN_GATEWAY,
+                            confidence="high",
+                            fixes=fixes_for("bad-gateway", _software_of(link.hop)),
+                        )
                     elif one.id == "WS-HS-035":
                         self._changed[id(one)] = replace(now, causes=_OWN_END, confidence="high")
                     elif one.id == "WS-HS-010" and one.fault_of == "server":
@@ -489,6 +513,9 @@ class _Sorting:
                 is_behind = link.is_ended_behind or not one.id.startswith("WS-DROP-")
                 if one.fault_of == "hop" and is_behind and not _is_named(one.hop):
                     self._change(one, "server", None, "it came from behind the last tap")
+                    if one.id == "WS-HS-020":
+                        title = f"{one.title[:3]}: the server's side answers so itself"
+                        self._changed[id(one)] = replace(self._changed[id(one)], title=title)
 
     def _change(self, one: Finding, fault_of: FaultOf, hop: str | None, line: str) -> None:
         now = self._changed.get(id(one), one)

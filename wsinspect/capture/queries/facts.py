@@ -166,6 +166,7 @@ class Neighbour(NamedTuple):
     server_close_code: int | None
     server_frames: int
     request: Any
+    response: Any
 
 
 _CONNECTION: Final = (
@@ -235,7 +236,7 @@ SELECT id, path, attempt_ns, open_ns, closed_ns,
         WHERE bits >> 8 & 15 = 8) END,
     ended_by, how, client_close_reason IS NOT NULL OR server_close_reason IS NOT NULL,
     CASE ended_by WHEN 'unknown' THEN js_code ELSE server_close_code END,
-    s2c_frames - (server_close_reason IS NOT NULL), request_in
+    s2c_frames - (server_close_reason IS NOT NULL), request_in, response_in
 FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id
 """
 _NEIGHBOURS: Final = (

@@ -8,16 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
-from wsinspect.findings.evidence import answer_hop, answer_marks
+from wsinspect.findings.evidence import answer_hop, answer_marks, body_line, named
 from wsinspect.findings.facts import ConnectionFacts, Other
 from wsinspect.findings.limits import LIMITS
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import Confidence, FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.answers import JS_STATUS, answer, has_own_words
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.findings.software import hop_author
+from wsinspect.findings.software import PROXIES, hop_author
+from wsinspect.handshake.heads import RawHead
 from wsinspect.vocabulary import Lack
 
 rules = Rules()
@@ -96,6 +97,108 @@ _BUSY: Final = (
 )
 
 
+#: Hops that give such a status with a page of their own (`data/software.toml`) unless a configuration says
+#: something else: an answer with their name and another body, or none, may be the application's.
+_WITH_PAGES: Final = frozenset(("nginx", "npm", "k8s-ingress", "apache", "haproxy", "envoy"))
+#: Hops that belong to somebody else and also answer in JSON.
+_MANAGED: Final = frozenset(("aws", "azure", "cloudflare", "fly", "gcp", "heroku", "iis"))
+#: What development servers and proxy libraries say when their own way fails.
+_PROXY_SAYS: Final = re.compile(rb"trying to proxy|proxy error|bad gateway:|gateway error")
+_SHOWN: Final = 80
+
+
+class _Author(NamedTuple):
+    """Who made an answer that is a gateway's by its status, and how that shows."""
+
+    fault_of: FaultOf
+    confidence: Confidence
+    lines: tuple[str, ...] = ()
+
+
+def _author(facts: ConnectionFacts) -> _Author:
+    """Who made an answer of 502 or 505, which an application can give as well as a proxy.
+
+    Sure is only what the hop's own marks show: its page, or its name over an answer with no words of anybody.
+    """
+    marks = answer_marks(facts)
+    names = named(marks)
+    proxies = [name for name in names if name in PROXIES]
+    head = facts.response_in
+    says = any(shape.search(facts.wording) for _, shape in _SAYS) or _PROXY_SAYS.search(facts.wording)
+    has_words = bool(body_line(facts)) or bool(facts.unrecorded & {Lack.ANSWER, Lack.BODY})
+    if hop_author(marks) is not None:
+        return _Author("hop", "high")
+    if head is not None and head.get("x-envoy-upstream-service-time") is not None:
+        return _Author("server", "medium", ("Envoy passed this answer on: it names the time that it took",))
+    if own := [mark for mark in marks if mark.software not in PROXIES]:
+        is_hops = says and own[0].software in _DEV_PROXIES
+        return _Author("hop" if is_hops else "server", "medium")
+    if proxies and not set(proxies) & _WITH_PAGES and (says or not has_words):
+        return _Author("hop", "high")
+    if proxies:
+        is_apps = has_words and not says and not _is_page(facts) and not set(proxies) & _MANAGED
+        return _Author("server" if is_apps else "hop", "medium")
+    server, of_others = _servers(facts)
+    if of_others and server not in of_others:
+        there = next(iter(of_others))
+        line = f"accepted attempts there were answered with Server: {there}; this one with {server or 'none'}"
+        return _Author("hop", "medium", (line,))
+    if server and server in of_others:
+        line = f"Server: {server}, as in the answers to accepted attempts there"
+        return _Author("server", "medium", (line,))
+    if server and not says:
+        return _Author("server", "medium", (f"Server: {server}",))
+    is_apps = has_words and not says and not _is_page(facts)
+    return _Author("server" if is_apps else "hop", "medium")
+
+
+#: Development servers that pass requests on themselves.
+_DEV_PROXIES: Final = ("vite", "webpack", "next", "node-ws")
+
+
+def _is_page(facts: ConnectionFacts) -> bool:
+    """Whether the body is HTML: hops are often told to give a page in place of their own."""
+    return facts.wording.lstrip()[:1] == b"<"
+
+
+def _servers(facts: ConnectionFacts) -> tuple[str, tuple[str, ...]]:
+    """The Server field of this answer, and those of 101s from the same host and port."""
+    heads = [RawHead.parse(one.response) for one in facts.others if one.response]
+    mine = facts.response_in
+    fields = [head.get("server") if head is not None else None for head in (mine, *heads)]
+    own, *others = [(value or b"").decode("latin-1")[:_SHOWN] for value in fields]
+    return own, tuple(dict.fromkeys(filter(None, others)))
+
+
+def _gateway(facts: ConnectionFacts, title: str, causes: tuple[tuple[str, str], ...]) -> Found:
+    """An answer of 502 or the like, with who made it ranked where its marks do not show that.
+
+    Args:
+        title: where a hop made it.
+        causes: of a hop's failure, most likely first.
+    """
+    author = _author(facts)
+    its_own = (
+        f"the application answers {facts.status} itself: something that it asks in its turn failed",
+        "its log for this moment; the same answer comes without the proxy",
+    )
+    if author.fault_of == "server":
+        found = answer(
+            facts,
+            *author.lines,
+            fault_of="server",
+            topic="server-error",
+            title=f"{facts.status} with an application's own marks or words",
+            meaning=f"A proxy's own {facts.status} does not look like this: the application most likely"
+            " answered so itself, because something that it needs failed. Its log for this moment says what.",
+            causes=(its_own, (f"a proxy on the way was told to answer so: {causes[0][0]}", causes[0][1])),
+        )
+        return replace(found, confidence=author.confidence, hop=None)
+    rivals = causes if author.confidence == "high" else (*causes, its_own)
+    found = answer(facts, *author.lines, title=title, causes=rivals)
+    return replace(found, confidence=author.confidence)
+
+
 def is_of_hop(facts: ConnectionFacts) -> bool:
     """Whether a gateway's status is the hop's own: its page or its words, or nothing that is anybody's."""
     said = any(shape.search(facts.content[:4096]) for _, shape in _SAYS)
@@ -130,12 +233,15 @@ def _gateway_causes(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
 def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status is None:
         return
+    title = f"{facts.status}: a proxy got no valid answer from the application"
     if facts.status == 502:
-        yield answer(facts, causes=_gateway_causes(facts))
+        yield _gateway(facts, title, _gateway_causes(facts))
     elif facts.status in _CLOUDFLARES:
         causes = tuple(_CAUSES[name] for name in _CLOUDFLARES[facts.status])
-        title = f"{facts.status}: a proxy got no valid answer from the application"
-        yield answer(facts, title=title, causes=causes)
+        # No other software is known to give these.
+        is_named = "cloudflare" in named(answer_marks(facts))
+        found = answer(facts, title=title, causes=causes)
+        yield found if is_named else replace(found, confidence="medium")
 
 
 @rules(
@@ -248,8 +354,39 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
     head = facts.request_out or facts.request_in
-    if is_refused(facts) and facts.status == 505 and head is not None and head.http_version == b"HTTP/1.1":
-        yield answer(facts, f"sent on as {head.start_line.decode('latin-1')[:160]}")
+    if not is_refused(facts) or facts.status != 505 or head is None or head.http_version != b"HTTP/1.1":
+        return
+    sent = f"sent on as {head.start_line.decode('latin-1')[:160]}"
+    if _OTHER_VERSION.search(facts.wording):
+        yield answer(facts, sent, "the answer names another version than was sent from here")
+        return
+    author = _author(facts)
+    by_hop = (
+        "a hop behind this tap speaks another version of HTTP to the application (nginx: 1.0 by default)",
+        "a second tap behind it shows the request that arrives there",
+    )
+    by_itself = (
+        "the server does not support HTTP/1.1, or answers 505 to something else",
+        "ask it directly, from its own machine: it is the same answer",
+    )
+    is_servers = author.fault_of == "server"
+    found = answer(
+        facts,
+        sent,
+        *author.lines,
+        fault_of=author.fault_of,
+        title="505: the server does not take the HTTP version" if is_servers else None,
+        meaning="The request left here as HTTP/1.1, and the application answers that it does not support the"
+        " version that it got. No sign of a hop that changed it is in the answer."
+        if is_servers
+        else None,
+        causes=(by_itself, by_hop) if is_servers else (by_hop, by_itself),
+    )
+    yield replace(found, confidence="medium", hop=None if is_servers else found.hop)
+
+
+#: A server's words about the version that it got.
+_OTHER_VERSION: Final = re.compile(rb"http/(0\.9|1\.0|2)")
 
 
 @rules(
