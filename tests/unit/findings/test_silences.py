@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, START, cut, frame, silent, switching
+from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, START, cut, frame, request, silent, switching
 from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Other
 from wsinspect.findings.registry import diagnose_connection
 from wsinspect.wire.violations import MASK_UNEXPECTED
@@ -250,3 +250,33 @@ def test_envoy_closes_tcp_a_second_late_and_no_timeout_counted_that():
     assert first(cut(*talk, at=5.5, raw_response_in=ENVOY)).id == "WS-DROP-002"
     beats = beating(10)
     assert first(cut(*beats, at=11.9, raw_response_in=ENVOY)).id == "WS-DROP-003"
+
+
+@pytest.mark.parametrize("silence", [1.0, 5.0, 20.0, 30.0, 60.0, 300.0])
+@pytest.mark.parametrize(("how", "rule"), [("fin", "WS-DROP-007"), ("rst", "WS-DROP-005")])
+def test_one_end_of_a_client_s_own_is_no_hop_s_whatever_the_silence(silence, how, rule):
+    found = diagnose_connection(cut(*HELLO, at=0.2 + silence, by="client", how=how))
+    assert [(one.id, one.fault_of) for one in found] == [(rule, "client")]
+    assert found[0].severity == ("note" if how == "fin" else "warning")
+
+
+BEHIND = request(X_Forwarded_For="203.0.113.9")
+
+
+def test_an_end_from_a_hop_before_this_tap_is_that_hop_s_where_a_known_limit_fits():
+    limit = cut(*HELLO, at=60.2, by="client", raw_request_in=BEHIND)
+    assert (first(limit).id, first(limit).fault_of, first(limit).severity) == ("WS-DROP-002", "hop", "error")
+    odd = cut(*HELLO, at=8.2, by="client", raw_request_in=BEHIND)
+    assert (first(odd).id, first(odd).severity) == ("WS-DROP-007", "note")
+
+
+def test_equal_silences_of_clients_are_their_own_where_nothing_shows_a_hop_before_this_tap():
+    others = (ended_before(7, 13.37, by="client"), ended_before(8, 13.4, by="client", ago=90))
+    own = first(cut(*HELLO, at=13.57, by="client", others=others))
+    assert (own.id, own.fault_of, own.severity, own.confidence) == (
+        *("WS-DROP-002", "client", "warning", "medium"),
+    )
+    assert "the client ends after that silence" in own.causes[0].cause
+    assert "a hop before this tap" in own.causes[1].cause
+    hops = first(cut(*HELLO, at=13.57, by="client", others=others, raw_request_in=BEHIND))
+    assert (hops.id, hops.fault_of, hops.severity) == ("WS-DROP-002", "hop", "error")

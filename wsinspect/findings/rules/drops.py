@@ -286,6 +286,11 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     is_known = any(limit.software in software for limit in limits)
     age = facts.age_ns or 0
     fault_of, where = _ender(facts)
+    is_own = facts.ended_by == "client" and not request_marks(facts.request_in)
+    if facts.ended_by == "client" and not same and (is_own or not limits):
+        return  # a client leaves at any moment, and nothing shows a hop before this tap that could have
+    if is_own:
+        fault_of, where = "client", "the client's side"
     # Where other connections ended at other ages, the limit is not on the age; one that was silent from the
     # beginning says nothing of that.
     same_age = (bool(same) or age - counted < SECOND_NS // 2) and all(
@@ -293,8 +298,9 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
     )
     ids = ", ".join(f"#{one.id}" for one in same[:6])
     causes = (
+        *(_OWN_SILENCE if is_own else ()),
         Cause(
-            f"an idle timeout of {seconds(counted)}",
+            f"an idle timeout of {seconds(counted)}" + (", of a hop before this tap" if is_own else ""),
             "send pings at half that interval: does it survive?",
         ),
         *(
@@ -331,14 +337,16 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
             else "",
         ),
         hop=answer_hop(facts) if facts.ended_by == "server" and is_known else None,
-        confidence="high"
+        confidence="medium"
+        if is_own
+        else "high"
         if (same and limits) or ((same or limits) and not same_age)
         else "medium"
         if same or limits or counted >= _SURE_NS
         else "low",
         fault_of=fault_of,
-        # Clients leave, or are killed, at any moment: a round number alone proves nothing there.
-        severity="warning" if facts.ended_by == "client" and not limits and not same else None,
+        # Clients leave, or are killed, at any moment.
+        severity="warning" if is_own else None,
         software=software,
         title=f"Ended after {seconds(counted)} of silence: an idle timeout"
         f"{', or a lifetime limit' if same_age and not limits else ''}"
@@ -347,6 +355,16 @@ def idle(facts: ConnectionFacts) -> Iterator[Found]:
         causes=causes if len(causes) > 1 else (),
         js=js_sees(facts),
     )
+
+
+#: What a client does by itself that looks like a hop's idle timeout.
+_OWN_SILENCE: Final = (
+    Cause(
+        "the client ends after that silence, without a CLOSE: a timeout of its own, or a script that is run"
+        " again",
+        "its code and log for this moment; leave it running without a timeout",
+    ),
+)
 
 
 def _fits(interval_ns: int) -> bool:
@@ -438,13 +456,28 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def fin_by_client(facts: ConnectionFacts) -> Iterator[Found]:
     if is_cut(facts):
+        silence = facts.silence_ns() or 0
+        is_quiet = silence >= _SURE_NS and facts.is_silence_certain() and not is_kept_alive(facts)
+        is_quiet &= not has_survived(facts, silence, None)
         yield Found(
             evidence=(
                 end_line(facts),
                 *_silences(facts),
                 f"age {seconds(facts.age_ns or 0)}",
                 lag_line(facts),
+            ),
+            causes=(
+                Cause(
+                    "the client ended it: it was closed or killed, or has a timeout of its own",
+                    "its log for this moment",
+                ),
+                Cause(
+                    f"an idle timeout of {seconds(silence)}, at a hop before this tap",
+                    "a tap before that hop shows whose end it was; the next one ends after the same silence",
+                ),
             )
+            if is_quiet
+            else (),
         )
 
 
