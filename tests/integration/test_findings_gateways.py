@@ -187,7 +187,7 @@ def words_of_another(folder: Path, origin: int) -> Hop:
     return nginx(folder, own.replace("{}", text) + place)
 
 
-def test_a_hop_that_was_told_what_to_say_is_blamed_by_two_taps_alone(tmp_path):
+def test_a_hop_whose_words_are_configured_is_blamed_by_two_taps_alone(tmp_path):
     with ThreadedLoop() as loop, websockets_app(loop) as app:
         engine = asyncio.run(record_around(tmp_path, words_of_another, app, lambda port: ask(port, "/x")))
     (one,) = seen_in(engine)

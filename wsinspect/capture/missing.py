@@ -28,6 +28,11 @@ _UNSTORED = (
 _GAPS = (
     f"SELECT detail FROM event WHERE connection_id = ? AND kind = '{EventKind.GAP}' ORDER BY id LIMIT 1000"  # noqa: S608
 )
+_NAMELESS = (
+    "SELECT 1 FROM event JOIN connection ON connection.id = event.connection_id "  # noqa: S608
+    f"WHERE event.id > ? AND event.id <= ? AND event.kind = '{EventKind.GAP}' AND connection.tap IS NULL "
+    "LIMIT 1"
+)
 _OPAQUE_GAPS = "SELECT DISTINCT is_s2c FROM opaque WHERE connection_id = ? AND reason = 'gap'"
 _DIRECTIONS = {one.short: one for one in Direction}
 
@@ -159,6 +164,8 @@ class GapReader:
         self._query = query
         self._by_connection: dict[int, dict[Direction, int | None]] | None = None
         self._records: set[int] = set()
+        self._has_nameless = False
+        self._searched = 0
 
     def of(self, connection_id: int) -> tuple[tuple[Gap, ...], bool]:
         """The gaps of a connection by direction, and whether records of it could not be stored."""
@@ -177,6 +184,14 @@ class GapReader:
                 size = event.get("bytes")
                 found[direction] = size if isinstance(size, int) else None
         return tuple(Gap(side, found[side]) for side in sorted(found)), has_lost
+
+    def lost_attempts(self) -> bool:
+        """Whether of some connection not even the tap was stored; only what is new is searched each time."""
+        if not self._has_nameless:
+            ((newest,),) = self._query("SELECT coalesce(max(id), 0) FROM event", ())
+            self._has_nameless = bool(self._query(_NAMELESS, (self._searched, newest)))
+            self._searched = newest
+        return self._has_nameless
 
     def _read(self) -> dict[int, dict[Direction, int | None]]:
         found: dict[int, dict[Direction, int | None]] = {}

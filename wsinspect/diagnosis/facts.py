@@ -142,6 +142,11 @@ class FactReader:
             faults=tuple(_acted(one, connection_id) for one in rows.acted(self._query, connection_id)),
         )
 
+    def may_lack_attempts(self) -> bool:
+        """Whether of some connection it could not be stored where it was seen: an attempt that is not in the
+        capture may have been made."""
+        return self._gaps.lost_attempts()
+
     def lags(self) -> tuple[Lag, ...]:
         """When the taps were blind; what came since the last time is read, and the newest are kept."""
         fresh = rows.lags(self._query, self._last_lag)

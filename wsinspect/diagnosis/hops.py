@@ -177,8 +177,8 @@ class Hop:
             is_eventful: False leaves out what only rules about failures read.
         """
         edge, origin = self._facts(one.edge.id, one.origin.id if one.origin else None, is_eventful)
-        if edge is None:
-            return None
+        if edge is None or (origin is None and self._readers[1].may_lack_attempts()):
+            return None  # that nothing came out of the hop is not known
         if origin is not None and not is_eventful and _closes(edge) != _closes(origin):
             # A CLOSE that did not come through is looked at, however properly each side ended.
             edge, origin = self._facts(edge.id, origin.id)

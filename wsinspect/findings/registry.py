@@ -113,7 +113,7 @@ def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     """What is to be said of one connection, errors first."""
     found = run(_of_scope("connection"), facts, facts.id)
     if facts.has_gap:
-        found = _proven_with_gap(found, has_close=facts.has_close and not facts.has_lost_records)
+        found = _proven_with_gap(found, facts)
     if facts.unrecorded:
         found = [one for one in found if not _is_about_unrecorded(one, facts)]
     if (line := unknown_order(facts)) is not None:
@@ -169,10 +169,25 @@ def _is_about_unrecorded(finding: Finding, facts: ConnectionFacts) -> bool:
     return has_no_end and (family == "DROP" or (family == "CL" and not facts.has_close))
 
 
-def _proven_with_gap(findings: Iterable[Finding], *, has_close: bool) -> Iterable[Finding]:
+#: What is said of a direction that stopped in the middle of something; the rest may not have been stored.
+_OF_A_STUMP: Final = frozenset(("WS-FR-010", "WS-HS-029", "WS-HS-042"))
+
+
+def _proven_with_gap(findings: Iterable[Finding], facts: ConnectionFacts) -> Iterable[Finding]:
     """Of a connection that lacks bytes: the findings that what is there proves."""
-    kept = {*_FROM_PRESENCE, "CL"} if has_close else _FROM_PRESENCE
-    return [one for one in findings if one.id.split("-")[1] in kept]
+    kept = {*_FROM_PRESENCE, "CL"} if _closes_are_known(facts) else _FROM_PRESENCE
+    return [one for one in findings if one.id.split("-")[1] in kept and one.id not in _OF_A_STUMP]
+
+
+def _closes_are_known(facts: ConnectionFacts) -> bool:
+    """Whether no CLOSE frame can be missing: a direction that lacks bytes had its own before.
+
+    Else the other side's may be the answer to it, so that nobody knows who closed, and why.
+    """
+    if facts.has_lost_records or not facts.has_close:
+        return False
+    reasons = (facts.client_close_reason, facts.server_close_reason)
+    return all(reasons[direction] is not None for direction in facts.gaps)
 
 
 def diagnose_capture(facts: CaptureFacts) -> list[Finding]:
@@ -184,6 +199,8 @@ def diagnose_pair(facts: Any) -> list[Finding]:
     """What two taps around a hop show of one connection, errors first."""
     found = run(_of_scope("pair"), facts, facts.edge.id)
     taps = [facts.edge, *([facts.origin] if facts.origin is not None else [])]
+    if any(one.has_lost_records for one in taps):
+        return []  # a header block that is not there may have been sent all the same
     if any(one.has_gap or one.unrecorded & NO_SILENCES for one in taps):
         found = [one for one in found if one.id.split("-")[1] in ("HS", "TLS", "H2")]
     return ranked(excused(found, facts.faults))

@@ -94,7 +94,7 @@ _MEANS_GATEWAY: Final = (
 )
 _OWN_GATEWAY: Final = (
     Cause(
-        "its way to the application failed, and it was told to give words or a page of somebody's own",
+        "its way to the application failed, and its configuration has another page for that",
         "its error log for this moment names the address and the failure",
     ),
     Cause("an answer is configured for the path", "its configuration for this path"),

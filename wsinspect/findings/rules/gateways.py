@@ -157,7 +157,7 @@ _DEV_PROXIES: Final = ("vite", "webpack", "next", "node-ws")
 
 
 def _is_page(facts: ConnectionFacts) -> bool:
-    """Whether the body is HTML: hops are often told to give a page in place of their own."""
+    """Whether the body is HTML: hops are often set to give another page than their own."""
     return facts.wording.lstrip()[:1] == b"<"
 
 
@@ -175,7 +175,7 @@ def _gateway(facts: ConnectionFacts, title: str, causes: tuple[tuple[str, str], 
 
     Args:
         title: where a hop made it.
-        causes: of a hop's failure, most likely first.
+        causes: why a hop's own way fails, most likely first.
     """
     author = _author(facts)
     its_own = (
@@ -191,7 +191,10 @@ def _gateway(facts: ConnectionFacts, title: str, causes: tuple[tuple[str, str], 
             title=f"{facts.status} with an application's own marks or words",
             meaning=f"A proxy's own {facts.status} does not look like this: the application most likely"
             " answered so itself, because something that it needs failed. Its log for this moment says what.",
-            causes=(its_own, (f"a proxy on the way was told to answer so: {causes[0][0]}", causes[0][1])),
+            causes=(
+                its_own,
+                (f"a proxy on the way has this answer in its configuration: {causes[0][0]}", causes[0][1]),
+            ),
         )
         return replace(found, confidence=author.confidence, hop=None)
     rivals = causes if author.confidence == "high" else (*causes, its_own)
