@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from tests.support.devtools import DevTools, devtools
+from tests.support.devtools import DevTools, devtools, of
 from tests.support.threaded_loop import ThreadedLoop
 from tests.support.tui_captures import chat_capture
 from wsinspect.launch.serving import TimelineServer
 from wsinspect.net import Address
 
 pytestmark = pytest.mark.lab
+T = TypeVar("T")
 
 
 def until(browser: DevTools, code: str) -> Any:
@@ -61,3 +64,60 @@ def test_the_timeline_is_drawn_and_used_by_keys(tmp_path: Path) -> None:
         finally:
             browser.close("timeline")
             loop.run(server.close(), 20)
+
+
+def sizes(browser: DevTools, page: str) -> list[tuple[int, int]]:
+    """The sizes that a page told its timeline, in order."""
+    [socket] = browser.sockets(page)
+    said = [json.loads(one[-1]) for one in of(socket, "sent")]
+    return [(one[1]["width"], one[1]["height"]) for one in said if one[0] == "resize"]
+
+
+@pytest.mark.slow
+def test_two_browsers_have_timelines_of_their_own_that_follow_their_windows(tmp_path: Path) -> None:
+    capture = chat_capture(tmp_path / "chat.db")
+    pages = ("one", "other")
+    with ThreadedLoop() as loop, devtools(loop) as browser:
+        server = TimelineServer(capture, Address("127.0.0.1", 0), tmp_path / "token")
+        url = loop.run(server.start(), 20)
+        try:
+            for page in pages:
+                browser.open(page, url)
+            for page in pages:
+                drawn(browser, page)
+            assert server.visitors == 2
+            browser.look("one", str(tmp_path / "small.png"), width=640, height=400)
+            browser.look("other", str(tmp_path / "large.png"), width=1500, height=900)
+            small, large = (wait(lambda page=page: sizes(browser, page)[1:]) for page in pages)
+            assert small[-1][0] < large[-1][0]
+            assert small[-1][1] < large[-1][1]
+            browser.press("one", ":focus", "q")
+            wait(lambda: browser.run("one", "document.body.classList.contains('-closed')"))
+            assert not browser.run("other", "document.body.classList.contains('-closed')")
+            wait(lambda: server.visitors == 1)
+            before = len(of(browser.sockets("other")[0], "received"))
+            browser.press("other", ":focus", "i")
+            wait(lambda: len(of(browser.sockets("other")[0], "received")) > before)
+            token = url.rstrip("/").rpartition("/")[2]
+            browser.open("stranger", url.replace(token, token[::-1]))
+            assert "wsinspect" not in browser.run("stranger", "document.title")
+            assert browser.run("stranger", "document.querySelector('.xterm')") is None
+            assert server.visitors == 1
+        finally:
+            for page in pages:
+                browser.close(page)
+            loop.run(server.close(), 20)
+
+
+def drawn(browser: DevTools, page: str) -> None:
+    wait(lambda: browser.run(page, "document.body.classList.contains('-first-byte')"))
+    wait(lambda: browser.run(page, "document.activeElement.className === 'xterm-helper-textarea'"))
+
+
+def wait(fact: Callable[[], T]) -> T:
+    """What it gives, once that is true."""
+    deadline = time.monotonic() + 60
+    while not (value := fact()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
