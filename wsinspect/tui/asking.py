@@ -17,6 +17,7 @@ from wsinspect.findings.sandwich import PairFacts
 from wsinspect.present.notes import preview
 from wsinspect.present.records import Record
 from wsinspect.present.sandwich import SideFrame
+from wsinspect.text import grouped
 from wsinspect.tui.comparing import shape_of
 from wsinspect.tui.source import Source
 from wsinspect.tui.statistics import MOST_ROUND_TRIPS, MOST_SHAPES, Statistics, count
@@ -26,6 +27,8 @@ T = TypeVar("T")
 _PAGE: Final = 400
 #: Frames of each side of a hop that are compared.
 MOST_FRAMES: Final = 1_000
+#: Connections with two sides that are named where the chosen one has none.
+_MOST_NAMED: Final = 8
 
 
 class Asker:
@@ -125,23 +128,31 @@ class HopView:
         self.pair, self.edge, self.origin, self.is_part = pair, edge, origin, is_part
 
 
-def hop_of(workspace: Workspace, connection: int) -> Callable[[Source, Callable[[], bool]], HopView | None]:
-    """The question for the other side of a connection; None where the capture has none."""
+def hop_of(
+    workspace: Workspace, connection: int
+) -> Callable[[Source, Callable[[], bool]], HopView | str | None]:
+    """The question for the other side of a connection.
+
+    Its answer is None where the capture has no two taps around a hop, and a sentence where it has them, but
+    this connection was seen at none of them or at one alone.
+    """
     index = workspace.model.index
 
-    def work(source: Source, _is_stopped: Callable[[], bool]) -> HopView | None:
+    def work(source: Source, _is_stopped: Callable[[], bool]) -> HopView | str | None:
         hop = Hop(source.capture.query)
+        all_joined = hop.joined()
         joined = next(
             (
                 one
-                for one in hop.joined()
+                for one in all_joined
                 if connection in (one.edge.id, one.origin.id if one.origin is not None else None)
             ),
             None,
         )
         pair = hop.pair(joined) if joined is not None else None
         if joined is None or pair is None:
-            return None
+            both = [one.edge.id for one in all_joined if one.origin is not None]
+            return _alone_words(connection, both) if both else None
         sides, is_part = [], False
         for number in (pair.edge.id, pair.origin.id if pair.origin is not None else None):
             own: Sequence[int] = index.by_connection.get(number or 0, ())
@@ -150,6 +161,16 @@ def hop_of(workspace: Workspace, connection: int) -> Callable[[Source, Callable[
         return HopView(pair, sides[0], sides[1], is_part)
 
     return work
+
+
+def _alone_words(connection: int, both: list[int]) -> str:
+    """What to say of a connection without an other side where others have one."""
+    named = ", ".join(map(str, both[:_MOST_NAMED]))
+    more = f" and {grouped(len(both) - _MOST_NAMED)} more" if len(both) > _MOST_NAMED else ""
+    return (
+        f"Connection {connection} was seen on one side of the hop only. Seen on both sides: {named}{more}. "
+        f":conn {both[0]} goes there, then W."
+    )
 
 
 def _frames(source: Source, ids: list[int]) -> list[SideFrame]:

@@ -13,29 +13,33 @@ from wsinspect.tui.screens.sandwich import SandwichScreen
 pytestmark = pytest.mark.asyncio
 
 
+def build(builder: CaptureBuilder) -> None:
+    """A hop that changes the request, loses a message of the client and makes a PING of its own."""
+    builder.taps("edge", "origin")
+    builder.connection(1, 0, tap="edge")
+    builder.handshake(1, 0)
+    builder.connection(2, 2, tap="origin")
+    builder.handshake(2, 2)
+    builder.database.execute(
+        "UPDATE handshake SET request_in = replace(cast(request_in as text), "
+        "'Origin: http://localhost:3000', 'X-Forwarded-For: 10.0.0.1') WHERE connection_id = 2"
+    )
+    builder.database.execute(
+        "UPDATE handshake SET request_in = cast(request_in as blob) WHERE connection_id = 2"
+    )
+    builder.frame(1, 10, 1, b"hello")
+    builder.frame(2, 11, 1, b"hello")
+    builder.frame(1, 20, 1, b"lost on the way")
+    builder.frame(2, 30, 9, b"hop")
+    builder.frame(2, 40, 1, b"answer", s2c=True)
+    builder.frame(1, 43, 1, b"answer", s2c=True)
+
+
 @pytest.fixture
 def hop(tmp_path: Path) -> Path:
-    """A hop that changes the request, loses a message of the client and makes a PING of its own."""
     path = tmp_path / "hop.db"
     with CaptureBuilder(path) as builder:
-        builder.taps("edge", "origin")
-        builder.connection(1, 0, tap="edge")
-        builder.handshake(1, 0)
-        builder.connection(2, 2, tap="origin")
-        builder.handshake(2, 2)
-        builder.database.execute(
-            "UPDATE handshake SET request_in = replace(cast(request_in as text), "
-            "'Origin: http://localhost:3000', 'X-Forwarded-For: 10.0.0.1') WHERE connection_id = 2"
-        )
-        builder.database.execute(
-            "UPDATE handshake SET request_in = cast(request_in as blob) WHERE connection_id = 2"
-        )
-        builder.frame(1, 10, 1, b"hello")
-        builder.frame(2, 11, 1, b"hello")
-        builder.frame(1, 20, 1, b"lost on the way")
-        builder.frame(2, 30, 9, b"hop")
-        builder.frame(2, 40, 1, b"answer", s2c=True)
-        builder.frame(1, 43, 1, b"answer", s2c=True)
+        build(builder)
     return path
 
 
@@ -105,3 +109,19 @@ async def test_without_a_hop_it_says_what_a_sandwich_needs(tmp_path):
         assert "two taps in one" in "\n".join(screen.pane("sandwich"))
         await screen.press("p")
         assert "no partner" in screen.line("keys")
+
+
+async def test_a_connection_of_one_side_says_which_have_both(tmp_path):
+    path = tmp_path / "three.db"
+    with CaptureBuilder(path) as builder:
+        build(builder)
+        builder.connection(3, 5000, tap="origin", path="/health")
+        builder.handshake(3, 5000)
+    async with opened(path, size=(100, 30)) as screen:
+        screen.main.show_connection(3)
+        await screen.until(lambda: screen.selection.connection == 3)
+        await screen.press("W")
+        await sandwich(screen)
+        words = " ".join(" ".join(screen.pane("sandwich")).split())
+        assert "Connection 3 was seen on one side of the hop only. Seen on both sides: 1." in words
+        assert "two taps" not in words
