@@ -70,12 +70,12 @@ def fold(line: Line, width: int) -> list[Line]:
         return [*lines, end, *fold([(" " * (4 if width > 20 else 0), ""), (text.lstrip(), style)], width)]
     indent = begin if begin <= width // 3 else 4 if width > 20 else 0
     room = max(width - indent, 1)
-    first, *more = _broken(text, max(width - begin, 1), room)
+    first, *more = broken(text, max(width - begin, 1), room)
     folded: list[Line] = [fit([*before, (first, style)], width)]
     return folded + [[(" " * indent, ""), (piece, style)] for piece in more]
 
 
-def _broken(text: str, first: int, room: int) -> list[str]:
+def broken(text: str, first: int, room: int) -> list[str]:
     """Escaped text in pieces, at spaces where there are some; the first is at most `first` cells wide."""
     pieces: list[str] = []
     left = text

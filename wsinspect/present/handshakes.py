@@ -13,7 +13,7 @@ from wsinspect.capture.records import Connection, Handshake
 from wsinspect.handshake.diff import Change, ChangeKind, diff_heads
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import accept_key, is_valid_key, negotiate
-from wsinspect.present.cells import Line, wrap
+from wsinspect.present.cells import Line, broken
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.words import fact
 from wsinspect.text import cell_width, counted, escape, escape_bytes, escape_lines, pad, truncate
@@ -35,6 +35,8 @@ _BODY_LINES: Final = 12
 #: A width at which nothing is wrapped: a header block has less, and padding costs as much.
 _UNWRAPPED: Final = 1 << 18
 _BODY_CELLS: Final = 120
+#: Below this a header line that continues has no room for an indent.
+_LEAST_INDENTED: Final = 20
 _MARKS: Final = {
     ChangeKind.SAME: (" ", "same"),
     ChangeKind.CHANGED: ("~", "changed"),
@@ -280,7 +282,7 @@ def side_by_side(
         yield block.title
         yield pair_line(*block.ends, half, "muted", " ", glyphs)
         for text in block.alone() if not block.changes else ():
-            for cells in wrap(text, half - 2):
+            for cells in _header_pieces(text, half - 2):
                 sides = ("", cells) if block.before is None else (cells, "")
                 yield pair_line(*sides, half, "", " ", glyphs)
         for change in block.changes:
@@ -311,13 +313,23 @@ def change_lines(change: Change, half: int, glyphs: Glyphs) -> Iterator[Line]:
     right = escape_bytes(change.after) if change.after is not None else ""
     if change.kind is ChangeKind.SAME:
         right = "="
-    lefts, rights = wrap(left, half - 2), wrap(right, half - 2)
+    lefts, rights = _header_pieces(left, half - 2), _header_pieces(right, half - 2)
     for number in range(max(len(lefts), len(rights))):
         begin = lefts[number] if number < len(lefts) else ""
         end = rights[number] if number < len(rights) else ""
         yield pair_line(
             begin, end, half, "" if style == "same" else style, mark if number == 0 else " ", glyphs
         )
+
+
+def _header_pieces(text: str, cells: int) -> list[str]:
+    """A header line in lines of at most so many cells, at spaces where there are some.
+
+    What continues is indented, so that it is not taken for a header of its own.
+    """
+    indent = 2 if cells > _LEAST_INDENTED else 0
+    first, *more = broken(text, max(cells, 1), max(cells - indent, 1))
+    return [first, *(" " * indent + piece for piece in more)]
 
 
 def pair_line(left: str, right: str, half: int, style: str, mark: str, glyphs: Glyphs) -> Line:

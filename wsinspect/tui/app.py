@@ -82,6 +82,8 @@ class InspectApp(App[int]):
     """
 
     TITLE = "wsinspect"
+    #: The palette's magnifying glass is an emoji: two cells wide, or none, as the terminal likes.
+    CSS = "CommandPalette SearchIcon { display: none; }"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key.keys, key.action, key.words, show=False, id=key.id) for key in APP_KEYS),

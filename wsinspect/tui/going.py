@@ -7,6 +7,7 @@ from typing import Final
 
 from wsinspect.present.clock import UTC, parse_time_of_day
 from wsinspect.present.rows import seconds
+from wsinspect.tui.reading import Reading
 from wsinspect.tui.widgets.frames import FrameTable
 from wsinspect.tui.workspace import Workspace
 from wsinspect.units import parse_duration
@@ -19,6 +20,7 @@ class Going:
 
     Args:
         frames: the table.
+        reading: what waits until the capture is read.
         select: shows the frames of a connection, at once.
         show_connection: selects a connection and focuses the table.
     """
@@ -27,15 +29,20 @@ class Going:
         self,
         workspace: Workspace,
         frames: FrameTable,
+        reading: Reading,
         select: Callable[[int], None],
         show_connection: Callable[[int], None],
     ) -> None:
         self._workspace, self._model, self._selection = workspace, workspace.model, workspace.selection
-        self._frames, self._select, self._show_connection = frames, select, show_connection
+        self._frames, self._reading = frames, reading
+        self._select, self._show_connection = select, show_connection
 
     def to_frame(self, frame_id: int) -> None:
         """Choose a frame, in whatever connection it is."""
         position = self._model.index.position_of(frame_id)
+        if position is None and not self._reading.is_done:
+            self._reading.then(lambda: self.to_frame(frame_id))
+            return
         if position is None:
             self._workspace.say(f"there is no frame {frame_id}; the newest is {self._model.index.last_id}")
             return
@@ -67,11 +74,15 @@ class Going:
         """
         words = text.split()
         if len(words) > 1 and words[0] == "t":
-            self._to_moment(text[text.index("t") + 1 :])
+            moment = text[text.index("t") + 1 :]
+            self._moment(moment)
+            self._reading.then(lambda: self._to_moment(moment))
             return None
         try:
             if len(words) == 1:
                 self.to_frame(int(words[0].removeprefix("#")))
+            elif len(words) == 2 and words[0] == "conn" and not self._reading.is_done:
+                self._to_connection_read(int(words[1]))
             elif len(words) == 2 and words[0] == "conn" and int(words[1]) in self._model.connections:
                 self._show_connection(int(words[1]))
             elif len(words) == 2 and words[0] == "conn":
@@ -82,8 +93,24 @@ class Going:
             return _WORDS
         return None
 
+    def _to_connection_read(self, number: int) -> None:
+        """Select a connection once all are read."""
+
+        def select() -> None:
+            if number in self._model.connections:
+                self._show_connection(number)
+            else:
+                self._workspace.say(f"there is no connection {number}")
+
+        self._reading.then(select)
+
     def _to_moment(self, text: str) -> None:
-        """A time of day, a time since the start, or from the chosen frame on: `+12.5s`, `-2 s`.
+        time_ns, words = self._moment(text)
+        self.to_time(time_ns)
+        self._workspace.say(f"the first frame at or after {words}")
+
+    def _moment(self, text: str) -> tuple[int, str]:
+        """A time of day, since the start, or from the chosen frame on (`+12.5s`, `-2 s`); and in words.
 
         Raises:
             QuantityError: it is none of these.
@@ -92,14 +119,11 @@ class Going:
         clock = self._workspace.clock
         wall_ns = parse_time_of_day(text, zero_ns, model.end_ns, is_utc=clock.kind == UTC)
         if wall_ns is not None:
-            self.to_time(wall_ns)
-            self._workspace.say(f"the first frame at or after {text.strip()}")
-            return
+            return wall_ns, text.strip()
         bare = text.lstrip()
         here = self._frames.selected_time_ns() if bare[:1] in ("+", "-") else None
         if here is None:
             passed = parse_duration(text)
         else:
             passed = here - zero_ns + parse_duration(bare[1:]) * (1 if bare[0] == "+" else -1)
-        self.to_time(zero_ns + passed)
-        self._workspace.say(f"the first frame at or after {seconds(passed)} s")
+        return zero_ns + passed, f"{seconds(passed)} s"

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsinspect.handshake.diff import Change, ChangeKind
 from wsinspect.present.cells import cut, fold, mark, text_of, width_of
+from wsinspect.present.glyphs import UNICODE
+from wsinspect.present.handshakes import change_lines
 
 
 @pytest.mark.parametrize(
@@ -72,3 +75,14 @@ def test_every_match_is_marked_across_pieces():
     assert mark(line, "two", "m") == [("one ", "x"), ("tw", "m"), ("o", "m"), (" ONE", "y")]
     assert mark(line, "one", "m") == [("one", "m"), (" tw", "x"), ("o ", "y"), ("ONE", "m")]
     assert mark(line, "", "m") == line == mark(line, "three", "m")
+
+
+def test_a_header_line_side_by_side_continues_at_a_space_and_is_indented():
+    """At 80 columns: what continues is not taken for a header of its own, and no word is cut that fits."""
+    line = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+    change = Change(ChangeKind.SAME, b"Sec-WebSocket-Extensions", line, line)
+    assert [text_of(one).rstrip() for one in change_lines(change, 38, UNICODE)] == [
+        "  Sec-WebSocket-Extensions:            │ =",
+        "    permessage-deflate;                │",
+        "    client_max_window_bits             │",
+    ]

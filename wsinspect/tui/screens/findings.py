@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line, between, fit, flow
-from wsinspect.present.findings import finding_facts, finding_lines, finding_of
+from wsinspect.present.findings import SEVERITY_STYLES, finding_facts, finding_lines, finding_of
 from wsinspect.present.notes import severity_sign
 from wsinspect.text import counted, escape, pad, truncate
 from wsinspect.tui.documents import LinesDocument
@@ -96,8 +96,8 @@ class FindingsPane(LinePane):
     def title(self) -> tuple[Line, Line]:
         """How many of each severity."""
         counts = Counter(finding.severity for finding in self.model.findings)
-        words = ", ".join(counted(count, escape(severity)) for severity, count in counts.most_common())
-        return [("Findings", "title"), (f"  {words}", "muted")], []
+        words = ", ".join(counted(counts[name], name) for name in SEVERITY_STYLES if counts[name])
+        return [("Findings", "title"), (f"  {words}" if words else "", "muted")], []
 
     @property
     def visible_rows(self) -> int:

@@ -81,7 +81,7 @@ class HeldPane(LinePane):
     def header(self, width: int) -> Line:
         """The names of the columns."""
         return fit(
-            [(f" {'WAITS':>9}  {'CONN':>5}  DIR  {'WHAT':<8}  {'SILENT':<19}  PAYLOAD", "muted")], width
+            [(f" {'waits':>9}  {'conn':>5}  dir  {'what':<8}  {'silent':<19}  payload", "muted")], width
         )
 
     def render_line(self, y: int) -> Strip:

@@ -23,6 +23,7 @@ from wsinspect.tui.layout import heights
 from wsinspect.tui.model import LIVE
 from wsinspect.tui.partners import Partners
 from wsinspect.tui.playing import Playing
+from wsinspect.tui.reading import Reading
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.searching import Search
 from wsinspect.tui.steps import Steps
@@ -77,7 +78,8 @@ class MainScreen(Page):
         self.playing = Playing(
             workspace, self.frames, self.playback_pane, self._share_with_playback, self._draw_playback
         )
-        self.going = Going(workspace, self.frames, self._select_at_once, self.show_connection)
+        self.reading = Reading(workspace)
+        self.going = Going(workspace, self.frames, self.reading, self._select_at_once, self.show_connection)
         workspace.chosen_connection = self.connection_in_view
         self.search = workspace.search = Search(workspace, self._search_changed)
         self.steps = Steps(workspace, self.frames, self.search, self.going.to_frame)
@@ -217,6 +219,7 @@ class MainScreen(Page):
         self.playing.tick()
         self.filtering.settle()
         self._grow()
+        self.reading.tick()
         self._place_asked()
         if self._select_due is not None and time.monotonic() >= self._select_due:
             self.select_now(self.connections.connection_at(self.connections.cursor))
@@ -400,7 +403,12 @@ class MainScreen(Page):
             self.inspector.next_match(step)
         elif self.search.is_on:
             self.steps.next_match(step)
-        elif (finding := self.steps.next_finding(step)) is not None:
+        else:
+            self.reading.then(lambda: self._to_finding(step))
+
+    def _to_finding(self, step: int) -> None:
+        finding = self.steps.next_finding(step)
+        if finding is not None:
             self.show_finding(finding)
 
     def _search_changed(self) -> None:
@@ -435,7 +443,7 @@ class MainScreen(Page):
 
     def action_next_gap(self, step: int) -> None:
         """The frame after the next silence."""
-        self.steps.next_gap(step)
+        self.reading.then(lambda: self.steps.next_gap(step))
 
     def action_mark(self) -> None:
         """Mark the chosen frame, or unmark it; in playback, an end of the selection."""

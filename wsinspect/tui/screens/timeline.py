@@ -232,7 +232,7 @@ class TimelinePane(LinePane):
         return first, last
 
     def _label_cells(self, width: int) -> int:
-        return 34 if width >= 120 else 22
+        return 34 + (width - 120) // 4 if width >= 120 else 22
 
     def _note_cells(self, width: int) -> int:
         return 34 if width >= 120 else 24 if width >= 80 else 0

@@ -114,7 +114,7 @@ class ConnectionsPane(LinePane):
 
     def _columns(self, width: int) -> list[tuple[str, int, bool]]:
         """The columns that fit; how it ended gets more of a wide screen."""
-        end = 18 if width < 100 else 24 if width < 140 else 36
+        end = 18 if width < 100 else 24 if width < 140 else 36 + (width - 140) // 3
         shown = [
             (name, end if name == "close, flags" else cells, right)
             for name, cells, right, least in _COLUMNS

@@ -24,6 +24,7 @@ def found(path: Path, *, clean: bool = True) -> Path:
         "fixes": [{"for": "nginx", "text": FIX}],
     }
     builder.finding("WS-HS-101", "error", 1, None, **facts)
+    builder.finding("WS-CL-001", "note", 1, None, title="a note")
     builder.finding("WS-FR-003", "warning", 1, 1, title="another title")
     builder.close(clean=clean)
     return path
@@ -32,6 +33,7 @@ def found(path: Path, *, clean: bool = True) -> Path:
 async def test_all_of_a_long_finding_can_be_read_at_80x24(tmp_path):
     async with opened(found(tmp_path / "found.db"), size=(80, 24)) as screen:
         await screen.press("i")
+        assert "Findings  1 error, 1 warning, 1 note " in screen.pane("findings")[0]
         seen: set[str] = set()
         for _ in range(6):
             seen |= {line.strip() for line in screen.pane("findings")}
@@ -51,11 +53,11 @@ async def test_what_is_taken_back_for_something_better_goes_from_every_screen(tm
     path = found(tmp_path / "found.db", clean=False)
     lock = hold_engine_lock(path)
     async with opened(path) as screen:
-        assert "2 findings" in screen.line("header")
+        assert "3 findings" in screen.line("header")
         database = connect(path)
         database.execute("DELETE FROM finding WHERE rule = 'WS-FR-003'")
         database.close()
-        await screen.until(lambda: "1 finding" in screen.line("header"))
+        await screen.until(lambda: "2 findings" in screen.line("header"))
         assert not screen.model.index.finding_frames
         await screen.press("i")
         assert "another title" not in "".join(screen.pane("findings"))
@@ -63,5 +65,5 @@ async def test_what_is_taken_back_for_something_better_goes_from_every_screen(tm
         database.execute('UPDATE finding SET detail = \'{"title": "a better one"}\'')
         database.close()
         await screen.until(lambda: "a better one" in "".join(screen.pane("findings")))
-        assert len(screen.model.findings) == 1
+        assert len(screen.model.findings) == 2
     lock.release()

@@ -59,7 +59,7 @@ async def test_nothing_held_says_what_to_do(lab):
     async with opened(lab.engine.capture, size=(80, 24)) as screen:
         await screen.press("B")
         text = "\n".join(screen.pane("intercept"))
-        assert "PAYLOAD" not in text
+        assert "payload" not in text
         assert "a add" in screen.line("keys")
         assert "Nothing is held" in text
         assert "--break FILTER" in text

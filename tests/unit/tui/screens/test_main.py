@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import CaptureBuilder, at, many_frames
+from tests.support.tui_captures import CaptureBuilder, at, connect, many_frames
 from tests.support.tui_pilot import Screen, filtered, opened
+from wsinspect.tui.app import InspectApp
 from wsinspect.tui.screens.findings import FindingsPane
 
 pytestmark = pytest.mark.asyncio
@@ -104,6 +105,43 @@ async def test_the_last_frame_followed_leads_to_the_first_finding(failures):
             await screen.settle()
             seen.append(place(screen))
         assert seen == [(2, "no CLOSE at the end"), (3, "not found"), (1, "it refuses")]
+
+
+@pytest.mark.parametrize(
+    ("keys", "where"),
+    [
+        (("n", "n"), (3, "not found")),
+        (("colon", *"2", "enter"), (None, 1_200)),
+        (("colon", *"conn", "space", "2", "enter"), (2, 1_100)),
+        (("colon", "t", "space", *"1.15", "enter"), (None, 1_200)),
+        (("right_curly_bracket",), (None, 4_900)),
+    ],
+    ids=["findings", "frame", "connection", "time", "gap"],
+)
+async def test_keys_that_come_before_the_capture_is_read_act_once_it_is(failures, keys, where):
+    """Nothing is answered from a part of the capture: no finding, no frame, no gap."""
+    database = connect(failures)
+    database.execute(
+        "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
+        "wire_length, payload) VALUES (3, 2, 1, 33026, ?, 0, 0, x'8102', 4, x'6869')",
+        (at(4_900),),
+    )
+    database.close()
+    app = InspectApp(failures)
+    start, app.feed.start = app.feed.start, lambda: None
+    async with app.run_test(size=(120, 44)) as pilot:
+        screen = Screen(app, pilot)
+        await screen.press(*keys)
+        assert "the capture is still being read" in screen.line("keys")
+        start()
+        await screen.settle()
+        await screen.until(lambda: screen.main.reading.is_done and not screen.app.is_painting)
+        connection, there = where
+        await screen.until(lambda: screen.selection.connection == connection)
+        if isinstance(there, str):
+            assert place(screen) == where
+        else:
+            await screen.until(lambda: screen.main.frames.selected_time_ns() == at(there))
 
 
 async def test_a_capture_without_findings_says_so(tmp_path):
