@@ -18,6 +18,7 @@ from tests.support.tui_captures import (
     many_more,
 )
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.text import counted
 from wsinspect.tui.app import InspectApp
 from wsinspect.tui.screens.sandwich import SandwichScreen
 
@@ -454,6 +455,26 @@ async def test_a_pager_gets_all_of_what_is_shown_unwrapped(tmp_path, size):
         assert "Sec-WebSocket-Version: 13" in screen.app.page.document_text()
         await screen.press("h")
         assert "Sec-WebSocket-Version: 13" in screen.app.page.document_text()
+
+
+async def test_a_pager_gets_every_row_also_those_above_the_screen(tmp_path):
+    path = many_frames(tmp_path / "rows.db", 300)
+    async with opened(path, size=(80, 24)) as screen:
+        await screen.press("3", "G")
+        rows = screen.app.page.document_text().splitlines()
+        assert [row.split()[0] for row in rows] == ["#", *map(str, range(1, 301))]
+
+
+@pytest.mark.slow
+async def test_a_pager_gets_a_part_of_very_many_rows_and_says_what_is_left_out(tmp_path):
+    path = many_frames(tmp_path / "rows.db", 20_100)
+    async with opened(path, size=(80, 24)) as screen:
+        screen.main.going.to_frame(10_050)
+        rows = screen.app.page.document_text().splitlines()
+        top = screen.main.frames.top
+        assert rows[1] == f"({counted(top, 'row')} before these)"
+        assert [int(row.split()[0]) for row in rows[2:10_002]] == list(range(top + 1, top + 10_001))
+        assert rows[-1] == f"({counted(20_100 - top - 10_000, 'more row')})"
 
 
 async def test_a_pager_gets_long_json_and_long_header_lines_whole(tmp_path):

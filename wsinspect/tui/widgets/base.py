@@ -18,7 +18,7 @@ from textual.widget import Widget
 
 from wsinspect.present.cells import Line, between, fit, text_of
 from wsinspect.present.glyphs import Glyphs
-from wsinspect.text import grouped
+from wsinspect.text import counted
 from wsinspect.tui.style import Palette
 from wsinspect.tui.workspace import Workspace
 
@@ -279,14 +279,17 @@ class LinePane(Widget, can_focus=True):
         return [self.render_line(y).text.rstrip() for y in range(self.size.height)]
 
     def document_text(self) -> str:
-        """Rows from the first one on the screen, as wide as they want to be, for a pager."""
-        end = min(self.row_count(), self.top + _PAGER_ROWS)
+        """All rows, as wide as they want to be, for a pager; of very many, those from the screen on."""
+        begin = 0 if self.row_count() <= _PAGER_ROWS else self.top
+        end = min(self.row_count(), begin + _PAGER_ROWS)
         lines = [self.header(_PAGER_CELLS)] if self.header_lines else []
-        lines += [self.row(number, _PAGER_CELLS) for number in range(self.top, end)]
+        if begin:
+            lines.append([(f"({counted(begin, 'row')} before these)", "")])
+        lines += [self.row(number, _PAGER_CELLS) for number in range(begin, end)]
         if not self.row_count():
             lines = self.empty_lines(_PAGER_CELLS)
         if end < self.row_count():
-            lines.append([(f"({grouped(self.row_count() - end)} more rows)", "")])
+            lines.append([(f"({counted(self.row_count() - end, 'more row')})", "")])
         return "\n".join(text_of(line).rstrip() for line in lines)
 
     def row_text(self, number: int) -> str:
