@@ -57,7 +57,8 @@ IMPURE |= {
     "click",
     "textual",
 }
-THIRD_PARTY = {"wire": {"wsproto"}, "handshake": {"h11", "brotli", "backports", "compression"}}
+#: Of tornado it is a compiled function, without the event loop around it.
+THIRD_PARTY = {"wire": {"wsproto", "tornado"}, "handshake": {"h11", "brotli", "backports", "compression"}}
 
 
 def modules(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -1,18 +1,34 @@
 """Masking (RFC 6455 section 5.3): XOR of the payload with a four-byte key, its own inverse.
 
-Short payloads go through one XOR of two big integers; from about 3 KiB on, four strided table translations
-are faster than Python's byte-wise integer conversions (measured: 64 B in 0.25 us, 64 KiB at 1.3 GB/s).
+tornado has it compiled: 64 KiB in 5 us, 64 B in 0.1 us. What Python can do by itself, one XOR of two big
+integers, takes ten and five times as long; it is used where tornado was installed without its compiled part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-#: Below this many bytes the integer XOR is faster.
-INTEGER_LIMIT: Final = 3072
 
-_TABLES: Final = tuple(bytes(value ^ key for value in range(256)) for key in range(256))
-_NO_KEY: Final = b"\0\0\0\0"
+def xor_in_python(key: bytes, payload: bytes) -> bytes:
+    """XOR `payload` with `key`, repeated."""
+    size = len(payload)
+    if not key:
+        return payload
+    mask = (key * (size // len(key) + 1))[:size]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+
+
+def _fastest() -> Callable[[bytes, bytes], bytes]:
+    try:
+        from tornado.speedups import websocket_mask
+    except ImportError:
+        return xor_in_python
+    return websocket_mask
+
+
+#: From a key of exactly four bytes and a payload to the payload's other form.
+xor: Final = _fastest()
 
 
 def unmask(payload: bytes, key: bytes) -> bytes:
@@ -20,19 +36,10 @@ def unmask(payload: bytes, key: bytes) -> bytes:
 
     Args:
         payload: any length.
-        key: exactly four bytes, as they stand in the frame header.
+        key: four bytes, as they stand in the frame header; a damaged capture may have fewer.
     """
-    size = len(payload)
-    if size < INTEGER_LIMIT:
-        from_bytes = int.from_bytes
-        mask = (key * ((size + 3) >> 2))[:size]
-        return (from_bytes(payload, "little") ^ from_bytes(mask, "little")).to_bytes(size, "little")
-    if key == _NO_KEY:
-        return payload
-    out = bytearray(payload)
-    for lane in range(4):
-        out[lane::4] = out[lane::4].translate(_TABLES[key[lane]])
-    return bytes(out)
+    # Compiled code reads four bytes, whether they are there or not.
+    return xor(key, payload) if len(key) == 4 else xor_in_python(key, payload)
 
 
 def rotate_key(key: bytes, offset: int) -> bytes:

@@ -23,7 +23,7 @@ from wsinspect.wire.assembly import Assembler
 from wsinspect.wire.deflate import INFLATE_CAP, DeflateParams
 from wsinspect.wire.frame import MAX_CONTROL_PAYLOAD, MAX_HEADER, Frame
 from wsinspect.wire.header import IN_16_BITS, MAX_LENGTH, shapes
-from wsinspect.wire.masking import INTEGER_LIMIT, unmask
+from wsinspect.wire.masking import xor
 from wsinspect.wire.messages import UNFINISHED, Message, OpenMessage, is_utf8
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.pending import PendingLog
@@ -199,16 +199,7 @@ class StreamDecoder:
             if is_plain and is_idle and first in _WHOLE:
                 payload = data[start:stop]
                 if masked:
-                    key = data[start - 4 : start]
-                    if length < INTEGER_LIMIT:
-                        mask = key * ((length + 3) >> 2)
-                        if length & 3:
-                            mask = mask[:length]
-                        payload = (from_bytes(payload, "little") ^ from_bytes(mask, "little")).to_bytes(
-                            length, "little"
-                        )
-                    else:
-                        payload = unmask(payload, key)
+                    payload = xor(data[start - 4 : start], payload)
                 valid = violation = None
                 if first == _TEXT_FIN:
                     valid = payload.isascii() or is_utf8(payload)
