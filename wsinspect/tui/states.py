@@ -72,7 +72,8 @@ def no_frames(workspace: Workspace, width: int) -> list[Line]:
             width,
         )
     if model.connections:
-        return _flowing("No frames yet: the connections above have not sent any.", width)
+        words = "No frames yet: the connections above have not sent any."
+        return _flowing(f"{words} {_hidden_words(workspace, None)}".rstrip(), width)
     return _flowing("Frames will be listed here, one a row, as lanes between client and server.", width)
 
 
@@ -107,6 +108,9 @@ def _attempt(workspace: Workspace, one: Connection, width: int) -> list[Line]:
 
 def _asked(workspace: Workspace, one: Connection) -> Iterator[Line]:
     """What the same client asked for near the attempt, unless that is hidden."""
+    if words := _hidden_words(workspace, one.id):
+        yield [(words, "muted")]
+        yield []
     asked = workspace.model.asked_near(one.id) if workspace.settings.requests else []
     before = [each for each in asked if each.time_ns < (one.attempt_ns or 0)]
     shown = [*before[-_MOST_ASKED:], *asked[len(before) :][:_MOST_ASKED]]
@@ -121,6 +125,13 @@ def _asked(workspace: Workspace, one: Connection) -> Iterator[Line]:
         when = workspace.clock.at(each.time_ns, one.attempt_ns or each.time_ns)
         yield [(f"{when:>10}  ", "muted"), *asked_words(each, workspace.glyphs.arrow, one)]
     yield []
+
+
+def _hidden_words(workspace: Workspace, connection: int | None) -> str:
+    """That requests are hidden, which is remembered from one run to the next; empty where none are."""
+    asked = [] if workspace.settings.requests else workspace.model.asked_near(connection)
+    are = "1 HTTP request is" if len(asked) == 1 else f"{grouped(len(asked))} HTTP requests are"
+    return f"{are} hidden: H shows them." if asked else ""
 
 
 def _flowing(words: str, width: int) -> list[Line]:

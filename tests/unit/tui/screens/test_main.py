@@ -280,7 +280,13 @@ async def test_requests_are_hidden_and_that_is_remembered(asked: Path) -> None:
         assert "4 HTTP requests near an attempt: hidden" in screen.app.workspace.said()
     async with opened(asked) as screen:
         assert http_rows(screen) == ["1", "2", "3"]
+        screen.main.show_connection(2)
+        await screen.until(lambda: screen.selection.connection == 2)
+        assert "1 HTTP request is hidden: H shows them." in "\n".join(screen.pane("frames"))
         await screen.press("H")
+        assert "is hidden" not in "\n".join(screen.pane("frames"))
+        assert "/token" in "\n".join(screen.pane("frames"))
+        await screen.press("a")
         assert len(http_rows(screen)) == 7
 
 
