@@ -126,6 +126,8 @@ def parse_url(text: str) -> Target:
     Raises:
         UsageError: it is not such a URL.
     """
+    if not text.strip():
+        raise UsageError("expected a URL, such as localhost:3000/chat")
     url = text if "://" in text else f"ws://{text}"
     url, hash_, _ = url.partition("#")
     if hash_:

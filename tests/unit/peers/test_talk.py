@@ -418,7 +418,7 @@ def test_urls(text, url):
 
 
 @pytest.mark.parametrize(
-    "text", ["ftp://h", "ws://", "ws://h/#a", "ws://h/a b", "ws://h:0/", "ws://h:99999/"]
+    "text", ["", " ", "ftp://h", "ws://", "ws://h/#a", "ws://h/a b", "ws://h:0/", "ws://h:99999/"]
 )
 def test_wrong_urls(text):
     with pytest.raises(UsageError):

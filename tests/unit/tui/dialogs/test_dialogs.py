@@ -19,6 +19,7 @@ from tests.support.tui_pilot import Screen, opened
 from wsinspect.formats.exporting import EXPORTERS
 from wsinspect.launch.child import EngineChild
 from wsinspect.tui import leaving
+from wsinspect.tui.dialogs.connect import ConnectDialog
 from wsinspect.tui.dialogs.sheet import Dialog, Pick, Question
 from wsinspect.tui.dialogs.typed_frame import frame_bytes, oddities, typed_payload
 from wsinspect.tui.exporting import Export
@@ -508,3 +509,21 @@ async def test_picture(lab, live, tmp_path, monkeypatch, name, size):
             KNOWN / f"dialog-{name}-{size[0]}x{size[1]}.svg",
             tmp_path,
         )
+
+
+async def test_a_url_that_is_not_typed_yet_is_no_mistake(lab, live):
+    async with opened(live, size=(80, 24)) as screen:
+        await screen.until(lambda: screen.app.workspace.engine_view.is_up)
+        await screen.press("C")
+        await screen.until(lambda: isinstance(screen.app.screen, ConnectDialog))
+        dialog = screen.app.screen
+        assert isinstance(dialog, ConnectDialog)
+        dialog.input("connect-url").value = ""
+        await screen.until(lambda: "a URL, such as localhost:3000/chat" in said(screen))
+        assert "✗" not in said(screen)
+        await screen.press("enter")
+        assert "✗ expected a URL, such as localhost:3000/chat" in said(screen)
+        dialog.input("connect-url").value = "ws://localhost/#part"
+        await screen.until(lambda: "✗" in said(screen))
+        await screen.press("escape")
+        assert not isinstance(screen.app.screen, ConnectDialog)
