@@ -186,6 +186,32 @@ def test_certificates_are_verified_unless_told_otherwise(lab):
 
 
 @pytest.mark.slow
+def test_a_reverse_proxy_that_is_used_says_which_server_it_is_in_front_of(lab):
+    words = ["run", "--headless", "--json", "--listen=0", f"--reverse={lab.url.replace('ws:', 'http:')}"]
+    words[-1] = words[-1].removesuffix("/chat")
+    proxy = warm.start(words, folder=lab.folder, environment=lab.environment, stderr=lab.errors)
+    try:
+        assert proxy.stdout is not None
+        through = f"--through={json.loads(proxy.stdout.readline())['pid']}"
+        other = lab.connect(through, "--expect=welcome", url="ws://elsewhere.test/chat")
+        same = lab.connect(through, "--expect=welcome")
+        combined = lab.connect(through, "--name=x", "--expect=welcome")
+    finally:
+        proxy.send_signal(signal.SIGINT)
+        assert proxy.stdout is not None
+        rest = proxy.stdout.read()
+        proxy.wait(30)
+        proxy.stdout.close()
+    assert (other.returncode, same.returncode) == (0, 0), other.stderr + same.stderr
+    server = words[-1].removeprefix("--reverse=")
+    assert f"connected to ws://elsewhere.test/chat, by the reverse proxy of {server} (101" in other.stderr
+    assert f"connected to {lab.url} (101" in same.stderr
+    assert combined.returncode == 2
+    assert sum(json.loads(line)["event"] == "open" for line in rest.splitlines()) == 2
+    assert lab.connect("--through=1", "--send=x").returncode == 2
+
+
+@pytest.mark.slow
 def test_a_mock_prints_what_happens(tmp_path):
     lab = Lab(tmp_path)
     lab.connect("--subprotocol=chat.v1", "--send=restart", "--expect=op:close")

@@ -20,7 +20,7 @@ from wsinspect.cli.options import (
 
 if TYPE_CHECKING:
     from wsinspect.errors import UsageError
-    from wsinspect.launch.connecting import Outcome
+    from wsinspect.launch.connecting import Outcome, Plan
     from wsinspect.peers.client import Opened, Refused
     from wsinspect.peers.socket import Seen
     from wsinspect.peers.talk import Ending, Expected
@@ -150,7 +150,7 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
     shows = (
         _JsonShows(None if through is not None else str(path))
         if as_json
-        else _HumanShows(url, path, Palette.choose(color))
+        else _HumanShows(_whither(url, plan), path, Palette.choose(color))
     )
     outcome = talk(plan, shows)
     if through is not None:
@@ -159,6 +159,17 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
         return 1
     _explain(path, outcome, as_json, color)
     return 1 if outcome.has_failed else 0
+
+
+def _whither(url: str, plan: Plan) -> str:
+    """The URL; behind a reverse proxy with another server, that one too: it is what the client talks to."""
+    serves = None if plan.through is None else plan.through.serves
+    if serves is None or not serves.startswith(("http:", "https:")):
+        return url
+    from wsinspect.peers.client import parse_url
+
+    target, asked = parse_url(serves), plan.request.target
+    return url if target[:3] == asked[:3] else f"{url}, by the reverse proxy of {serves}"
 
 
 def _commands(sends: tuple[str, ...], expects: tuple[str, ...], *, fills: bool) -> list[Command] | None:

@@ -122,8 +122,9 @@ def proxy_of(pid: int) -> Proxy:
         context = ssl.create_default_context(cafile=str(authority.certificate))
         return Proxy(Address(*address), is_regular=True, context=context)
     for listener in info.listeners:
-        if str(listener.get("mode")).startswith("reverse:") and listener.get("port"):
-            return Proxy(Address(str(listener["host"]), int(listener["port"])))
+        mode, _, serves = str(listener.get("mode")).partition(":")
+        if mode == "reverse" and listener.get("port"):
+            return Proxy(Address(str(listener["host"]), int(listener["port"])), serves=serves)
     raise UsageError(f"engine {pid} has neither an HTTP proxy nor a reverse proxy")
 
 

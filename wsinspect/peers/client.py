@@ -89,11 +89,13 @@ class Proxy:
         address: of a listener.
         is_regular: an HTTP proxy, for any server; otherwise one in front of the target.
         context: trusts the proxy's certificate, for `wss` through an HTTP proxy.
+        serves: the URL of the one server that it is in front of, whatever is asked for; None where it is any.
     """
 
     address: Address
     is_regular: bool = False
     context: ssl.SSLContext | None = None
+    serves: str | None = None
 
 
 @dataclass(frozen=True)
