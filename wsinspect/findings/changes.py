@@ -502,6 +502,37 @@ def is_mute_400(refused: ConnectionFacts) -> bool:
     return _ONLY_BAD.fullmatch(refused.content[:64].strip()) is not None
 
 
+_SAYS_CROSS: Final = re.compile(rb"cross[- ]origin|is not authorized for host")
+
+
+def takes_own_for_foreign(facts: ConnectionFacts) -> bool:
+    """Whether a server calls an Origin foreign that names the very Host which was sent to it.
+
+    Tornado ("Cross origin websockets not allowed") and coder/websocket for Go ("request Origin ... is not
+    authorized for Host ...") compare Origin with the Host that arrives, so another one arrived.
+    """
+    asked = facts.request_out or facts.request_in
+    if asked is None or facts.status != 403 or not is_same_origin(asked):
+        return False
+    return _SAYS_CROSS.search(facts.wording) is not None
+
+
+_WS_ABORT_FIELDS: Final = {b"connection", b"content-type", b"content-length"}
+
+
+def is_refused_by_ws(facts: ConnectionFacts) -> bool:
+    """Whether a 400 is the one that `ws` for Node writes to the socket for a path that it was not given.
+
+    It has neither Date nor Server (`abortHandshake` in lib/websocket-server.js), and Node hands `ws` only
+    requests with an upgrade: what Node's own HTTP server answers has a Date.
+    """
+    head = facts.response_in
+    if facts.status != 400 or head is None or facts.content[:64] != b"Bad Request":
+        return False
+    names = {one.key for one in head.fields}
+    return names == _WS_ABORT_FIELDS and (head.get("content-type") or b"").lower() == b"text/html"
+
+
 NO_SITE: Final = "an empty 200 is what Caddy answers to a Host that none of its sites has"
 
 

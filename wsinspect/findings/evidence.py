@@ -109,7 +109,7 @@ def seconds(interval_ns: int) -> str:
 def body_line(facts: ConnectionFacts) -> tuple[str, ...]:
     """The part of a refusal's body that says why."""
     reason = facts.response_in.reason.decode("latin-1") if facts.response_in else ""
-    said = quote(facts.content, reason)
+    said = quote(facts.content, reason) or facts.reject_reason or None
     return () if said is None else (f"the answer says: {said}",)
 
 

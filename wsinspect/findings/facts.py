@@ -277,7 +277,13 @@ class ConnectionFacts:
     def wording(self) -> bytes:
         """The first 4 KiB of `content` in lower case: rules search it for some twenty patterns, and without
         `re.IGNORECASE` that is several times faster."""
-        return self.content[:4096].lower()
+        return self.content[:4096].lower() or self.reject_reason.lower().encode()
+
+    @property
+    def reject_reason(self) -> str:
+        """What `websocket` for Node says in a header, since its answers have no body; "" for nothing."""
+        value = self.response_in.get("x-websocket-reject-reason") if self.response_in else None
+        return (value or b"").decode("latin-1")[:200]
 
     @cached_property
     def marks(self) -> tuple[Mark, ...]:

@@ -58,7 +58,9 @@ def quote(body: bytes, reason: str = "") -> str | None:
     sentences = [" ".join(one.split()) for one in _SENTENCE.split(text)]
     kept = [one for one in sentences if len(one) > 1 and not _is_empty(one, reason)]
     telling = (one for one in kept[:_SENTENCES] if _MATTERS.search(one[:_SEARCHED].lower()))
-    best = next(telling, None) or next(iter(kept), None)
+    # Apache's pages say what happened, and then why: "Reason: Error reading from remote server".
+    why = (one for one in kept[:_SENTENCES] if one.startswith("Reason: "))
+    best = next(why, None) or next(telling, None) or next(iter(kept), None)
     if best is None and title is not None:
         named = " ".join(html.unescape(title[1]).split())
         best = None if _is_empty(named, reason) else f"a page titled {named!r}"

@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.findings.facts_made import failed, opened, refused, request, switching
 from wsinspect.findings.probes import Probe, ProbeFacts, is_same_answer, refused_like
+from wsinspect.findings.rules.probes import header_decides
 
 
 def probe(kind, facts):
@@ -56,3 +57,22 @@ def test_the_outcome_is_the_status_line_or_why_there_is_none():
     assert probe("get", refused("403 Forbidden")).line == "asked get: HTTP/1.1 403 Forbidden"
     assert probe("get", failed("connection refused", "connect")).outcome == "connection refused"
     assert probe("get", failed("", "connect")).outcome == "no answer"
+
+
+CROSS = b"Cross origin websockets not allowed"
+
+
+@pytest.mark.parametrize(
+    ("main", "fault", "causes"),
+    [
+        (refused("403 Forbidden", CROSS), "hop", 0),
+        (refused("403 Forbidden"), "server", 2),
+        (refused("403 Forbidden", CROSS, head=request(Origin="https://other.example")), "server", 0),
+    ],
+    ids=["its page called foreign", "its page", "a foreign page"],
+)
+def test_the_origin_of_the_server_s_own_page_is_refused_for_a_list_or_for_a_changed_host(main, fault, causes):
+    works = Probe("without:origin", "without Origin", opened())
+    facts = ProbeFacts(main=Probe("handshake", "the handshake", main), others=(works,))
+    [found] = header_decides(facts)
+    assert (found.fault_of, len(found.causes)) == (fault, causes)

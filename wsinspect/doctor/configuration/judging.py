@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from wsinspect.doctor.configuration.diffs import Diff, diffs, masked_line
-from wsinspect.doctor.configuration.model import Defect, Edit, Kind, Met, edited
+from wsinspect.doctor.configuration.model import DROPS_QUERY, Defect, Edit, Kind, Met, edited
 from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.judge import Judgement
 from wsinspect.doctor.target import Target
@@ -39,7 +39,10 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
         )
     ),
     "h2": frozenset(
-        ("WS-HS-002", "WS-HS-019", "WS-HS-020", "WS-HS-101", "WS-HS-103", "WS-H2-001", "WS-H2-005")
+        (
+            *("WS-HS-002", "WS-HS-019", "WS-HS-020", "WS-HS-021", "WS-HS-101", "WS-HS-103"),
+            *("WS-H2-001", "WS-H2-005"),
+        )
     ),
     "websocket": frozenset(
         (
@@ -47,7 +50,7 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
             *("WS-HS-002", "WS-HS-024", "WS-HS-043"),
         )
     ),
-    "host": frozenset(("WS-HS-105", "WS-CL-102", "WS-HS-010", "WS-HS-053", "WS-DEV-002")),
+    "host": frozenset(("WS-HS-105", "WS-CL-102", "WS-HS-010", "WS-HS-050", "WS-HS-053", "WS-DEV-002")),
     "credentials": frozenset(("WS-HS-105", "WS-CL-102", "WS-HS-009", "WS-HS-010", "WS-HS-050")),
     "path": frozenset(("WS-HS-106", "WS-HS-011", "WS-HS-004", "WS-HS-013", "WS-HS-051")),
     "route": frozenset(("WS-HS-004", "WS-HS-011", "WS-HS-103", "WS-HS-013", "WS-HS-002")),
@@ -84,7 +87,11 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
 }
 #: Servers answer these themselves, too: a defect is one more reason, maybe not the first.
 _OTHER_CAUSES: Final = frozenset(
-    (*_REFUSED, "WS-HS-010", "WS-HS-009", "WS-DROP-006", "WS-HS-022", "WS-DROP-004")
+    (
+        *(*_REFUSED, "WS-HS-010", "WS-HS-009", "WS-HS-050", "WS-DROP-006", "WS-HS-022", "WS-DROP-004"),
+        # No server took the connection: it may be down all the same.
+        "WS-HS-021",
+    )
 )
 #: Kinds that are the hop's fault even where the server may have a reason of its own.
 _OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime", "certificate")
@@ -96,6 +103,8 @@ _BUILT_IN: Final[Mapping[str, re.Pattern[str] | None]] = {
     ),
     "apache": re.compile(r"permission to access|could not verify that you|not found on this server"),
 }
+#: Envoy's words for a server that did not even accept the connection: no protocol was spoken there.
+_NOT_CONNECTED: Final = re.compile(r"connection failure|connection refused|no healthy upstream")
 _SAYS: Final = "the answer says: "
 #: Kinds that are only as good as the number in them.
 _MEASURED: Final = ("idle", "lifetime", "handshake")
@@ -238,6 +247,14 @@ def _fits(defect: Defect, finding: Finding) -> bool:
         return defect.status in codes or (
             defect.status in (301, 302, 303, 307, 308) and finding.id in _REDIRECTS
         )
+    if finding.id == "WS-HS-050" and defect.kind == "host":
+        return _is_of_its_page(finding)
+    if defect.kind in ("host", "credentials") and _is_own_refusal(finding):
+        return False  # no server was asked, so nothing that it gets decides
+    if DROPS_QUERY in defect.words:
+        return "query" in said
+    if defect.kind == "h2" and finding.id == "WS-HS-021":
+        return _NOT_CONNECTED.search(said) is None
     if finding.id == "WS-HS-032":  # who refuses a connection has not read a configuration
         return "reset" in said
     if defect.kind in _MEASURED:
@@ -247,6 +264,19 @@ def _fits(defect: Defect, finding: Finding) -> bool:
         low, high = defect.seconds * (1 - _EARLY), defect.seconds + _LATE_SECONDS
         return any(low <= one <= high for one in times)
     return True
+
+
+def _is_own_refusal(finding: Finding) -> bool:
+    """Whether a 401 or 403 is the hop's own, by its page or by what it says."""
+    if finding.id not in ("WS-HS-009", "WS-HS-010"):
+        return False
+    return "itself refuses" in finding.title or any("itself wrote" in line for line in finding.evidence)
+
+
+def _is_of_its_page(finding: Finding) -> bool:
+    """Whether the refused Origin is that of the Host that was asked: a foreign one is refused anyhow."""
+    said = {name: value for name, _, value in (line.partition(": ") for line in finding.evidence)}
+    return "Host" in said and said.get("Origin", "").partition("//")[2] == said["Host"]
 
 
 #: What else answers for a configuration: an Ingress is served by one of these.
@@ -297,7 +327,9 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
     rest = [one for one in finding.fixes if one.for_ != software] if explained.diffs else list(finding.fixes)
     unsure = tuple(f"not decided: {masked(one)}" for one in explained.met.unsure)
     is_possible = defect in explained.met.possible
-    is_sure = finding.id not in _OTHER_CAUSES and not unsure and not is_possible
+    # Where the answer itself shows that another Host arrived, the line that changes it needs no rival.
+    is_known = finding.id not in _OTHER_CAUSES or (defect.kind == "host" and finding.fault_of == "hop")
+    is_sure = is_known and not unsure and not is_possible
     rival = Cause(
         line, "apply the diff, or add --prove" if explained.diffs else "change that line, and ask again"
     )

@@ -17,6 +17,9 @@ from wsinspect.doctor.target import Target
 #: credentials, the path, which server is asked, the 101; "silent": nobody answers; "answer": the hop
 #: answers by itself; "tls": TLS ends before a request; "certificate": a client has to have one; "size": the
 #: headers are too large; "upstream": where it is passed to; the rest are limits.
+#: Words of a defect of the kind "credentials" that is about a token in the URL.
+DROPS_QUERY: Final = "drops the query"
+
 Kind = Literal[
     "upgrade",
     "h2",

@@ -14,7 +14,14 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
-from wsinspect.findings.changes import has_no_site, is_mute, is_mute_400, is_same_origin
+from wsinspect.findings.changes import (
+    has_no_site,
+    is_mute,
+    is_mute_400,
+    is_refused_by_ws,
+    is_same_origin,
+    takes_own_for_foreign,
+)
 from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
     answer_hop,
@@ -32,7 +39,7 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.limits import size_words, sizes_below
-from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.model import FaultOf, Fix, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import NAMES, hop_author
@@ -113,6 +120,9 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
         kind = facts.response_line("Content-Type")
         is_page = _HTML.search(kind) is not None
         is_of_no_site = has_no_site(facts)
+        if facts.wording.startswith(b"welcome to sockjs!"):
+            yield _sockjs_greeting(facts, kind)
+            return
         yield answer(
             facts,
             kind,
@@ -145,6 +155,23 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
                 ),
             ),
         )
+
+
+def _sockjs_greeting(facts: ConnectionFacts, kind: str) -> Found:
+    """SockJS has its WebSocket below the URL that its own client is given (sockjs-protocol, 3.3 and 4.1)."""
+    base = (facts.path or "").partition("?")[0].rstrip("/")[:160]
+    found = answer(
+        facts,
+        kind,
+        fault_of="client",
+        title="This URL is for SockJS clients: its WebSocket is at /websocket below it",
+        meaning="The server greets as SockJS does at its base URL, which takes no WebSocket itself. A plain"
+        " WebSocket belongs to /websocket below it; a SockJS client adds the rest of the path.",
+    )
+    advice = Fix(
+        "general", f"Connect to {base}/websocket, or give this URL to a SockJS client (as http, not ws)."
+    )
+    return replace(found, fixes=(advice,))
 
 
 @rules(
@@ -450,6 +477,9 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
             causes=(access, upgrade) if is_list else (upgrade, access),
         )
         return
+    if takes_own_for_foreign(facts):
+        yield _own_for_foreign(facts)
+        return
     sent = credentials(facts)
     about_origin = re.search(rb"origin|cors|host", facts.wording)
     about_token = re.search(
@@ -466,6 +496,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         "the path is not a WebSocket route (Starlette and uvicorn answer 403 for that too)",
         "try a path that certainly exists on the server",
     )
+    is_said = about_origin is not None and _REFUSES_ORIGIN.search(facts.wording) is not None
     ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)
     yield answer(
         facts,
@@ -478,7 +509,57 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         else "sent: no credentials",
         *_lost_here(facts),
         topic="app-auth" if about_token and not about_origin else None,
-        causes=ordered,
+        title="403: the server refuses this Origin" if is_said else None,
+        meaning="Its answer says so. The server has a list of allowed origins, or compares Origin with the"
+        " Host that arrives."
+        if is_said
+        else None,
+        causes=_OF_ORIGIN if is_said else ordered,
+    )
+
+
+#: An answer that names the Origin as what it refuses.
+_REFUSES_ORIGIN: Final = re.compile(
+    rb"(?:invalid|disallowed|forbidden|untrusted|unauthori[sz]ed|bad|wrong|unknown) origin"
+    rb"|\borigin\b[^.<]{0,80}(?: not | denied| rejected| refused| mismatch| forbidden)"
+)
+_OF_ORIGIN: Final = (
+    (
+        "the Origin is not on the server's list",
+        "repeat the request without Origin, or with the server's own: is it 101?",
+    ),
+    (
+        "a hop behind this tap changes Host, and the server compares Origin with it",
+        "a second tap behind it shows the request that arrives there",
+    ),
+)
+
+
+#: Where the server calls an Origin foreign that is its own page's (`changes.takes_own_for_foreign`).
+OWN_FOR_FOREIGN: Final = (
+    "The Origin is that of the very Host that was asked, and the server compares the two, so another Host"
+    " arrives there: a proxy on the way changes it, or takes its port away."
+)
+
+
+def _own_for_foreign(facts: ConnectionFacts) -> Found:
+    return answer(
+        facts,
+        facts.request_line("Origin"),
+        facts.request_line("Host"),
+        fault_of="hop",
+        title="403: the server takes its own page for a foreign one, so a hop changes Host",
+        meaning=OWN_FOR_FOREIGN,
+        causes=(
+            (
+                "a hop behind this tap changes Host, or removes its port",
+                "a second tap behind it shows the request that arrives there",
+            ),
+            (
+                "a hop behind this tap ends TLS and does not say so in X-Forwarded-Proto",
+                "a second tap behind it shows the request that arrives there",
+            ),
+        ),
     )
 
 
@@ -506,6 +587,20 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     # Origin names another host than the request that the server got: what a same-origin check refuses.
     is_foreign = has_origin and asked is not None and not is_same_origin(asked)
     is_first = is_cable or is_foreign
+    library = (
+        ("the server's WebSocket library is missing (uvicorn)", "its log says 'Unsupported upgrade request'"),
+    )
+    # Node hands an upgrade to Express only where nobody else takes it.
+    express = (
+        (
+            "no WebSocket server is attached to the HTTP server, or a proxy in it carries none (ws: true)",
+            "how the server's 'upgrade' event is handled",
+        ),
+    )
+    is_express = facts.wording.find(b"cannot get /", 0, 2048) >= 0
+    # With a library, uvicorn hands the upgrade to the application, where Starlette refuses an unknown path
+    # with 403: a 404 is the answer to an ordinary GET.
+    is_uvicorn = "uvicorn" in named(answer_marks(facts))
     check = (
         (
             "Action Cable answers 404 for an Origin that is not allowed, or is not the Host that arrives",
@@ -521,16 +616,15 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
         title=f"404: {NAMES[hop.software]} itself has nothing at this path" if hop else None,
         causes=(
             *(check if is_first else ()),
+            *(library if is_uvicorn else ()),
+            *(express if is_express else ()),
             ("the path differs from the server's route", "try it with and without slash and prefix"),
             *(check if has_origin and not is_first else ()),
             (
                 "a hop sends the path elsewhere, or removes the Upgrade headers",
                 "a second tap behind it shows the request that arrives there",
             ),
-            (
-                "the server's WebSocket library is missing (uvicorn)",
-                "its log says 'Unsupported upgrade request'",
-            ),
+            *(() if is_uvicorn else library),
         ),
     )
 
@@ -607,6 +701,9 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
             "the same request without X-Forwarded-For; the server's log",
         ),
     )
+    if is_refused_by_ws(facts):
+        yield _refused_by_ws(facts)
+        return
     yield answer(
         facts,
         facts.request_line("Connection"),
@@ -625,6 +722,27 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             ("another virtual host answers", "compare the Host header with the server's configuration"),
             *(untrusted if forwarded and is_mute_400(facts) else ()),
+        ),
+    )
+
+
+def _refused_by_ws(facts: ConnectionFacts) -> Found:
+    return answer(
+        facts,
+        f"path {(facts.path or '')[:160]}",
+        "it has neither Date nor Server: 'ws' for Node wrote it, which only sees requests with Upgrade",
+        topic="route",
+        title="400: the server's WebSocket library refuses this path",
+        meaning="The upgrade reached a server that uses 'ws' for Node, and the library refused it. It does so"
+        " for a path that it was not given, and where two servers share one port: the first one refuses what"
+        " is meant for the second.",
+        causes=(
+            ("the path is not the one that the server's WebSocket was given", "try another path"),
+            (
+                "two WebSocketServers listen on one HTTP server, and the first refuses the other's paths",
+                "create both with noServer, and call handleUpgrade of one, chosen by path",
+            ),
+            ("an old 'ws' (7 or older) refuses a header this way, too", "the same with other headers"),
         ),
     )
 

@@ -83,6 +83,8 @@ _CLOUDFLARES: Final[Mapping[int, tuple[str, ...]]] = {
     526: ("tls",),
     530: ("dns",),
 }
+#: Apache answers 500, not 502, where TLS to the application failed (mod_proxy_http.c).
+_APACHES_TLS: Final = b"error during ssl handshake with remote server"
 #: The order where the answer does not say.
 _USUAL: Final = ("refused", "answer", "scheme", "tls", "size")
 _LIMIT_SAID: Final = re.compile(
@@ -238,6 +240,8 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
         return
     title = f"{facts.status}: a proxy got no valid answer from the application"
     if facts.status == 502:
+        yield _gateway(facts, title, _gateway_causes(facts))
+    elif facts.status == 500 and _APACHES_TLS in facts.wording:
         yield _gateway(facts, title, _gateway_causes(facts))
     elif facts.status in _CLOUDFLARES:
         causes = tuple(_CAUSES[name] for name in _CLOUDFLARES[facts.status])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from wsinspect.findings.changes import is_same_origin, takes_own_for_foreign
 from wsinspect.findings.evidence import (
     JS_FAILED,
     JS_NOTHING,
@@ -21,10 +22,10 @@ from wsinspect.findings.evidence import (
     status_line,
 )
 from wsinspect.findings.facts import C2S, ConnectionFacts
-from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.probes import Probe, ProbeFacts
 from wsinspect.findings.registry import Rules, ids_of_families, ids_of_group
-from wsinspect.findings.rules.answers import JS_STATUS, is_too_large
+from wsinspect.findings.rules.answers import JS_STATUS, OWN_FOR_FOREIGN, is_too_large
 from wsinspect.handshake.heads import RawHead
 
 rules = Rules()
@@ -127,18 +128,39 @@ def header_decides(facts: ProbeFacts) -> Iterator[Found]:
     shown = ", ".join(map(_title_of, names))
     verb = "decides" if len(names) == 1 else "decide together"
     lines = [main.request_line(name)[:200] for name in map(_title_of, names)]
+    is_hops = names == ["origin"] and takes_own_for_foreign(main)
+    asked = main.request_out or main.request_in
+    is_page = names == ["origin"] and not is_own and asked is not None and is_same_origin(asked)
+    if is_page:
+        lines.append(main.request_line("Host")[:200])
     yield _found(
         facts,
         works,
         *(line if not _is_secret(line) else f"{line.partition(':')[0]}: (not shown)" for line in lines),
-        title=f"{known.title}: with the server's own, the same handshake is accepted"
+        title="The server takes its own page for a foreign one, so a hop changes Host"
+        if is_hops
+        else f"{known.title}: with the server's own, the same handshake is accepted"
         if known and is_own
         else f"{known.title}: without it, the same handshake is accepted"
         if known
         else f"{shown} {verb}: without, the same handshake is accepted",
         topic=known.topic if known else "app",
-        fault_of=known.fault_of if known else None,
+        fault_of="hop" if is_hops else known.fault_of if known else None,
+        meaning=OWN_FOR_FOREIGN if is_hops else None,
+        causes=_OF_ITS_PAGE if is_page and not is_hops else (),
     )
+
+
+#: Why a server may refuse the Origin of its own page.
+_OF_ITS_PAGE: Final = (
+    Cause(
+        "the server has a list of allowed origins, and this one is not on it", "the server's configuration"
+    ),
+    Cause(
+        "a hop changes Host, and the server compares Origin with it",
+        "a second tap behind it shows the request that arrives there",
+    ),
+)
 
 
 def _is_secret(line: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.configurations import git_applies, judgement, read_in
@@ -61,6 +63,14 @@ http {
         }
         location ~ ^(/same)/(.*)$ { proxy_pass http://app$1/$2; }
         location /slash/ { proxy_pass http://app; }
+        location /rewritten {
+            rewrite ^/rewritten$ /socket? break;
+            proxy_pass http://app;
+        }
+        location /extended {
+            rewrite ^/extended$ /socket?by=nginx break;
+            proxy_pass http://app;
+        }
         location / { proxy_pass http://app; }
     }
 }
@@ -73,8 +83,18 @@ frontend web
     http-request auth realm x if { path_beg /auth } !{ http_auth(users) }
     http-request deny deny_status 429 if { path_beg /never } { path_beg /else }
     http-request silent-drop if { path_beg /dropped }
+    use_backend headed if { path_beg /headed }
+    use_backend second if { path_beg /second }
+    use_backend below if { path_beg /below }
     default_backend app
 backend app
+    server one 127.0.0.1:3000
+backend headed
+    server one 127.0.0.1:3000 send-proxy-v2
+backend second
+    server one 127.0.0.1:3000 proto h2
+backend below
+    http-request set-path /app%[path]
     server one 127.0.0.1:3000
 """
 OTHER_HOST = """events {}
@@ -144,6 +164,9 @@ UNAVAILABLE = ("WS-HS-021", "HTTP/1.1 503 Service Unavailable")
 GATEWAY = ("WS-HS-020", "HTTP/1.1 502 Bad Gateway after 5.01 s")
 SAID = (*FORBIDDEN, "the answer says: bad origin")
 ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
+OF_ITS_PAGE = ("WS-HS-050", "HTTP/1.1 403", "Origin: http://app.example", "Host: app.example")
+OF_ANOTHER = ("WS-HS-050", "HTTP/1.1 403", "Origin: https://evil.example", "Host: app.example")
+TOKEN = ("WS-HS-009", "HTTP/1.1 401", "sent: token in the query (values not shown)")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +192,11 @@ ELSEWHERE = ("WS-HS-011", "HTTP/1.1 404 Not Found")
         ("nginx.conf", NGINX, "wss://app.example/posted", BY_NGINX, "deny all"),
         ("nginx.conf", NGINX, "wss://app.example/hidden", ("WS-HS-024", "HTTP/1.1 101"), "proxy_hide_header"),
         ("nginx.conf", NGINX, "wss://app.example/captured/x", ELSEWHERE, "proxy_pass http://app/other/"),
+        ("nginx.conf", OTHER_HOST, "ws://app.example/", OF_ITS_PAGE, "Host app.internal"),
+        ("nginx.conf", NGINX, "wss://app.example/rewritten?token=x", TOKEN, "rewrite ^/rewritten$"),
+        ("haproxy.cfg", HAPROXY, "ws://h/headed", GATEWAY, "send-proxy-v2"),
+        ("haproxy.cfg", HAPROXY, "ws://h/second", UNAVAILABLE, "proto h2"),
+        ("haproxy.cfg", HAPROXY, "ws://h/below", ELSEWHERE, "set-path /app"),
         ("nginx.conf", NGINX, "wss://app.example/slash", ("WS-HS-006", "HTTP/1.1 301"), "location /slash/"),
         ("haproxy.cfg", HAPROXY, "ws://h/dropped", ("WS-HS-036", "no answer"), "silent-drop"),
         ("httpd.conf", APACHE, "ws://h/kept", ELSEWHERE, "ProxyPass /kept !"),
@@ -215,6 +243,20 @@ def test_the_line_that_explains_it(tmp_path, file, text, url, finding, line) -> 
         ("nginx.conf", NGINX, "wss://app.example/asked", ("WS-HS-011", "HTTP/1.1 404")),
         ("nginx.conf", NGINX, "wss://app.example/", FORBIDDEN),
         ("nginx.conf", NGINX, "wss://app.example/read", FORBIDDEN),
+        # A foreign Origin is welcome to no Host; what nginx refuses by itself never met the server.
+        ("nginx.conf", OTHER_HOST, "ws://app.example/", OF_ANOTHER),
+        ("nginx.conf", OTHER_HOST, "ws://app.example/", BY_NGINX),
+        # The query is kept, or the token was elsewhere.
+        ("nginx.conf", NGINX, "wss://app.example/extended?token=x", TOKEN),
+        ("nginx.conf", NGINX, "wss://app.example/rewritten", TOKEN),
+        ("nginx.conf", NGINX, "wss://app.example/rewritten?a=b", ("WS-HS-009", "sent: the cookie session")),
+        # Nothing accepted the connection, so no version of HTTP was spoken.
+        (
+            "haproxy.cfg",
+            HAPROXY,
+            "ws://h/second",
+            ("WS-HS-021", "503", "reset reason: remote connection failure, connection refused"),
+        ),
         ("nginx.conf", NGINX, "wss://app.example/same/x", ELSEWHERE),
         ("httpd.conf", APACHE, "ws://h/", FORBIDDEN),
         ("haproxy.cfg", HAPROXY, "ws://h/", FORBIDDEN),
@@ -246,3 +288,17 @@ def test_a_place_in_another_file_is_named_with_it(tmp_path) -> None:
     finding = (*FORBIDDEN, APACHE_SAYS)
     better, _ = with_configuration(judgement(*finding), (read,), parse_target("ws://h/")[0])
     assert f"({tmp_path}/html/.htaccess:2)" in better.headline
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_a_line_that_changes_host_is_sure_where_the_answer_shows_that_another_arrived(
+    tmp_path, is_said
+) -> None:
+    read = read_in(tmp_path, {"nginx.conf": OTHER_HOST})
+    seen = judgement(*OF_ITS_PAGE)
+    if not is_said:  # the server may have a list of origins all the same
+        seen = replace(seen, findings=(replace(seen.findings[0], fault_of="server"),))
+    better, _ = with_configuration(seen, (read,), parse_target("ws://app.example/")[0])
+    found = better.findings[0]
+    assert (found.fault_of, found.confidence) == (("hop", "high") if is_said else ("server", "medium"))
+    assert "Host $http_host" in found.fixes[0].text

@@ -223,18 +223,20 @@ class _Walk:
         elif action == "set-path" and len(line.words) > 2:
             known = re.sub(r"%\[path,regsub\(\^?([^,]*?)(?:/\?)?,([^,)]*)\)\]", "", line.words[2])
             strip = re.fullmatch(r"%\[path,regsub\(\^([\w/.-]+?)/?,([\w/]*)(?:,\w*)?\)\]", line.words[2])
-            if strip is not None and self._request.path.startswith(strip[1]):
+            plain = line.words[2].replace("%[path]", self._request.path)
+            if "%" not in plain:
+                self._request.path = plain
+            elif strip is not None and self._request.path.startswith(strip[1]):
                 self._request.path = strip[2] + self._request.path[len(strip[1]) :]
             elif "%" in known:
                 self._request.unknown(line, line.words[2])
-            elif not strip:
-                self._request.path = line.words[2]
         if self._request.path != before:
             words = f"'{line.text}' makes {before} into {self._request.path}"
             yield Defect("path", words, line.at, self._without(line))
 
     def _servers(self, backend: Section) -> Iterator[Defect]:
         for line in backend.all("server"):
+            self._found.possible += self._proxy_header(line)
             if len(line.words) > 2:
                 passed = f"'server {line.words[1]} {line.words[2]}' is where it goes: no valid answer came"
                 self._found.possible.append(Defect("upstream", passed, line.at))
@@ -252,6 +254,16 @@ class _Walk:
                     f"'{shown}' on server {line.words[1]}: WebSockets go over HTTP/2, which it may not accept"
                 )
                 yield Defect("h2", words_of_it, line.at, mended)
+
+    def _proxy_header(self, line: Line) -> Iterator[Defect]:
+        """A server that does not expect the header takes it for a broken request."""
+        one = next((word for word in line.words[3:] if word.startswith("send-proxy")), None)
+        if one is not None:
+            words = f"'{one}' on server {line.words[1]} sends a PROXY header, which the server has to expect"
+            lines = self._shown(line.file)
+            at = lines.start(line.line) + lines.get(line.line).index(f" {one}")
+            edit = Edit(line.file, at, at + len(one) + 1, "")
+            yield Defect("upstream", words, line.at, (edit,))
 
     def _shown(self, file: str) -> Lines:
         return Lines(file, self._found.tree.sources.texts.get(file, ""))

@@ -552,11 +552,20 @@ class _Walk:
             self.met.answer = one
             return "answer"
         try:
-            self.met.variables["uri"] = self.met.value(replacement).partition("?")[0]
+            path, mark, query = self.met.value(replacement).partition("?")
         except UndecidedError as error:
             self.met.unsure.append(f"rewrite at {one.where}: {error} is not known here")
             return ""
+        self.met.variables["uri"] = path
+        if mark:
+            self._set_query(query)
         return flags[0] if flags else "changed"
+
+    def _set_query(self, query: str) -> None:
+        """A replacement with a query keeps the request's behind it, but not where it ends with `?`."""
+        old = self.met.variables["args"]
+        args = query[:-1] if query.endswith("?") else "&".join(filter(None, (query, old))) if query else ""
+        self.met.variables |= {"args": args, "query_string": args, "is_args": "?" if args else ""}
 
     def _holds(self, one: Directive) -> bool:
         """Whether the condition of an `if` holds for a handshake; what is not known is said, and taken

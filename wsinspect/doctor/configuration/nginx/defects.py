@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from wsinspect.doctor.configuration.directives import Directive
-from wsinspect.doctor.configuration.model import RAISED_SECONDS, Defect, Edit, Lines
+from wsinspect.doctor.configuration.model import DROPS_QUERY, RAISED_SECONDS, Defect, Edit, Lines
 from wsinspect.doctor.configuration.nginx.choice import Met, normalised
 from wsinspect.doctor.configuration.nginx.tree import Tree, spans
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
@@ -79,6 +79,7 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
     yield from _headers(met, edits)
     yield from _host(met, proxied, edits)
     yield from _path(met, proxied, edits, path)
+    yield from _query(met, edits)
 
 
 def _before_requests(met: Met, tree: Tree) -> Iterator[Defect]:
@@ -412,6 +413,19 @@ def _host(met: Met, proxied: Directive, edits: Edits) -> Iterator[Defect]:
         pass
     words = f"'{host.words}' is not the Host that the client sent"
     yield Defect("host", words, host.at, edits.replacing(host, _HOST_LINE))
+
+
+def _query(met: Met, edits: Edits) -> Iterator[Defect]:
+    """A `rewrite` to something that ends with `?` leaves the request's query out, and a token in it."""
+    before = met.variables["request_uri"].partition("?")[2]
+    if not before or before in met.variables["args"]:
+        return
+    blocks = [one for block in met.chain for one in block.block or ()]
+    one = next((one for one in blocks if one.name == "rewrite" and one.args[1].endswith("?")), None)
+    if one is not None:
+        start = one.words.rindex(one.args[1])
+        kept = f"{one.words[:start]}{one.args[1][:-1]}{one.words[start + len(one.args[1]) :]};"
+        yield Defect("credentials", f"'{one.words}' {DROPS_QUERY}", one.at, edits.replacing(one, kept))
 
 
 def _path(met: Met, proxied: Directive, edits: Edits, path: str) -> Iterator[Defect]:
