@@ -239,9 +239,7 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status is None:
         return
     title = f"{facts.status}: a proxy got no valid answer from the application"
-    if facts.status == 502:
-        yield _gateway(facts, title, _gateway_causes(facts))
-    elif facts.status == 500 and _APACHES_TLS in facts.wording:
+    if facts.status == 502 or (facts.status == 500 and _APACHES_TLS in facts.wording):
         yield _gateway(facts, title, _gateway_causes(facts))
     elif facts.status in _CLOUDFLARES:
         causes = tuple(_CAUSES[name] for name in _CLOUDFLARES[facts.status])
