@@ -505,29 +505,6 @@ def test_a_404_that_no_same_origin_check_gave_does_not_name_one(fields):
 
 
 @pytest.mark.parametrize(
-    ("status", "length", "id_", "limit"),
-    [
-        ("414 URI Too Long", 4100, "WS-HS-015", "AWS API Gateway: URL of a WebSocket API, 4,096 characters"),
-        ("403 Forbidden", 4100, "WS-HS-010", "AWS API Gateway: URL of a WebSocket API, 4,096 characters"),
-        ("414 URI Too Long", 8200, "WS-HS-015", "CloudFront: URL, 8,192 characters"),
-        ("414 URI Too Long", 4000, "WS-HS-015", None),
-        ("403 Forbidden", 4000, "WS-HS-010", None),
-        ("414 URI Too Long", 7000, "WS-HS-015", None),
-    ],
-)
-def test_a_url_that_is_just_above_a_known_limit_is_said_to_be(status, length, id_, limit):
-    path = "/ws?token="
-    facts = refused(status, path=path.ljust(length - len("ws://chat.test:8000"), "x"))
-    found = first(replace(facts, host="chat.test", port=8000, scheme="ws"))
-    assert found.id == id_
-    assert (f"just above a known limit: {limit}" in found.evidence) is (limit is not None)
-    assert (f"the URL has {length:,} characters" in found.evidence) is (
-        limit is not None or id_ == "WS-HS-015"
-    )
-    assert (found.title == "The URL is too long") is (id_ == "WS-HS-015")
-
-
-@pytest.mark.parametrize(
     ("code", "frames", "severity"), [(1010, 0, "error"), (1002, 3, "error"), (1000, 3, "warning")]
 )
 def test_a_client_that_closes_for_a_bad_101_did_not_put_up_with_it(code, frames, severity):
@@ -562,92 +539,6 @@ def test_a_421_without_marks_is_no_sure_blame_of_a_hop():
         one for one in diagnose_connection(refused("421 Misdirected Request")) if one.severity == "error"
     ]
     assert (found.id, found.fault_of, found.confidence) == ("WS-HS-016", "hop", "medium")
-
-
-CROSS = b"Cross origin websockets not allowed"
-GO = b'request Origin "http://example.org" is not authorized for Host "app:3000"'
-
-
-@pytest.mark.parametrize("body", [CROSS, GO])
-def test_a_page_s_own_origin_called_foreign_is_a_changed_host(body):
-    found = first(refused("403 Forbidden", body, Server="nginx"))
-    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-010", "hop", "medium")
-    assert "a hop changes Host" in found.title
-    assert found.fixes[0].text.startswith("proxy_set_header Host $http_host;")
-
-
-@pytest.mark.parametrize(
-    ("body", "fields"),
-    [
-        (CROSS, {"Origin": "https://other.example"}),
-        (CROSS, {"Host": "example.org:8080"}),
-        (b"Invalid Origin header: http://example.org", {}),
-        (b"Forbidden", {}),
-    ],
-    ids=["a foreign page", "another port", "a list", "mute"],
-)
-def test_what_a_server_may_refuse_for_itself_is_no_changed_host(body, fields):
-    found = first(refused("403 Forbidden", body, head=request(**fields), Server="nginx"))
-    assert (found.id, found.fault_of) == ("WS-HS-010", "server")
-
-
-@pytest.mark.parametrize(
-    ("body", "fields", "is_said"),
-    [
-        (b"Failed to open a WebSocket connection: invalid Origin header: http://example.org.", {}, True),
-        (b"", {"X_WebSocket_Reject_Reason": "origin not allowed"}, True),
-        (b"origin not allowed", {}, True),
-        (b"<p>The original file is not here</p>", {}, False),
-        (b"", {}, False),
-        (b"", {"X_WebSocket_Reject_Reason": "no such room"}, False),
-    ],
-)
-def test_an_origin_that_the_answer_names_is_in_the_title(body, fields, is_said):
-    facts = refused("403 Forbidden", body, **fields)
-    found = first(facts)
-    assert found.title == (
-        "403: the server refuses this Origin"
-        if is_said
-        else "403: the server refuses this client, origin or path"
-    )
-    for reason in fields.values():
-        assert f"the answer says: {reason}" in found.evidence
-
-
-def by_ws(body=b"Bad Request", **fields):
-    own = {"Connection": "close", "Content_Type": "text/html", "Content_Length": str(len(body))}
-    return first(refused("400 Bad Request", body, **(own | fields)))
-
-
-def test_a_400_that_ws_itself_wrote_is_about_the_path():
-    found = by_ws()
-    assert (found.id, found.fault_of) == ("WS-HS-012", "server")
-    assert found.title == "400: the server's WebSocket library refuses this path"
-    assert not any("Upgrade" in one.cause for one in found.causes)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"Date": "Mon, 30 Nov 2026 10:00:00 GMT"},
-        {"Server": "nginx"},
-        {"Content_Type": "text/plain"},
-        {"body": b"Missing or invalid Sec-WebSocket-Key header"},
-    ],
-)
-def test_another_400_may_be_a_lost_upgrade(fields):
-    assert by_ws(**fields).title != "400: the server's WebSocket library refuses this path"
-
-
-def test_the_greeting_of_sockjs_names_the_path_of_its_websocket():
-    plain = {"Content_Type": "text/plain; charset=UTF-8"}
-    found = first(refused("200 OK", b"Welcome to SockJS!\n", path="/echo/?a=b", **plain))
-    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-004", "client", "high")
-    assert [one.text for one in found.fixes] == [
-        "Connect to /echo/websocket, or give this URL to a SockJS client (as http, not ws)."
-    ]
-    other = first(refused("200 OK", b"Welcome to nginx!", path="/echo", **plain))
-    assert (other.id, other.fault_of) == ("WS-HS-004", "server")
 
 
 @pytest.mark.parametrize(

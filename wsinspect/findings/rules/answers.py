@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
+from wsinspect.findings.answering import JS_STATUS, answer, url_lines, url_size
 from wsinspect.findings.changes import (
     has_no_site,
     is_mute,
@@ -24,22 +25,20 @@ from wsinspect.findings.changes import (
 )
 from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
-    answer_hop,
     answer_marks,
-    author_line,
-    body_line,
-    cache_lines,
-    js_status,
-    marks_lines,
     named,
     seconds,
-    status_line,
-    two_causes,
 )
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
-from wsinspect.findings.limits import size_words, sizes_below
-from wsinspect.findings.model import FaultOf, Fix, Found
+from wsinspect.findings.known_answers import (
+    OF_ORIGIN,
+    REFUSES_ORIGIN,
+    own_for_foreign,
+    refused_by_ws,
+    sockjs_greeting,
+)
+from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import NAMES, hop_author
@@ -47,60 +46,8 @@ from wsinspect.vocabulary import Lack
 
 rules = Rules()
 
-JS_STATUS: Final = js_status(None).replace("None", "N")
 _LARGE_HEADERS: Final = 7000
 _HTML: Final = re.compile(r"text/html|application/xhtml", re.I)
-
-
-#: Statuses that a difference between two requests can explain.
-_DECIDED: Final = frozenset((400, 401, 403, 404, 405, 406, 410, 412, 415, 417, 422, 426, 500, 501))
-
-
-def answer(
-    facts: ConnectionFacts,
-    *lines: str,
-    fault_of: FaultOf | None = None,
-    topic: str | None = None,
-    title: str | None = None,
-    meaning: str | None = None,
-    causes: tuple[tuple[str, str], ...] = (),
-) -> Found:
-    """A refusal with what every one of them has as evidence: its own words first."""
-    marks = answer_marks(facts)
-    other = compared(facts) if facts.status in _DECIDED else None
-    return Found(
-        evidence=(
-            status_line(facts),
-            *body_line(facts),
-            *lines,
-            *url_lines(facts),
-            *(other.lines if other else ()),
-            *cache_lines(facts),
-            *author_line(facts),
-            *marks_lines(marks),
-        ),
-        hop=answer_hop(facts),
-        js=js_status(facts.status),
-        software=named(marks),
-        fault_of=fault_of,
-        topic=topic,
-        title=title,
-        title_more=other.suffix if other else "",
-        meaning=meaning,
-        causes=two_causes(*((other.cause,) if other else ()), *causes),
-    )
-
-
-def url_lines(facts: ConnectionFacts) -> tuple[str, ...]:
-    """Evidence lines: known limits on a URL's length, in bytes, that this one exceeds."""
-    size = _url_size(facts)
-    limits = [f"just above a known limit: {size_words(limit)}" for limit in sizes_below(size, "URL")[:3]]
-    return (f"the URL has {size:,} characters", *limits) if limits else ()
-
-
-def _url_size(facts: ConnectionFacts) -> int:
-    port = "" if facts.port in (None, 80, 443) else f":{facts.port}"
-    return len(f"{facts.scheme}://{facts.host}{port}{facts.path}")
 
 
 @rules(
@@ -121,7 +68,7 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
         is_page = _HTML.search(kind) is not None
         is_of_no_site = has_no_site(facts)
         if facts.wording.startswith(b"welcome to sockjs!"):
-            yield _sockjs_greeting(facts, kind)
+            yield sockjs_greeting(facts, kind)
             return
         yield answer(
             facts,
@@ -155,23 +102,6 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
                 ),
             ),
         )
-
-
-def _sockjs_greeting(facts: ConnectionFacts, kind: str) -> Found:
-    """SockJS has its WebSocket below the URL that its own client is given (sockjs-protocol, 3.3 and 4.1)."""
-    base = (facts.path or "").partition("?")[0].rstrip("/")[:160]
-    found = answer(
-        facts,
-        kind,
-        fault_of="client",
-        title="This URL is for SockJS clients: its WebSocket is at /websocket below it",
-        meaning="The server greets as SockJS does at its base URL, which takes no WebSocket itself. A plain"
-        " WebSocket belongs to /websocket below it; a SockJS client adds the rest of the path.",
-    )
-    advice = Fix(
-        "general", f"Connect to {base}/websocket, or give this URL to a SockJS client (as http, not ws)."
-    )
-    return replace(found, fixes=(advice,))
 
 
 @rules(
@@ -478,7 +408,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         )
         return
     if takes_own_for_foreign(facts):
-        yield _own_for_foreign(facts)
+        yield own_for_foreign(facts)
         return
     sent = credentials(facts)
     about_origin = re.search(rb"origin|cors|host", facts.wording)
@@ -496,7 +426,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         "the path is not a WebSocket route (Starlette and uvicorn answer 403 for that too)",
         "try a path that certainly exists on the server",
     )
-    is_said = about_origin is not None and _REFUSES_ORIGIN.search(facts.wording) is not None
+    is_said = about_origin is not None and REFUSES_ORIGIN.search(facts.wording) is not None
     ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)
     yield answer(
         facts,
@@ -514,52 +444,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         " Host that arrives."
         if is_said
         else None,
-        causes=_OF_ORIGIN if is_said else ordered,
-    )
-
-
-#: An answer that names the Origin as what it refuses.
-_REFUSES_ORIGIN: Final = re.compile(
-    rb"(?:invalid|disallowed|forbidden|untrusted|unauthori[sz]ed|bad|wrong|unknown) origin"
-    rb"|\borigin\b[^.<]{0,80}(?: not | denied| rejected| refused| mismatch| forbidden)"
-)
-_OF_ORIGIN: Final = (
-    (
-        "the Origin is not on the server's list",
-        "repeat the request without Origin, or with the server's own: is it 101?",
-    ),
-    (
-        "a hop behind this tap changes Host, and the server compares Origin with it",
-        "a second tap behind it shows the request that arrives there",
-    ),
-)
-
-
-#: Where the server calls an Origin foreign that is its own page's (`changes.takes_own_for_foreign`).
-OWN_FOR_FOREIGN: Final = (
-    "The Origin is that of the very Host that was asked, and the server compares the two, so another Host"
-    " arrives there: a proxy on the way changes it, or takes its port away."
-)
-
-
-def _own_for_foreign(facts: ConnectionFacts) -> Found:
-    return answer(
-        facts,
-        facts.request_line("Origin"),
-        facts.request_line("Host"),
-        fault_of="hop",
-        title="403: the server takes its own page for a foreign one, so a hop changes Host",
-        meaning=OWN_FOR_FOREIGN,
-        causes=(
-            (
-                "a hop behind this tap changes Host, or removes its port",
-                "a second tap behind it shows the request that arrives there",
-            ),
-            (
-                "a hop behind this tap ends TLS and does not say so in X-Forwarded-Proto",
-                "a second tap behind it shows the request that arrives there",
-            ),
-        ),
+        causes=OF_ORIGIN if is_said else ordered,
     )
 
 
@@ -650,7 +535,7 @@ def too_large(facts: ConnectionFacts) -> Iterator[Found]:
     is_url = facts.status == 414 or _SAYS_URL.search(facts.wording) is not None
     lines = [f"the request headers have {size} bytes, {cookies} of them cookies"]
     if is_url and not url_lines(facts):
-        lines.insert(0, f"the URL has {_url_size(facts):,} characters")
+        lines.insert(0, f"the URL has {url_size(facts):,} characters")
     yield answer(facts, *lines, title="The URL is too long" if is_url else None)
 
 
@@ -702,7 +587,7 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
         ),
     )
     if is_refused_by_ws(facts):
-        yield _refused_by_ws(facts)
+        yield refused_by_ws(facts)
         return
     yield answer(
         facts,
@@ -722,27 +607,6 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             ("another virtual host answers", "compare the Host header with the server's configuration"),
             *(untrusted if forwarded and is_mute_400(facts) else ()),
-        ),
-    )
-
-
-def _refused_by_ws(facts: ConnectionFacts) -> Found:
-    return answer(
-        facts,
-        f"path {(facts.path or '')[:160]}",
-        "it has neither Date nor Server: 'ws' for Node wrote it, which only sees requests with Upgrade",
-        topic="route",
-        title="400: the server's WebSocket library refuses this path",
-        meaning="The upgrade reached a server that uses 'ws' for Node, and the library refused it. It does so"
-        " for a path that it was not given, and where two servers share one port: the first one refuses what"
-        " is meant for the second.",
-        causes=(
-            ("the path is not the one that the server's WebSocket was given", "try another path"),
-            (
-                "two WebSocketServers listen on one HTTP server, and the first refuses the other's paths",
-                "create both with noServer, and call handleUpgrade of one, chosen by path",
-            ),
-            ("an old 'ws' (7 or older) refuses a header this way, too", "the same with other headers"),
         ),
     )
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from wsinspect.findings.answering import JS_STATUS, answer
 from wsinspect.findings.evidence import answer_hop, answer_marks, body_line, named
 from wsinspect.findings.facts import ConnectionFacts, Other
 from wsinspect.findings.limits import LIMITS
 from wsinspect.findings.model import Confidence, FaultOf, Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.answers import JS_STATUS, answer, has_own_words
+from wsinspect.findings.rules.answers import has_own_words
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import PROXIES, hop_author
 from wsinspect.handshake.heads import RawHead

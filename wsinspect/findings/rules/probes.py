@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from wsinspect.findings.answering import JS_STATUS
 from wsinspect.findings.changes import is_same_origin, takes_own_for_foreign
 from wsinspect.findings.evidence import (
     JS_FAILED,
@@ -22,10 +23,11 @@ from wsinspect.findings.evidence import (
     status_line,
 )
 from wsinspect.findings.facts import C2S, ConnectionFacts
+from wsinspect.findings.known_answers import OWN_FOR_FOREIGN
 from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.probes import Probe, ProbeFacts
 from wsinspect.findings.registry import Rules, ids_of_families, ids_of_group
-from wsinspect.findings.rules.answers import JS_STATUS, OWN_FOR_FOREIGN, is_too_large
+from wsinspect.findings.rules.answers import is_too_large
 from wsinspect.handshake.heads import RawHead
 
 rules = Rules()

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from wsinspect.findings.answering import JS_STATUS, answer
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.answers import JS_STATUS, answer, cookie_line
+from wsinspect.findings.rules.answers import cookie_line
 from wsinspect.findings.rules.handshake import is_refused
 
 rules = Rules()

@@ -1,0 +1,98 @@
+"""Refusals that are known by their words, and others that look nearly the same."""
+
+import pytest
+
+from tests.unit.findings.facts_made import refused, request
+from wsinspect.findings.registry import diagnose_connection
+
+
+def first(facts):
+    return diagnose_connection(facts)[0]
+
+
+CROSS = b"Cross origin websockets not allowed"
+
+
+GO = b'request Origin "http://example.org" is not authorized for Host "app:3000"'
+
+
+@pytest.mark.parametrize("body", [CROSS, GO])
+def test_a_page_s_own_origin_called_foreign_is_a_changed_host(body):
+    found = first(refused("403 Forbidden", body, Server="nginx"))
+    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-010", "hop", "medium")
+    assert "a hop changes Host" in found.title
+    assert found.fixes[0].text.startswith("proxy_set_header Host $http_host;")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (CROSS, {"Origin": "https://other.example"}),
+        (CROSS, {"Host": "example.org:8080"}),
+        (b"Invalid Origin header: http://example.org", {}),
+        (b"Forbidden", {}),
+    ],
+    ids=["a foreign page", "another port", "a list", "mute"],
+)
+def test_what_a_server_may_refuse_for_itself_is_no_changed_host(body, fields):
+    found = first(refused("403 Forbidden", body, head=request(**fields), Server="nginx"))
+    assert (found.id, found.fault_of) == ("WS-HS-010", "server")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields", "is_said"),
+    [
+        (b"Failed to open a WebSocket connection: invalid Origin header: http://example.org.", {}, True),
+        (b"", {"X_WebSocket_Reject_Reason": "origin not allowed"}, True),
+        (b"origin not allowed", {}, True),
+        (b"<p>The original file is not here</p>", {}, False),
+        (b"", {}, False),
+        (b"", {"X_WebSocket_Reject_Reason": "no such room"}, False),
+    ],
+)
+def test_an_origin_that_the_answer_names_is_in_the_title(body, fields, is_said):
+    facts = refused("403 Forbidden", body, **fields)
+    found = first(facts)
+    assert found.title == (
+        "403: the server refuses this Origin"
+        if is_said
+        else "403: the server refuses this client, origin or path"
+    )
+    for reason in fields.values():
+        assert f"the answer says: {reason}" in found.evidence
+
+
+def by_ws(body=b"Bad Request", **fields):
+    own = {"Connection": "close", "Content_Type": "text/html", "Content_Length": str(len(body))}
+    return first(refused("400 Bad Request", body, **(own | fields)))
+
+
+def test_a_400_that_ws_itself_wrote_is_about_the_path():
+    found = by_ws()
+    assert (found.id, found.fault_of) == ("WS-HS-012", "server")
+    assert found.title == "400: the server's WebSocket library refuses this path"
+    assert not any("Upgrade" in one.cause for one in found.causes)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Date": "Mon, 30 Nov 2026 10:00:00 GMT"},
+        {"Server": "nginx"},
+        {"Content_Type": "text/plain"},
+        {"body": b"Missing or invalid Sec-WebSocket-Key header"},
+    ],
+)
+def test_another_400_may_be_a_lost_upgrade(fields):
+    assert by_ws(**fields).title != "400: the server's WebSocket library refuses this path"
+
+
+def test_the_greeting_of_sockjs_names_the_path_of_its_websocket():
+    plain = {"Content_Type": "text/plain; charset=UTF-8"}
+    found = first(refused("200 OK", b"Welcome to SockJS!\n", path="/echo/?a=b", **plain))
+    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-004", "client", "high")
+    assert [one.text for one in found.fixes] == [
+        "Connect to /echo/websocket, or give this URL to a SockJS client (as http, not ws)."
+    ]
+    other = first(refused("200 OK", b"Welcome to nginx!", path="/echo", **plain))
+    assert (other.id, other.fault_of) == ("WS-HS-004", "server")

@@ -1,0 +1,96 @@
+"""Refusals that a library or framework writes, known by their very words: what each is for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from wsinspect.findings.answering import answer
+from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.model import Fix, Found
+
+
+def sockjs_greeting(facts: ConnectionFacts, kind: str) -> Found:
+    """SockJS has its WebSocket below the URL that its own client is given (sockjs-protocol, 3.3 and 4.1)."""
+    base = (facts.path or "").partition("?")[0].rstrip("/")[:160]
+    found = answer(
+        facts,
+        kind,
+        fault_of="client",
+        title="This URL is for SockJS clients: its WebSocket is at /websocket below it",
+        meaning="The server greets as SockJS does at its base URL, which takes no WebSocket itself. A plain"
+        " WebSocket belongs to /websocket below it; a SockJS client adds the rest of the path.",
+    )
+    advice = Fix(
+        "general", f"Connect to {base}/websocket, or give this URL to a SockJS client (as http, not ws)."
+    )
+    return replace(found, fixes=(advice,))
+
+
+#: An answer that names the Origin as what it refuses.
+REFUSES_ORIGIN: Final = re.compile(
+    rb"(?:invalid|disallowed|forbidden|untrusted|unauthori[sz]ed|bad|wrong|unknown) origin"
+    rb"|\borigin\b[^.<]{0,80}(?: not | denied| rejected| refused| mismatch| forbidden)"
+)
+
+
+OF_ORIGIN: Final = (
+    (
+        "the Origin is not on the server's list",
+        "repeat the request without Origin, or with the server's own: is it 101?",
+    ),
+    (
+        "a hop behind this tap changes Host, and the server compares Origin with it",
+        "a second tap behind it shows the request that arrives there",
+    ),
+)
+
+
+#: Where the server calls an Origin foreign that is its own page's (`changes.takes_own_for_foreign`).
+OWN_FOR_FOREIGN: Final = (
+    "The Origin is that of the very Host that was asked, and the server compares the two, so another Host"
+    " arrives there: a proxy on the way changes it, or takes its port away."
+)
+
+
+def own_for_foreign(facts: ConnectionFacts) -> Found:
+    return answer(
+        facts,
+        facts.request_line("Origin"),
+        facts.request_line("Host"),
+        fault_of="hop",
+        title="403: the server takes its own page for a foreign one, so a hop changes Host",
+        meaning=OWN_FOR_FOREIGN,
+        causes=(
+            (
+                "a hop behind this tap changes Host, or removes its port",
+                "a second tap behind it shows the request that arrives there",
+            ),
+            (
+                "a hop behind this tap ends TLS and does not say so in X-Forwarded-Proto",
+                "a second tap behind it shows the request that arrives there",
+            ),
+        ),
+    )
+
+
+def refused_by_ws(facts: ConnectionFacts) -> Found:
+    return answer(
+        facts,
+        f"path {(facts.path or '')[:160]}",
+        "it has neither Date nor Server: 'ws' for Node wrote it, which only sees requests with Upgrade",
+        topic="route",
+        title="400: the server's WebSocket library refuses this path",
+        meaning="The upgrade reached a server that uses 'ws' for Node, and the library refused it. It does so"
+        " for a path that it was not given, and where two servers share one port: the first one refuses what"
+        " is meant for the second.",
+        causes=(
+            ("the path is not the one that the server's WebSocket was given", "try another path"),
+            (
+                "two WebSocketServers listen on one HTTP server, and the first refuses the other's paths",
+                "create both with noServer, and call handleUpgrade of one, chosen by path",
+            ),
+            ("an old 'ws' (7 or older) refuses a header this way, too", "the same with other headers"),
+        ),
+    )
