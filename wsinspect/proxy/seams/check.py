@@ -261,11 +261,15 @@ def _next_layer_shape() -> bool:
 def _openssl_shape() -> bool:
     from OpenSSL import SSL
 
-    names = ("SSL_get_verify_result", "X509_verify_cert_error_string")
+    names = (
+        *("SSL_get_verify_result", "X509_verify_cert_error_string"),
+        *("SSL_read", "SSL_get_error", "SSL_ERROR_WANT_READ", "BIO_read"),
+    )
     return (
         all(hasattr(SSL._lib, name) for name in names)  # type: ignore[attr-defined]
-        and hasattr(SSL._ffi, "string")  # type: ignore[attr-defined]
-        and "_ssl" in SSL.Connection.__init__.__code__.co_names
+        and all(hasattr(SSL._ffi, name) for name in ("string", "buffer", "new_allocator"))  # type: ignore[attr-defined]
+        and {"_ssl", "_from_ssl"} <= set(SSL.Connection.__init__.__code__.co_names)
+        and hasattr(SSL.Connection, "_raise_ssl_error")
     )
 
 

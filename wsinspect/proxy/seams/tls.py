@@ -15,8 +15,14 @@ from mitmproxy.proxy import tunnel
 from mitmproxy.proxy.layers.tls import TLSLayer
 from OpenSSL import SSL
 
-#: The largest read from OpenSSL's memory BIO: four full TLS records.
-BIO_READ_BYTES = 65536
+# pyOpenSSL's functions take a buffer and a copy for each record, and answer "no more" with an exception.
+_lib, _ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
+_allocate = _ffi.new_allocator(should_clear_after_alloc=False)
+_RECORD_BYTES = 1 << 14
+#: What a record may have besides its plain bytes (RFC 8446 section 5.2; RFC 5246 section 6.2.3).
+_OVERHEAD = 256
+#: Room for what is not counted: a record that was there by a part, alerts, session tickets.
+_ROOM = _RECORD_BYTES + _OVERHEAD
 
 
 def report_every_end(tls: TLSLayer) -> None:
@@ -48,21 +54,24 @@ def send_close_notify(tls: TLSLayer, send: Callable[[bytes], None]) -> None:
     flush(tls.tls, send)
 
 
-def flush(connection: SSL.Connection, send: Callable[[bytes], None]) -> None:
-    """Hand on what OpenSSL has for the wire."""
+def flush(connection: SSL.Connection, send: Callable[[bytes], None], expected: int = 0) -> None:
+    """Hand on what OpenSSL has for the wire, of which about `expected` bytes are known."""
+    size = expected + _ROOM
     while True:
-        try:
-            data = connection.bio_read(BIO_READ_BYTES)
-        except SSL.WantReadError:
+        buffer = _allocate("char[]", size)
+        length = _lib.BIO_read(connection._from_ssl, buffer, size)
+        if length > 0:
+            send(_ffi.buffer(buffer, length)[:])
+        if length < size:
             return
-        send(data)
 
 
 def encrypt(connection: SSL.Connection, send: Callable[[bytes], None], plain: bytes) -> None:
     """Hand on TLS records with `plain`; nothing after our close_notify, or when the session is broken."""
     with contextlib.suppress(SSL.Error):
         connection.sendall(plain)
-    flush(connection, send)
+    records = len(plain) // _RECORD_BYTES + 1
+    flush(connection, send, len(plain) + records * _OVERHEAD)
 
 
 def through(outer: list[TLSLayer], send: Callable[[bytes], None]) -> Callable[[bytes], None]:
@@ -73,19 +82,28 @@ def through(outer: list[TLSLayer], send: Callable[[bytes], None]) -> Callable[[b
 
 
 def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
-    """Feed TLS records; returns the plain bytes they complete, and whether the stream has ended or broken."""
+    """Feed TLS records; returns the plain bytes they complete, and whether the stream has ended or broken.
+
+    A call of OpenSSL gives one record. All of them go into one buffer, which has room for what was there of a
+    record before, too.
+    """
     if data:
         connection.bio_write(data)
+    session, size = connection._ssl, len(data) + _ROOM
     plain: list[bytes] = []
-    ended = False
     while True:
-        try:
-            plain.append(connection.recv(BIO_READ_BYTES))
-        except SSL.WantReadError:
+        buffer, filled = _allocate("char[]", size), 0
+        while filled < size and (length := _lib.SSL_read(session, buffer + filled, size - filled)) > 0:
+            filled += length
+        plain.append(_ffi.buffer(buffer, filled)[:])
+        if filled < size:
             break
-        except SSL.Error:
-            ended = True
-            break
+    ended = _lib.SSL_get_error(session, length) != _lib.SSL_ERROR_WANT_READ
+    if ended:
+        with contextlib.suppress(SSL.Error):
+            connection._raise_ssl_error(
+                session, length
+            )  # takes the error off OpenSSL's queue, which all share
     return plain[0] if len(plain) == 1 else b"".join(plain), ended
 
 
@@ -94,11 +112,10 @@ def verify_error(connection: SSL.Connection) -> str | None:
 
     pyOpenSSL has a callback for it and no function, and the callback is mitmproxy's.
     """
-    lib, ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
-    result = lib.SSL_get_verify_result(connection._ssl)
+    result = _lib.SSL_get_verify_result(connection._ssl)
     if result == 0:
         return None
-    text: str = ffi.string(lib.X509_verify_cert_error_string(result)).decode()
+    text: str = _ffi.string(_lib.X509_verify_cert_error_string(result)).decode()
     return text
 
 
