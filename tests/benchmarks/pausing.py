@@ -20,7 +20,7 @@ PROGRAM = """
 import gc, json, pathlib, sys, time
 from wsinspect import memory
 from wsinspect.__main__ import main
-from wsinspect.proxy import engine
+from wsinspect.proxy.memory import Relief
 
 found = {"collections": [], "given_back": []}
 out, begun = pathlib.Path(sys.argv.pop(1)), 0
@@ -32,8 +32,8 @@ def note(phase, info):
     else:
         found["collections"].append((time.thread_time_ns() - begun) / 1e6)
 
-def spare(spare=engine._spare_collections):
-    spare()
+def begin(self, begin=Relief.begin):
+    begin(self)
     gc.callbacks.append(note)
 
 def give_back(self, count, give_back=memory.HighWater.give_back):
@@ -41,7 +41,7 @@ def give_back(self, count, give_back=memory.HighWater.give_back):
     give_back(self, count)
     found["given_back"].append((time.thread_time_ns() - start) / 1e6)
 
-engine._spare_collections, memory.HighWater.give_back = spare, give_back
+Relief.begin, memory.HighWater.give_back = begin, give_back
 try:
     main()
 finally:

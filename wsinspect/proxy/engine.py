@@ -8,7 +8,6 @@ at a start is a `WsinspectError` of one line, and leaves nothing running.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -65,8 +64,6 @@ if TYPE_CHECKING:
 PORT_CHOICES = 3
 #: How long open connections may take to end when the engine does.
 CLOSING_SECONDS = 2.0
-#: Thresholds of the cycle collector once all runs (`gc.set_threshold`), in objects and collections.
-COLLECTIONS = (5_000, 5, 10)
 
 #: What the engine changes for every connection, whatever it relays (goes into `meta`).
 CHANGES = (
@@ -354,7 +351,7 @@ class _Engine:
         scenario = self.options.board.scenario
         if scenario is not None and scenario.start == "now":
             self.controller.start_phases()
-        _spare_collections()
+        self.log.relief.begin()
         self.options.on_ready(
             {
                 "listeners": listeners,
@@ -437,16 +434,6 @@ class _Engine:
         if tasks:
             await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
         self.controller.lose_held()
-
-
-def _spare_collections() -> None:
-    """Keep Python's cycle collector short: it stops everything while it looks at what it looks at.
-
-    What the start has made (some 100,000 objects of mitmproxy and its libraries) lives as long as we do. A
-    client that has gone leaves nothing to find (`seams.release`), but for one that spoke HTTP/2.
-    """
-    gc.freeze()
-    gc.set_threshold(*COLLECTIONS)
 
 
 def _refuse_leaked_keys(opts: options.Options) -> None:

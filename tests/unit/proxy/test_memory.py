@@ -42,3 +42,17 @@ def counted(opened: int, closed: int, *, again: int = 0) -> int:
 )
 def test_it_is_given_back_once_many_have_closed_and_few_are_open(numbers, opened, closed, again, count):
     assert counted(opened, closed, again=again) == count
+
+
+@pytest.mark.parametrize(
+    ("middle", "open_count", "is_collected"),
+    [(9, 0, False), (10, 2, True), (10, 3, False), (299, 3, False), (300, 3, True)],
+)
+def test_garbage_is_looked_for_while_few_are_open_or_where_it_may_be_much(
+    numbers, monkeypatch, middle, open_count, is_collected
+):
+    collected: list[bool] = []
+    monkeypatch.setattr(memory.gc, "get_count", lambda: (0, 0, middle))
+    monkeypatch.setattr(memory.gc, "collect", lambda: collected.append(True))
+    memory.Relief(range(open_count)).look()
+    assert bool(collected) is is_collected
