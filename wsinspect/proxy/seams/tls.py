@@ -19,7 +19,7 @@ from OpenSSL import SSL
 _lib, _ffi = SSL._lib, SSL._ffi  # type: ignore[attr-defined]
 _allocate = _ffi.new_allocator(should_clear_after_alloc=False)
 _RECORD_BYTES = 1 << 14
-#: What a record may have besides its plain bytes (RFC 8446 section 5.2; RFC 5246 section 6.2.3).
+#: What a record may have in addition to its plain bytes (RFC 8446 section 5.2; RFC 5246 section 6.2.3).
 _OVERHEAD = 256
 #: Room for what is not counted: a record that was there by a part, alerts, session tickets.
 _ROOM = _RECORD_BYTES + _OVERHEAD
