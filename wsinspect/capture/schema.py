@@ -45,6 +45,8 @@ _LEAST_LIMIT: Final = 16 * 1024 * 1024
 _LEAST_ROW: Final = 8
 #: Leaving WAL mode waits this long for readers.
 _LEAVE_WAL_MS: Final = 200
+#: After so many more cursors Python's module forgets those that are gone.
+_CURSORS_SWEPT: Final = 201
 
 TABLES: Final = """
 CREATE TABLE meta (
@@ -392,8 +394,14 @@ def query_on(database: Database) -> Query:
 
 
 def shrink_memory(database: Database) -> None:
-    """Give back what SQLite keeps of the file's pages; it reads them again when they are needed."""
+    """Give back what SQLite keeps of the file's pages; it reads them again when they are needed.
+
+    Python's module keeps a weak reference to each cursor, and looks for those that are gone after every 200:
+    some of each block of memory would be in use.
+    """
     database.execute("PRAGMA shrink_memory")
+    for _ in range(_CURSORS_SWEPT):
+        database.cursor()
 
 
 def set_bulk(database: Database, is_bulk: bool) -> None:

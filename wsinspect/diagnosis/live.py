@@ -83,6 +83,8 @@ class LiveFindings:
         explain: Explain | None = None,
     ) -> None:
         self._explain = explain
+        # Now, and not beside what the first connections need: of such memory nothing is given back.
+        all_rules()
         self._database = database
         self._query = query_on(database)
         self._reader = FactReader(self._query)

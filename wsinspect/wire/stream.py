@@ -36,6 +36,9 @@ REREAD_LIMIT: Final = 4096
 PENDING_LIMIT: Final = 64 * 1024 * 1024
 
 _TEXT_FIN: Final = 0x81
+# Nearly all streams have one of these; made now, for what is made later is in the way of giving memory back.
+for _direction in Direction:
+    shapes(_direction, MAX_CONTROL_PAYLOAD)
 #: First bytes of an unfragmented message that sets no reserved bit.
 _WHOLE: Final = frozenset({_TEXT_FIN, 0x82})
 
