@@ -83,7 +83,7 @@ class LiveFindings:
         explain: Explain | None = None,
     ) -> None:
         self._explain = explain
-        # Now, and not beside what the first connections need: of such memory nothing is given back.
+        # Now, and not among what the first connections need: memory that holds both is not given back.
         all_rules()
         self._database = database
         self._query = query_on(database)
