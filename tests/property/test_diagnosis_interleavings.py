@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.journals import START_NS, text
-from tests.support.sandwich_lab import times_said
+from tests.support.sandwich_lab import times_said, told
 from wsinspect.capture import schema
+from wsinspect.capture.schema import query_on
 from wsinspect.diagnosis import live
+from wsinspect.diagnosis.facts import diagnose
 from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.handshake.negotiation import accept_key
 from wsinspect.journal.format import DATA, EVENT, HEAD, Record
@@ -101,13 +103,14 @@ class Play:
         self.indexer.looks, self.indexer.is_engine_changed = set(), False
 
     def do(self, chain, kind, tap, step):
-        if step == "attempt":
+        if step.startswith("attempt"):
             self.numbers[chain, tap] = len(self.numbers) + 1
         number = self.numbers[chain, tap]
         word, *more = step.split()
         if word == "attempt":
-            facts = {"tap": tap, "client": "127.0.0.1:5", "scheme": "ws", "host": "a.test", "port": 80}
-            self.event(number, "attempt", path="/chat", http_version="HTTP/1.1", **facts)
+            client, path = more or ("127.0.0.1:5", "/chat")
+            facts = {"tap": tap, "client": client, "scheme": "ws", "host": "a.test", "port": 80}
+            self.event(number, "attempt", path=path, http_version="HTTP/1.1", **facts)
             is_whole = kind != "stripped" or tap == "edge"
             upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\n" if is_whole else "Connection: close\r\n"
             self.key = base64.b64encode(chain.to_bytes(16, "big"))
@@ -269,3 +272,51 @@ def test_the_second_time_a_timer_ends_a_connection_is_said_of_the_first_one_too(
         story += [(0, chain, "cut by the client", "edge", step, "look") for step in (other_end, closed)]
     printed, found, after = played(taps, story)
     assert printed == found == after == {("WS-DROP-002", 1): 1, ("WS-DROP-002", 2): 1}
+
+
+#: How attempts that are tried again and again end: what the rules over a whole capture tell apart.
+AGAIN = {
+    "401": ["refused 401", "closed"],
+    "503": ["refused 503", "closed"],
+    "cut": ["open", "s:" + text(b"hello", masked=False).hex(), "end server fin", "end client fin", "closed"],
+    "left": ["open", "end client fin", "end server fin", "closed"],
+    "open": ["open"],
+}
+
+
+@st.composite
+def series(draw):
+    """Attempts of several clients to several places, one after the other: (pause in ms, steps)."""
+    places = [(client, path) for client in ("10.0.0.1", "10.0.0.2") for path in ("/a", "/a?token=x", "/b")]
+    found = []
+    for _ in range(draw(st.integers(4, 24))):
+        client, path = draw(st.sampled_from(places))
+        end = draw(st.sampled_from(("401", "401", "503", "503", "cut", "cut", "left", "open")))
+        pause = draw(st.sampled_from((1, 100, 300, 2500)))
+        attempt = f"attempt {client}:{4000 + len(found)} {path}"
+        found.append((pause, [attempt, *AGAIN[end]], draw(st.booleans())))
+    return found
+
+
+@settings(SETTINGS, max_examples=40)
+@given(series())
+def test_at_each_look_what_is_stored_is_what_diagnose_finds(attempts):
+    """A series that grows, a second one, one that is over: all rules, those over a whole capture as well."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.db"
+        play = Play(path)
+        play.event(0, "engine", versions={}, argv=[], taps=[{"tap": "edge"}])
+        for chain, (pause, steps, looks) in enumerate(attempts, 1):
+            play.now += pause * MS
+            for step in steps:
+                play.now += MS
+                play.do(chain, "", "edge", step)
+            if looks:
+                play.now += 2 * 1000 * MS  # the whole capture is looked at every two seconds
+                play.look(is_idle=True)
+                query = query_on(play.database)
+                found = sorted(((one.id, one.connection) for one in diagnose(query)), key=str)
+                rows = query("SELECT rule, connection_id FROM finding", ())
+                assert sorted(rows, key=str) == found
+                assert sorted(told(play.printed), key=str) == sorted(set(found), key=str)
+        play.database.close()

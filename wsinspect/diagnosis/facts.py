@@ -49,7 +49,7 @@ _FOREVER_NS: Final = 1 << 63
 #: Connections that ended this close to another one ended with it.
 _TOGETHER_NS: Final = 500_000_000
 #: How many neighbours are searched for others to the same place, and how many of those are used.
-_NEAR, _OTHERS = 300, 8
+_NEAR, _EARLIER, _LATER = 300, 6, 4
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
 #: Columns used as facts unchanged: those before the counts.
 _SAME: Final = RuleConnection._fields[: RuleConnection._fields.index("c2s_frames")]
@@ -212,7 +212,7 @@ class FactReader:
 
     def _others(self, row: RuleConnection, *, with_requests: bool) -> Iterator[Other]:
         """Connections that were answered with 101 at the same host and port, the nearest first."""
-        for near in rows.neighbours(self._query, row, _NEAR, _OTHERS):
+        for near in rows.neighbours(self._query, row, _NEAR, _EARLIER, _LATER):
             one = other_of(near)
             if one.is_cut and row.state != "refused" and one.end_ns is not None:
                 c2s, s2c = (self._known_silence_ns(one.id, side, one.open_ns, one.end_ns) for side in (0, 1))

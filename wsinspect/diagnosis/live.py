@@ -146,7 +146,7 @@ class LiveFindings:
             if is_idle or is_over:
                 self._compare(is_over)
             if is_due:
-                self._judge_capture(is_over)
+                self._judge_capture()
                 self._last_capture, self._is_capture_due = now, False
             notes += self._store(at_ns)
             if is_over:
@@ -236,7 +236,7 @@ class LiveFindings:
             traceback.print_exc()
             return None
 
-    def _judge_capture(self, is_over: bool) -> None:
+    def _judge_capture(self) -> None:
         facts = self._reader.capture(_NEWEST)
         by = {one.id: one.ended_by for one in facts.connections}
         partner = self._pairs.partner
@@ -246,7 +246,7 @@ class LiveFindings:
         }
         found = once(diagnose_capture(facts), partner, ended, by_hop)
         oldest = min((one.id for one in facts.connections), default=0)
-        self._standing.judge_capture(found, oldest, is_over=is_over)
+        self._standing.judge_capture(found, oldest)
 
     def _judge_all(self, at_ns: int) -> list[Note]:
         """At the end, once more as `diagnose` does it; nothing where there is too much for that."""

@@ -57,18 +57,21 @@ class Standing:
             self._forget()
         return again.difference(numbers)
 
-    def judge_capture(self, findings: Sequence[Finding], oldest: int, *, is_over: bool = False) -> None:
+    def judge_capture(self, findings: Sequence[Finding], oldest: int) -> None:
         """Everything that a look at the newest connections and at the engine's events found.
 
         Args:
             oldest: the first connection that was looked at: what was said of earlier ones still holds.
-            is_over: this look is the last one. Before, a series that grows keeps the name that it got first.
         """
         before = self._judgements.get(_CAPTURE, _Judgement(frozenset(), ())).findings
-        same = set(before).intersection(findings)
-        known = {key_of(one): one for one in reversed(before) if one not in same}
+        # Of a series whose first attempts are no longer looked at, only its earlier name says where it began.
+        known = {
+            key_of(one): one
+            for one in reversed(before)
+            if one.connection is not None and one.connection < oldest
+        }
         # Two of one rule may have one key; an object that stood twice could not be taken away twice.
-        found = [one if is_over or one in same else known.pop(key_of(one), one) for one in findings]
+        found = [known.pop(key_of(one), one) for one in findings]
         keys = set(map(key_of, found))
         aged = [
             one

@@ -68,15 +68,32 @@ def test_a_look_at_the_newest_says_nothing_of_those_before():
     ]
 
 
-def test_a_series_keeps_its_name_until_the_end():
+def test_a_series_has_the_name_that_it_has_now():
     said = Standing()
     first, later = finding(2, "WS-RC-001"), finding(1, "WS-RC-001")
     said.judge_capture([first], 0)
     said.judge_capture([later], 0)
-    assert said.at((2, "WS-RC-001")) == [first]
-    said.judge_capture([later], 0, is_over=True)
     assert said.at((2, "WS-RC-001")) == []
     assert said.at((1, "WS-RC-001")) == [later]
+
+
+def test_a_series_keeps_its_name_where_its_beginning_is_no_longer_looked_at():
+    said = Standing()
+    first, later = finding(1, "WS-RC-001"), finding(700, "WS-RC-001")
+    said.judge_capture([first], 0)
+    said.judge_capture([later], 500)
+    assert said.at((1, "WS-RC-001")) == [first]
+    assert said.at((700, "WS-RC-001")) == []
+
+
+def test_a_series_that_grows_hides_no_other_one():
+    said = Standing()
+    first = finding(5, "WS-RC-001")
+    said.judge_capture([first], 0)
+    other, grown = finding(2, "WS-RC-001"), replace(first, evidence=(*first.evidence, "more"))
+    said.judge_capture([other, grown], 0)
+    assert said.at((2, "WS-RC-001")) == [other]
+    assert said.at((5, "WS-RC-001")) == [grown]
 
 
 def test_pages_are_told_apart_by_their_evidence():

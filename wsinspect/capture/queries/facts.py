@@ -240,8 +240,10 @@ SELECT id, path, attempt_ns, open_ns, closed_ns,
 FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id
 """
 _NEIGHBOURS: Final = (
-    f"{_NEIGHBOUR} WHERE id BETWEEN ?1 - ?2 AND ?1 + ?2 AND id != ?1 AND tap IS ?3 AND host IS ?4 "
-    "AND port IS ?5 AND open_ns IS NOT NULL ORDER BY abs(id - ?1) LIMIT ?6"
+    f"SELECT * FROM ({_NEIGHBOUR} WHERE id >= ?1 - ?2 AND id < ?1 AND tap IS ?3 AND host IS ?4 "  # noqa: S608
+    "AND port IS ?5 AND open_ns IS NOT NULL ORDER BY id DESC LIMIT ?6) "
+    f"UNION ALL SELECT * FROM ({_NEIGHBOUR} WHERE id > ?1 AND id <= ?1 + ?2 AND tap IS ?3 AND host IS ?4 "
+    "AND port IS ?5 AND open_ns IS NOT NULL ORDER BY id LIMIT ?7)"
 )
 _ANSWERED_101: Final = (
     f"{_NEIGHBOUR} WHERE tap IS ?1 AND id != ?2 AND open_ns IS NOT NULL ORDER BY id DESC LIMIT ?3"
@@ -446,13 +448,17 @@ def acted(query: Query, connection_id: int) -> list[Acted]:
     return list(map(Acted._make, query(_ACTED, (connection_id,))))
 
 
-def neighbours(query: Query, of: RuleConnection, reach: int, limit: int) -> list[Neighbour]:
+def neighbours(query: Query, of: RuleConnection, reach: int, earlier: int, later: int) -> list[Neighbour]:
     """Connections that were answered with 101 at the same tap, host and port, the nearest first.
 
     Args:
         reach: how far their numbers may be apart.
+        earlier: at most so many with lower numbers; the same ones however many come later.
+        later: at most so many with higher ones.
     """
-    return list(map(Neighbour._make, query(_NEIGHBOURS, (of.id, reach, of.tap, of.host, of.port, limit))))
+    place = (of.id, reach, of.tap, of.host, of.port)
+    found = map(Neighbour._make, query(_NEIGHBOURS, (*place, earlier, later)))
+    return sorted(found, key=lambda one: abs(one.id - of.id))
 
 
 def answered_101(query: Query, tap: str | None, but: int, limit: int) -> list[Neighbour]:
