@@ -88,6 +88,42 @@ def test_a_hop_that_is_one_message_behind(tmp_path, options, arrive):
     assert "and the last one never" in found.evidence[0]
 
 
+async def answers(socket):
+    """A word of equal length for each word."""
+    with contextlib.suppress(WebSocketException):
+        async for message in socket:
+            await socket.send(f"answer {message[-1]}")
+
+
+@pytest.mark.parametrize(
+    ("options", "is_changed"),
+    [(["--change", "2"], True), (["--swap"], True), ([], False)],
+    ids=["changed", "swapped", "as they are"],
+)
+@pytest.mark.parametrize("is_chain", [False, True], ids=["relay", "nginx and relay"])
+def test_a_hop_that_exchanges_what_messages_say(tmp_path, options, is_changed, is_chain):
+    async def talk(port):
+        async with connect(f"ws://{LOOPBACK}:{port}/words", ping_interval=None, proxy=None) as socket:
+            for number in range(6):
+                await socket.send(f"word {number}")
+            for _ in range(6):
+                await asyncio.wait_for(socket.recv(), 10)
+
+    async def play():
+        async with serve(answers, LOOPBACK, 0, ping_interval=None) as server:
+            app = next(iter(server.sockets)).getsockname()[1]
+            hop = nginx_before_relay(*options) if is_chain else lambda *at: relay_hop(*at, *options)
+            return await record_around(tmp_path, hop, app, talk)
+
+    engine = asyncio.run(play())
+    assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+    (one,) = attempts(engine.capture)
+    assert one.one == [], "one tap cannot know"
+    assert [(each.id, each.severity, each.fault_of) for each in one.all] == (
+        [("WS-MS-102", "error", "hop")] * 2 if is_changed else []
+    )
+
+
 def websocat(folder, origin):
     """The real one, which answers 101 and then asks (`ws_server_peer`, then `ws_client_peer`)."""
     program = Path(sys.executable).parent / "websocat"

@@ -72,7 +72,13 @@ class Relay:
                     continue
                 if options.swallow and is_s2c and target.state is not State.OPEN:
                     continue  # nobody to send it to, and the server is not told
+                if options.change and number % options.change == 0:
+                    message = message[::-1]
                 held.append(message)
+                if options.swap and len(held) < 2:
+                    continue
+                if options.swap:
+                    held.reverse()
                 if is_s2c and len(held) < options.buffer:
                     continue
                 # What a TLS library has read ahead is not there for who asks the socket alone.
@@ -111,6 +117,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--buffer", type=int, default=1, help="server's messages that are sent on together")
     made.add_argument("--behind", action="store_true", help="keep each of the server's until its next one")
     made.add_argument("--lose", type=int, default=0, help="lose every nth message")
+    made.add_argument("--change", type=int, default=0, help="turn every nth message round")
+    made.add_argument("--swap", action="store_true", help="send each second message before the first")
     made.add_argument(
         "--swallow", type=int, default=0, help="pass on this many of the client's messages alone"
     )
