@@ -117,6 +117,15 @@ def diagnose_file(
         return found
 
 
+def findings_of(capture: Capture) -> list[Finding]:
+    """All findings of a capture, errors first, without looking at how its clients behave.
+
+    Raises:
+        CaptureError: It is damaged.
+    """
+    return diagnose_hop(Hop(capture.query), diagnose(capture.query)).findings
+
+
 @contextmanager
 def diagnosed(
     path: Path,

@@ -90,7 +90,8 @@ def export(
         find_connections(opened, numbers)
         if opened.is_live:
             _say("an engine is still writing this capture: exporting what it has recorded so far")
-        check_sound(opened)
+        # Arrow's columns take values of their own type alone.
+        check_sound(opened, but=("frame",) if name == PARQUET and flt is None else ())
         choice = choose(opened, flt, numbers)
         if name == PARQUET:
             _write_data_set(opened, Path(output), host, choice, include_secrets, force)
@@ -110,7 +111,7 @@ def _write_data_set(
     capture: Capture, folder: Path, host: str | None, choice: Choice, include_secrets: bool, force: bool
 ) -> None:
     from wsinspect.capture.queries import newest_frame
-    from wsinspect.cli.diagnosis import diagnose_file
+    from wsinspect.cli.diagnosis import findings_of
     from wsinspect.cli.progress import progress_bar
     from wsinspect.errors import LocalError
 
@@ -123,7 +124,7 @@ def _write_data_set(
             "Parquet needs the package pyarrow, which is not installed",
             hint="pipx inject wsinspect pyarrow, or pip install 'wsinspect[parquet]'",
         ) from None
-    findings = diagnose_file(capture.path, None, None).findings
+    findings = findings_of(capture)
     with progress_bar("exporting", newest_frame(capture)) as progress:
         written = write_parquet(
             capture,

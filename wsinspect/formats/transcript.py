@@ -17,7 +17,7 @@ _STORED_ROWS: Final = 1000
 _ALL_READ: Final = 1 << 63
 #: RFC 6455 section 5.4: fragments of two messages are never mixed. Each message that claims them costs a look
 #: at all frames between its first and last one, so a file that was made to do so would take forever.
-_MOST_OVERLAPS: Final = 1000
+MOST_OVERLAPS: Final = 1000
 #: FIN with TEXT or BINARY.
 _WHOLE: Final = frozenset({0x81, 0x82})
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
@@ -135,5 +135,5 @@ class _Stored:
         if isinstance(first, int) and isinstance(last, int):
             self._overlaps += first <= self._ends[direction]
             self._ends[direction] = max(self._ends[direction], last)
-            if self._overlaps > _MOST_OVERLAPS:
+            if self._overlaps > MOST_OVERLAPS:
                 raise CaptureError(f"{self._capture.path} is damaged: its messages overlap")

@@ -207,7 +207,7 @@ def test_a_line_without_end_is_refused_in_bounded_memory(tmp_path, monkeypatch):
 
 
 def test_messages_that_claim_each_others_frames_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(transcript, "_MOST_OVERLAPS", 3)
+    monkeypatch.setattr(transcript, "MOST_OVERLAPS", 3)
     lines = [
         {"type": "capture", "schema": 1, "format": 1},
         {"type": "connection", "id": 1, "state": "closed", "scheme": "ws", "host": "a", "path": "/"},

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.chats import SECRET_REQUEST, Chat, chat_capture, random_capture, store
+from wsinspect.capture.queries import tables
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import cli, execute
 from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError, UsageError
 from wsinspect.filters import parse
-from wsinspect.formats import parquet_writer
+from wsinspect.formats import parquet_columns, parquet_writer, transcript
 from wsinspect.formats.choice import choose
 from wsinspect.formats.parquet_writer import write_parquet
 from wsinspect.wire.opcodes import opcode_name
@@ -100,6 +101,33 @@ def test_the_nanoseconds_of_a_row_are_those_of_the_capture(tmp_path):
     )
 
 
+@pytest.mark.parametrize("page", [(20_000, 8 << 20), (7, 8 << 20), (20_000, 300)])
+def test_messages_are_those_that_other_formats_say_however_they_are_paged(tmp_path, monkeypatch, page):
+    """Compressed, in fragments, unfinished, not to be inflated: whole frames become columns without them."""
+    monkeypatch.setattr(tables, "_PAGE", page[0])
+    monkeypatch.setattr(tables, "PAGE_BYTES", page[1])
+    monkeypatch.setattr(parquet_columns, "PAGE_BYTES", page[1])
+    path = random_capture(tmp_path / "a.db", seed=1, chunks=400)
+    export(path, tmp_path / "fleet")
+    expected = []
+    with Capture.open(path) as capture:
+        for connection in capture.connections():
+            for one in transcript.messages(capture, connection.id):
+                data = one.data[: parquet_columns.MAX_DATA]
+                said = (connection.id, one.id, one.last_frame, one.time_ns, opcode_name(one.opcode), data)
+                expected.append((*said, one.length, one.is_cut or len(one.data) > len(data), one.problem))
+    found = [
+        (
+            *(one["connection_id"], one["message_id"], one["last_frame"], one["time_ns"], one["op"]),
+            one["data"] if one["text"] is None else one["text"].encode(),
+            *(one["length"], one["is_cut"], one["problem"]),
+        )
+        for one in table(tmp_path / "fleet", "messages")
+    ]
+    assert sorted(found, key=lambda one: one[1]) == sorted(expected, key=lambda one: one[1])
+    assert {"inflate-failed", "unfinished"} & {one[-1] for one in found}
+
+
 def test_secrets_are_masked_unless_they_are_wanted(tmp_path):
     request = SECRET_REQUEST.replace(b"\r\n\r\n", b"\r\nOrigin: https://u:pa55w0rd@chat.example\r\n\r\n")
     path = chat_capture(tmp_path / "a.db", request=request)
@@ -159,6 +187,23 @@ def test_values_of_a_wrong_type_are_one_line_and_leave_nothing(tmp_path, sql):
     change(path, sql)
     with pytest.raises(CaptureError, match="damaged"), Capture.open(path) as capture:
         write_parquet(capture, tmp_path / "fleet", [])
+    assert files(tmp_path / "fleet") == []
+
+
+def test_messages_that_claim_each_others_frames_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(transcript, "MOST_OVERLAPS", 3)
+    script = Chat()
+    script.accept(1)
+    for number in range(6):
+        script.client(1, b"%d" % number)
+    path = store(tmp_path / "a.db", script)
+    change(
+        path,
+        "INSERT INTO stored_message (id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed) "
+        "SELECT id, 1, 0, 1, 1, id, 0 FROM frame",
+    )
+    with pytest.raises(CaptureError, match="is damaged: its messages overlap"):
+        export(path, tmp_path / "fleet")
     assert files(tmp_path / "fleet") == []
 
 
@@ -269,6 +314,10 @@ def test_the_command_says_what_it_wrote_and_refuses_what_makes_no_sense(tmp_path
     )
     code, err = run("--format", "parquet", "-o", "fleet")
     assert (code, err.count("\n")) == (2, 1)
+    change(tmp_path / "a.db", "UPDATE frame SET wire_length = 'long' WHERE id = 3")
+    code, err = run("--format", "parquet", "-o", "damaged")
+    assert (code, err.count("\n"), "a.db is damaged" in err) == (2, 1, True)
+    assert not (tmp_path / "damaged").exists() or files(tmp_path / "damaged") == []
     (tmp_path / "file").write_text("")
     code, err = run("--format", "parquet", "-o", "file")
     assert (code, err.count("\n")) == (3, 1)
