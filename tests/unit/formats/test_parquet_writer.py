@@ -314,12 +314,12 @@ def test_the_command_says_what_it_wrote_and_refuses_what_makes_no_sense(tmp_path
     )
     code, err = run("--format", "parquet", "-o", "fleet")
     assert (code, err.count("\n")) == (2, 1)
-    change(tmp_path / "a.db", "UPDATE frame SET wire_length = 'long' WHERE id = 3")
-    code, err = run("--format", "parquet", "-o", "damaged")
-    assert (code, err.count("\n"), "a.db is damaged" in err) == (2, 1, True)
-    assert not (tmp_path / "damaged").exists() or files(tmp_path / "damaged") == []
     (tmp_path / "file").write_text("")
     code, err = run("--format", "parquet", "-o", "file")
     assert (code, err.count("\n")) == (3, 1)
     assert "cannot write file" in err
+    change(tmp_path / "a.db", "UPDATE frame SET wire_length = 'long' WHERE id = 3")
+    code, err = run("--format", "parquet", "-o", "damaged")
+    assert (code, err.count("\n"), "a.db is damaged" in err) == (2, 1, True)
+    assert not (tmp_path / "damaged").exists() or files(tmp_path / "damaged") == []
     shutil.rmtree("fleet")
