@@ -158,15 +158,17 @@ def accept_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
         threading.Thread(target=serve_tls, args=(sock, context), daemon=True).start()
 
 
-async def main(chain: str, key: str) -> None:
-    """Listen on free ports until standard input ends."""
+async def main(chain: str = "", key: str = "") -> None:
+    """Listen on free ports until standard input ends; with TLS where there is a certificate."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(Target, "127.0.0.1", 0, backlog=1024)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=accept_tls, args=(listener, context), daemon=True).start()
-    ports = {"port": server.sockets[0].getsockname()[1], "tls_port": listener.getsockname()[1]}
+    ports = {"port": server.sockets[0].getsockname()[1]}
+    if chain:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain, key)
+        listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=accept_tls, args=(listener, context), daemon=True).start()
+        ports["tls_port"] = listener.getsockname()[1]
     print(json.dumps(ports), flush=True)
     await loop.run_in_executor(None, sys.stdin.buffer.read)
     server.close()

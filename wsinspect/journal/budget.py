@@ -1,7 +1,9 @@
 """How `--max-capture-size` is shared out: the file, its WAL, and the journal's backlog.
 
-The shares are fixed, so that each part can be kept within its own without looking at the others: the engine's
-writer keeps the journal (`JournalRoom`), SQLite's checkpoints keep the WAL, and `eviction` keeps the file.
+Each part is kept within its share by somebody else: the engine's writer keeps the journal (`JournalRoom`),
+SQLite's checkpoints keep the WAL, and `eviction` keeps the file. While the file is small the journal may have
+half of what it has not used yet, so that a burst need not wait for the recorder; what the journal takes
+beyond its own share the file may not have (`eviction`), so that the sum holds at every moment.
 Only the standard library is imported: the engine loads this module.
 """
 
@@ -34,7 +36,7 @@ class Budget(NamedTuple):
         database: the file.
         reserve: of `database`, kept free for the next transaction.
         wal: the write-ahead log; after a quarter of it SQLite copies it into the file.
-        journal: what is not indexed yet.
+        journal: what is not indexed yet; more while the file is small (`most_journal`).
         segment: one file of the journal.
         commit: rows that are gathered for one transaction.
         longest: the most that is kept of one payload or inflated message.
@@ -58,6 +60,24 @@ class Budget(NamedTuple):
         segment = min(SEGMENT_BYTES, journal // 4)
         return cls(limit, limit - journal - wal, commit + longest, wal, journal, segment, commit, longest)
 
+    def most_journal(self, file_bytes: int) -> int:
+        """What the journal may take next to a file, with its WAL, of this size.
+
+        Half of what the file has left: rows take more than their journal does, about twice at 64 B a frame.
+        """
+        return self.journal + max(0, self.database - self.reserve - file_bytes) // 2
+
+
+def journal_bytes(directory: Path) -> int:
+    """The size of a journal's segments."""
+    used = 0
+    for number in segment_numbers(directory):
+        try:
+            used += segment_path(directory, number).stat().st_size
+        except FileNotFoundError:
+            continue  # indexed meanwhile
+    return used
+
 
 class JournalRoom:
     """Keeps the journal within its share, for the thread that writes it.
@@ -71,7 +91,7 @@ class JournalRoom:
         self._directory = directory
         capture = directory.with_name(directory.name.removesuffix(".journal"))
         self._written = (capture, Path(f"{capture}-wal"))
-        self._most = budget.journal - budget.segment
+        self._budget = budget
         self._given_up_at = -1
 
     def wait(self) -> None:
@@ -80,15 +100,15 @@ class JournalRoom:
         Raises:
             OSError: there is none, and nothing frees any.
         """
-        used = least = self._used()
+        used = least = journal_bytes(self._directory)
         stamps = self._stamps()
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while used > self._most:
+        while used > self._most():
             if used >= self._given_up_at >= 0 or time.monotonic() > deadline:
                 self._given_up_at = used
                 raise OSError(errno.EDQUOT, "the recorder is too far behind for --max-capture-size")
             time.sleep(_PAUSE_SECONDS)
-            used = self._used()
+            used = journal_bytes(self._directory)
             if used < least or stamps != self._stamps():
                 least, stamps = used, self._stamps()
                 deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -102,11 +122,10 @@ class JournalRoom:
                 stamps.append(path.stat().st_mtime_ns)
         return stamps
 
-    def _used(self) -> int:
-        used = 0
-        for number in segment_numbers(self._directory):
-            try:
-                used += segment_path(self._directory, number).stat().st_size
-            except FileNotFoundError:
-                continue  # indexed meanwhile
-        return used
+    def _most(self) -> int:
+        """So much that one more segment fits."""
+        file_bytes = 0
+        for path in self._written:
+            with contextlib.suppress(FileNotFoundError):
+                file_bytes += path.stat().st_size
+        return self._budget.most_journal(file_bytes) - self._budget.segment

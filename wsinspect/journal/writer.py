@@ -42,7 +42,7 @@ from wsinspect.vocabulary.events import Event, Unstored
 
 #: Made once: making it takes longer than encoding most events.
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
-BACKLOG_BYTES: Final = 32 * 1024 * 1024
+BACKLOG_BYTES: Final = 16 * 1024 * 1024
 #: How many header blocks and events are kept for a later try while the disk is full.
 KEPT_BYTES: Final = 1024 * 1024
 #: Linux takes 1024 buffers in one writev (IOV_MAX); two are one record.
@@ -229,20 +229,29 @@ class JournalWriter:
         del self._buffers[:count]
         if self._loss.is_pending and not self._report_loss():
             self._loss.add(buffers)
-            self._settled_bytes += sum(map(len, buffers))
-            buffers = []
+            self._settle(buffers)
+            buffers.clear()
         step = self._buffers_a_write(buffers)
-        for start in range(0, len(buffers), step):
-            group = buffers[start : start + step]
+        # From its end, so that what is written is let go at once: a backlog is in memory once, not twice.
+        buffers.reverse()
+        while buffers:
+            group = buffers[-step:]
+            group.reverse()
             stored, error = self._segments.append(group)
             if error is not None:
-                self._give_up(buffers[start + stored :], error)
-                self._settled_bytes += sum(map(len, buffers[start:]))
+                buffers.reverse()
+                self._give_up(buffers[stored:], error)
+                self._settle(buffers)
                 break
-            self._settled_bytes += sum(map(len, group))
+            del buffers[-step:]
+            self._settle(group)
         if count:
             self._write_wake_byte()
         self._report_drained()
+
+    def _settle(self, buffers: Sequence[bytes]) -> None:
+        """These are no longer in the backlog: they are written, or lost."""
+        self._settled_bytes += sum(map(len, buffers))
 
     def _buffers_a_write(self, buffers: Sequence[bytes]) -> int:
         """How many to hand to one writev, so that a segment hardly outgrows its size."""

@@ -37,7 +37,8 @@ from wsinspect.capture.evicting import (
     Generation,
 )
 from wsinspect.capture.schema import Database
-from wsinspect.journal.budget import Budget
+from wsinspect.journal.budget import Budget, journal_bytes
+from wsinspect.journal.format import journal_directory
 from wsinspect.vocabulary.events import Evicted
 from wsinspect.wire.deflate import WINDOW
 
@@ -102,13 +103,14 @@ class Evictor:
 
     Args:
         database: The writer's own connection.
-        path: The capture, to see its WAL.
+        path: The capture, to see its WAL and its journal.
 
     """
 
     def __init__(self, database: Database, path: Path) -> None:
         self._rows = EvictableRows(database)
         self._wal = Path(f"{path}-wal")
+        self._journal = journal_directory(path)
         self._next_restart = 0.0
         self._pause = _LEAST_PAUSE_SECONDS
         self._budget: Budget | None = None
@@ -150,7 +152,7 @@ class Evictor:
         budget = self._budget
         self._note_growth(budget)
         self._bound_wal(budget)
-        most = budget.database - budget.reserve - self._wal_excess(budget)
+        most = budget.database - budget.reserve - self._wal_excess(budget) - self._journal_excess(budget)
         if self._is_evicting or self._used > most:
             self._is_evicting = self._evict(budget, most, at_ns)
         if self._is_file_large(budget):
@@ -187,6 +189,10 @@ class Evictor:
     def _wal_excess(self, budget: Budget) -> int:
         """What a WAL that a reader keeps from being copied takes beyond its share."""
         return max(0, self._wal_bytes() - budget.wal)
+
+    def _journal_excess(self, budget: Budget) -> int:
+        """What a journal that was given room while the file was small takes beyond its share."""
+        return max(0, journal_bytes(self._journal) - budget.journal)
 
     def _wal_bytes(self) -> int:
         try:

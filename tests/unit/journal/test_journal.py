@@ -505,6 +505,44 @@ def test_a_backlog_is_reported_full_and_then_drained(directory, monkeypatch):
     assert len(records_of(directory)) == 11
 
 
+class Chunk(bytes):
+    """A chunk that counts how many there are."""
+
+    alive = 0
+
+    def __init__(self, _: bytes) -> None:
+        Chunk.alive += 1
+
+    def __del__(self) -> None:
+        Chunk.alive -= 1
+
+
+def test_what_is_written_of_a_backlog_is_in_memory_no_longer(directory, monkeypatch):
+    gate, real = threading.Event(), os.writev
+    alive = []
+
+    def watched(fd, buffers):
+        assert gate.wait(30)
+        alive.append(Chunk.alive)
+        return real(fd, buffers)
+
+    monkeypatch.setattr(os, "writev", watched)
+    writer = JournalWriter(directory, segment_bytes=40_000)
+    writer.data(1, 0, b"the thread is busy with this one", START_NS)
+    while writer._buffers:
+        threading.Event().wait(0.001)
+    for number in range(100):
+        writer.data(1, 0, Chunk(number.to_bytes(1000, "big")), START_NS)
+    gate.set()
+    writer.close()
+    # Of each group that is written the one before it is let go last.
+    assert alive[1:] == sorted(alive[1:], reverse=True)
+    assert alive[1] == 100
+    assert alive[-1] <= 40
+    chunks = [record.payload for record in records_of(directory)][1:]
+    assert chunks == [number.to_bytes(1000, "big") for number in range(100)]
+
+
 def test_a_disk_slower_than_close_keeps_the_lock(directory, monkeypatch):
     gate = threading.Event()
     real = os.writev
