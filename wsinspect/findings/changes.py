@@ -299,6 +299,8 @@ def _target(
         weight = LIKELY if origin.status in _NO_ROUTE else 0
         if origin.status in (400, 403):  # Node ws and uvicorn say so where they have no such route
             weight = POSSIBLE if says_other else LIKELY
+        if origin.status is None and b"//" in new_path and b"//" not in path:
+            weight = LIKELY  # a slipped slash; Node servers hang up where nothing takes the path
         if weight:
             lines = tuple(
                 f"{way}: {text.decode('latin-1')[:160]}"

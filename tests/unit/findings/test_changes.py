@@ -139,7 +139,9 @@ def test_a_hop_that_changes_host_is_why_a_caddy_behind_it_has_no_site_for_it():
 def test_a_caddy_without_a_site_is_the_first_cause_at_one_tap():
     (one,) = diagnose_connection(refused("200 OK", **CADDY))
     assert one.title == "Caddy answered 200 with nothing instead of 101"
-    assert one.causes[0].cause == "none of Caddy's sites has the Host of this request"
+    assert one.causes[0].cause == (
+        "none of Caddy's sites has this Host, or nothing in that site takes the request"
+    )
     assert "Caddy" not in str(diagnose_connection(refused("200 OK", Server="nginx"))[0].causes[0])
 
 
@@ -308,3 +310,18 @@ def test_another_attempt_that_stayed_open_proves_a_check_after_the_101():
 
 def _both(pair):
     return pair.edge, pair.origin
+
+
+@pytest.mark.parametrize(
+    ("sent", "came", "is_hops"),
+    [
+        ("/app/socket.io/", "//socket.io/", True),
+        ("/app/socket.io/", "/socket.io/", False),  # a hop may take its prefix away: then the server hung up
+        ("/app//socket.io/", "//socket.io/", False),
+    ],
+)
+def test_a_server_that_hangs_up_on_a_slipped_slash_did_so_for_the_path(sent, came, is_hops):
+    edge = refused("502 Bad Gateway", head=request(sent))
+    origin = failed("connection closed", "response", head=request(came))
+    found = diagnose_pair(pair(edge, behind(origin)))
+    assert ("WS-HS-106" in [one.id for one in found]) is is_hops

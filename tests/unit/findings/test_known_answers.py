@@ -96,3 +96,31 @@ def test_the_greeting_of_sockjs_names_the_path_of_its_websocket():
     ]
     other = first(refused("200 OK", b"Welcome to nginx!", path="/echo", **plain))
     assert (other.id, other.fault_of) == ("WS-HS-004", "server")
+
+
+def test_envoy_s_own_404_is_about_its_routes():
+    found = first(refused("404 Not Found", Server="envoy"))
+    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-011", "hop", "medium")
+    assert found.title == "404: Envoy itself has no route for this request"
+    assert "domains" in found.causes[0].cause
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", {"Server": "envoy", "X_Envoy_Upstream_Service_Time": "3"}),
+        (b"Not Found", {"Server": "envoy"}),
+        (b"", {"Server": "envoy", "X_Powered_By": "Express"}),
+        (b"", {"Server": "gunicorn"}),
+    ],
+)
+def test_a_404_that_envoy_passed_on_is_the_server_s(body, fields):
+    found = first(refused("404 Not Found", body, **fields))
+    assert (found.id, found.fault_of) == ("WS-HS-011", "server")
+
+
+def test_an_empty_200_of_caddy_is_caddy_s():
+    found = first(refused("200 OK", Server="Caddy"))
+    assert (found.id, found.fault_of) == ("WS-HS-004", "hop")
+    page = first(refused("200 OK", b"<p>hello", Server="Caddy", Content_Type="text/html"))
+    assert (page.id, page.fault_of) == ("WS-HS-004", "server")

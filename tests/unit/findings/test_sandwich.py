@@ -74,6 +74,24 @@ def test_what_ended_before_the_hop_while_nothing_had_ended_behind_it_is_the_hop_
     assert any(line.startswith("behind it: nothing had ended the connection") for line in found.evidence)
 
 
+@pytest.mark.parametrize(
+    ("edge_at", "origin_at", "title"),
+    [
+        # Envoy ends the client's side a second after the server's: what it counted ended with the first.
+        (3.2, 2.2, "The hop closed the connection after 2 s without data from the server"),
+        (2.2, 3.2, "The hop closed the connection after 2 s without data from the server"),
+        (1.7, 0.7, "The hop closed the connection"),
+        (2.25, 2.2, "The hop closed the connection after 2.05 s without data from the server"),
+    ],
+)
+def test_the_silence_that_a_hop_counted_ended_with_the_side_that_it_ended_first(edge_at, origin_at, title):
+    one = pair(cut(at=edge_at), behind(cut(at=origin_at, by="client")))
+    [found] = [one for one in diagnose_pair(one) if one.severity == "error"]
+    assert (found.id, found.title) == ("WS-DROP-101", title)
+    apart = any("before the other" in line for line in found.evidence)
+    assert apart is (abs(edge_at - origin_at) > 0.5)
+
+
 def test_a_hop_that_left_the_server_s_side_open_closed_the_client_s():
     one = pair(cut(at=2), behind(opened()), now_ns=OPEN + 5 * SECOND)
     assert [found.id for found in diagnose_pair(one)] == ["WS-DROP-101"]

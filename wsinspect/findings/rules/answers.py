@@ -74,6 +74,7 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
             facts,
             kind,
             facts.request_line("Host") if is_of_no_site else "",
+            fault_of="hop" if is_of_no_site else None,
             title=None
             if is_page
             else f"Caddy answered {facts.status} with nothing instead of 101"
@@ -83,8 +84,8 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
                 *(
                     (
                         (
-                            "none of Caddy's sites has the Host of this request",
-                            "compare Host with the addresses in the Caddyfile; a hop may have changed it",
+                            "none of Caddy's sites has this Host, or nothing in that site takes the request",
+                            "compare Host and path with the Caddyfile; a hop may have changed Host",
                         ),
                     )
                     if is_of_no_site
@@ -448,6 +449,12 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+def _is_of_envoy(facts: ConnectionFacts) -> bool:
+    head = facts.response_in
+    is_passed_on = head is None or head.get("x-envoy-upstream-service-time") is not None
+    return not is_passed_on and "envoy" in named(answer_marks(facts)) and not has_own_words(facts)
+
+
 @rules(
     "WS-HS-011",
     "error",
@@ -466,6 +473,27 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status not in (404, 410):
         return
     hop = hop_author(answer_marks(facts))
+    if hop is None and _is_of_envoy(facts):
+        yield answer(
+            facts,
+            f"path {(facts.path or '')[:160]}",
+            facts.request_line("Host"),
+            "neither a body nor X-Envoy-Upstream-Service-Time, which Envoy adds to what it passes on",
+            fault_of="hop",
+            title="404: Envoy itself has no route for this request",
+            causes=(
+                (
+                    "no virtual host has this Host in its domains (with the port, where it has one)",
+                    "compare Host with domains in the route configuration",
+                ),
+                ("no route fits the path", "compare the path with the routes of that virtual host"),
+                (
+                    "the server behind it answers so, and the hop takes that field out",
+                    "--direct, or a second tap",
+                ),
+            ),
+        )
+        return
     asked = facts.request_out or facts.request_in
     has_origin = hop is None and asked is not None and asked.get("origin") is not None and is_mute(facts)
     is_cable = (facts.path or "").partition("?")[0].rstrip("/").endswith("/cable")

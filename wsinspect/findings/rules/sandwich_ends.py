@@ -28,6 +28,8 @@ _SELF: Final = {C2S: "client", S2C: "server"}
 _SIDES: Final = {"c>s": C2S, "s>c": S2C}
 #: A shorter silence is not an idle timeout.
 _IDLE_NS: Final = SECOND_NS * 9 // 10
+#: Ends that are no further apart were one decision, carried out at once.
+_AT_ONCE_NS: Final = SECOND_NS // 5
 #: A peer that closes with one of these is going away or restarting.
 _GOING_CODES: Final = (1001, 1012)
 
@@ -46,10 +48,32 @@ def _longest_pause(facts: ConnectionFacts) -> int:
     return max((late - early for part in parts for early, late in pairwise(part)), default=0)
 
 
-def _counted(edge: ConnectionFacts, origin: ConnectionFacts) -> tuple[int, str]:
-    """The silence that a hop may have counted, and whose: one that looks like a setting comes first."""
+def _later_ns(pair: PairFacts) -> int:
+    """How much later a hop ended the client's side than the server's; negative where that came first.
+
+    Envoy ends the other side a second after the one (delayed_close_timeout).
+    """
+    edge_ns, origin_ns = pair.edge.end_ns, pair.origin.end_ns if pair.origin else None
+    if edge_ns is None or origin_ns is None:
+        return 0
+    later = edge_ns - (origin_ns - pair.clocks.difference_ns)
+    return later if abs(later) > max(_AT_ONCE_NS, pair.clocks.error_ns) else 0
+
+
+def _counted(edge: ConnectionFacts, origin: ConnectionFacts, later_ns: int = 0) -> tuple[int, str]:
+    """The silence that a hop may have counted, and whose: one that looks like a setting comes first.
+
+    Args:
+        later_ns: how much later it ended the edge's side: it had decided when it ended the first one.
+    """
     silences = [
-        (max(edge.silence_ns(side) or 0, origin.silence_ns(side) or 0), name)
+        (
+            max(
+                (edge.silence_ns(side) or 0) - max(0, later_ns),
+                (origin.silence_ns(side) or 0) - max(0, -later_ns),
+            ),
+            name,
+        )
         for side, name in ((S2C, "server"), (C2S, "client"))
     ]
     for quiet, name in silences:
@@ -119,7 +143,8 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
         return
     # Where the hop left the server's side open, the silence there went on.
     is_both = pair.origin.ended_by == "client"
-    quiet, side = _counted(pair.edge, pair.origin if is_both else pair.edge)
+    later = _later_ns(pair) if is_both else 0
+    quiet, side = _counted(pair.edge, pair.origin if is_both else pair.edge, later)
     doubts = [line for one in (pair.edge, pair.origin) if (line := unknown_order(one)) is not None]
     limits = matching(quiet / 1e9, "idle")
     longest = max(_longest_pause(pair.edge), _longest_pause(pair.origin))
@@ -134,6 +159,7 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
             f"behind it: closed from the hop's side ({pair.origin.how})"
             if is_both
             else f"behind it: nothing had ended the connection, nor did for {seconds(_lived_ns(pair))} more",
+            _first_line(later),
             *_silence(pair.edge),
             f"it had been quiet for {seconds(longest)} before and survived: not an idle timeout"
             if _IDLE_NS <= quiet <= longest * 1.1
@@ -158,6 +184,11 @@ def hop_closed(pair: PairFacts) -> Iterator[Found]:
         js=js_sees(pair.edge),
         covers=(*covered_by(pair, "end"), (pair.edge.id, "WS-FR-010"), (pair.origin.id, "WS-FR-010")),
     )
+
+
+def _first_line(later_ns: int) -> str:
+    first = "server" if later_ns > 0 else "client"
+    return f"it ended the {first}'s side {seconds(abs(later_ns))} before the other" if later_ns else ""
 
 
 def _lived_ns(pair: PairFacts) -> int:
