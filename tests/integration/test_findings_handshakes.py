@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 from websockets.asyncio.client import connect
@@ -11,6 +12,7 @@ from websockets.exceptions import WebSocketException
 from tests.support.app_capture import node
 from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, by_path, found_in, record, record_port
+from tests.support.small_servers import mute
 from tests.support.threaded_loop import ThreadedLoop
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -190,3 +192,42 @@ def test_a_forward_proxy_that_refuses_connect(tmp_path, status):
     found = found_in(asyncio.run(play()))
     assert [one.id for one in found] == ["WS-HS-037"]
     assert str(status) in found[0].evidence[0]
+
+
+async def leave(base):
+    """Ask, and leave after 2.5 s."""
+    with contextlib.suppress(WebSocketException, OSError, TimeoutError):
+        await connect(f"{base}/late", proxy=None, open_timeout=2.5).__aenter__()
+
+
+@pytest.mark.slow
+def test_a_server_whose_queue_is_full_is_not_one_that_refuses(tmp_path):
+    with socket.create_server((LOOPBACK, 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+        place = server.getsockname()
+        for _ in range(4):  # one is in the queue; the kernel drops the others' SYNs without an answer
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                one.connect(place)
+        capture = asyncio.run(record_port(tmp_path, place[1], leave))
+    (found,) = found_in(capture)
+    assert (found.id, found.fault_of) == ("WS-HS-036", "network")
+    assert found.title.endswith("while the connection to the server was not open yet")
+
+
+@pytest.mark.slow
+def test_a_server_that_never_says_hello_has_not_closed(tmp_path):
+    async def work():
+        async with await asyncio.start_server(mute, LOOPBACK, 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            tap = f"--tap=tls={LOOPBACK}:0=https://{LOOPBACK}:{port}"
+            engine = await asyncio.to_thread(lambda: Engine.start(tap, folder=tmp_path / "engine"))
+            try:
+                await leave(f"ws://{LOOPBACK}:{engine.port('tls')}")
+            finally:
+                await asyncio.to_thread(engine.stop)
+            return engine.capture
+
+    (found,) = found_in(asyncio.run(work()))
+    assert (found.id, found.fault_of) == ("WS-HS-036", "server")
+    assert found.title.endswith("while TLS with the server was not finished yet")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mitmproxy import connection, ctx, http, tls
 from mitmproxy.net.http import http1
@@ -424,10 +424,16 @@ class AttemptLog:
     def error(self, flow: http.HTTPFlow) -> None:
         error = flow.error.msg if flow.error else ""
         where, server = self._failures.pop(flow.client_conn.id, (_where(flow, error), flow.server_conn))
-        error = facts.failure(where, error)
+        attempt = attempt_of(flow)
+        is_left = error in _ENDED if attempt is not None and attempt.gave_up else error == _ENDED[0]
+        if where in _THE_WAY and is_left:
+            # The proxy gave up connecting because the client had left: that says nothing about the server.
+            error = f"client ended the connection before this proxy {_THE_WAY[where]}"
+            where = "client"
+        else:
+            error = facts.failure(where, error)
         if head := wire_head(flow.request):
             head.error = error + facts.advice(where, error)
-        attempt = attempt_of(flow)
         if attempt is not None and where in ("request", "response") and (how := attempt.gave_up):
             # The server ended because its client did: the client gave up.
             where = "client"
@@ -465,6 +471,13 @@ class _Unrecorded(Attempt):
 
     def event(self, event: events.Event) -> None:
         return
+
+
+#: The way to the server, and what a client did not wait for.
+_THE_WAY: Final = {"connect": "had connected to the server", "tls-server": "had finished TLS with the server"}
+#: mitmproxy's words for a way to the server that it gave up when the client left. "connection closed" alone
+#: may be the server's doing: it counts where the client is known to have left.
+_ENDED: Final = ("client disconnected", "connection closed")
 
 
 def _where(flow: http.HTTPFlow, error: str) -> str:

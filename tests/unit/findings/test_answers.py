@@ -384,6 +384,36 @@ def test_a_client_that_gives_up_ended_it_and_the_sentence_says_so():
     assert len(found.causes) == 2
 
 
+@pytest.mark.parametrize(
+    ("step", "words", "fault_of"),
+    [
+        ("server_tcp_start_ns", "the connection to the server was not open yet", "network"),
+        ("server_tcp_done_ns", "TLS with the server was not finished yet", "server"),
+    ],
+)
+def test_a_client_that_leaves_on_the_way_to_the_server_does_not_blame_what_was_never_asked(
+    step: str, words: str, fault_of: str
+):
+    def left(after: float, begun: float = 0.0) -> Any:
+        times = {"request_out_ns": None, "response_in_ns": None, "server_tcp_start_ns": START + 1}
+        return failed(
+            "client ended the connection before this proxy had connected to the server",
+            "client",
+            waited=after + begun,
+            ended_by="client",
+            times={**times, step: START + int(begun * 10**9) + 1},
+            ends=(EndFact("client", "fin", START + int(after * 10**9)),),
+        )
+
+    found = first(left(3))
+    assert (found.id, found.fault_of, found.severity) == ("WS-HS-036", fault_of, "error")
+    assert found.title == f"The client gave up after 3 s, while {words}"
+    assert len(found.causes) == 2
+    assert (first(left(0.3)).fault_of, first(left(0.3)).severity) == ("client", "warning")
+    # Held at a breakpoint until after its client had left: the server was not asked while anybody waited.
+    assert diagnose_connection(left(3, begun=5)) == []
+
+
 def test_who_waits_when_the_proxy_stops_has_not_given_up():
     stopped = "wsinspect stopped before the server answered"
     assert diagnose_connection(failed(stopped, "stop", waited=0.5, ended_by="proxy")) == []

@@ -7,7 +7,7 @@ what failed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from wsinspect.findings.evidence import (
@@ -27,7 +27,7 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import COARSE_NS
 from wsinspect.findings.limits import matching, words
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.heads import RawHead
@@ -420,6 +420,8 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     ):
         return
     waited = _waited_ns(facts)
+    if waited is None and not is_stopped:
+        yield from _left_on_the_way(facts)
     if waited is None or (is_stopped and waited < _SHORT_WAIT_NS):
         return  # the answer might have come at once
     # While this proxy was blind it passed nothing on: that wait was not for the server.
@@ -464,6 +466,64 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         else two_causes(
             *((ours, server) if is_ours else (page, server) if is_short else (server, page)),
         ),
+    )
+
+
+#: What a client that left on the way had waited for, by the last step that was made.
+_WAY: Final[Mapping[str, tuple[str, FaultOf, str, tuple[str, str], tuple[str, str]]]] = {
+    "server_tcp_start_ns": (
+        "while the connection to the server was not open yet",
+        "network",
+        "connect",
+        (
+            "packets to this address are dropped without an answer: a firewall, or a wrong address",
+            "nc -vz HOST PORT on the proxy's machine: does it hang, too?",
+        ),
+        (
+            "the server accepts no more connections: its queue is full, or its process hangs",
+            "its log and load at that time; does a restart help?",
+        ),
+    ),
+    "server_tcp_done_ns": (
+        "while TLS with the server was not finished yet",
+        "server",
+        "scheme",
+        (
+            "what listens there does not speak TLS, and waits for something else",
+            "the same port with http:// or ws://: does it answer?",
+        ),
+        (
+            "the server accepts connections, and then hangs",
+            "its log and load at that time; does a restart help?",
+        ),
+    ),
+}
+
+
+def _left_on_the_way(facts: ConnectionFacts) -> Iterator[Found]:
+    """A client that left before its request could be sent on: nothing is known of the server's answer."""
+    left = next((end.time_ns for end in facts.ends if end.side == "client"), None)
+    step = next((one for one in ("server_tcp_done_ns", "server_tcp_start_ns") if facts.times.get(one)), None)
+    begun = None if step is None else facts.times.get(step)
+    if facts.failed_where != "client" or step is None or begun is None or left is None or left <= begun:
+        return  # it had left before: what is held at a breakpoint is connected to the server only then
+    waited, (where, fault_of, topic, first, second) = left - begun, _WAY[step]
+    is_short = waited < _SHORT_WAIT_NS
+    page = (
+        "the page closed the socket, or the user left it, while it was connecting",
+        "how long it waited differs from attempt to attempt",
+    )
+    server = f"server {facts.server_address or facts.host}"
+    yield Found(
+        evidence=(f"{server}: {facts.error}", f"it had been tried for {seconds(waited)} then"),
+        severity="warning" if is_short else None,
+        fault_of="client" if is_short else fault_of,
+        confidence="low" if is_short else "medium",
+        title=f"The client gave up after {seconds(waited)}, {where}",
+        meaning="The client closed its connection before the request could be sent on. Whether the server"
+        " would have answered is not known.",
+        topic=topic,
+        causes=two_causes(page, first) if is_short else two_causes(first, second),
     )
 
 
