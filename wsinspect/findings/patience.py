@@ -211,7 +211,7 @@ def _last(talk: Talk, direction: Direction, packet: bytes) -> Spoken | None:
 
 def _milliseconds(value: Any) -> float:
     """A time that can be meant; 0 for anything else."""
-    return float(value) if type(value) in (int, float) and 0 < value < _MOST_MILLISECONDS else 0.0
+    return float(value) if type(value) in (int, float) and 1 <= value < _MOST_MILLISECONDS else 0.0
 
 
 def _opened(first: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsinspect.findings.facts import C2S, S2C
@@ -104,6 +104,7 @@ def test_what_says_nothing_promises_nothing(first: bytes) -> None:
 @given(
     st.dictionaries(st.sampled_from(("pingInterval", "pingTimeout")), st.floats() | st.integers() | st.text())
 )
+@example({"pingInterval": 5e-324, "pingTimeout": 5e-324})
 def test_any_open_packet_is_read(opened: dict[str, object]) -> None:
     for one in patience_of(talk(said(S2C, b"0" + json.dumps(opened).encode(), 1))):
         assert one.seconds is not None
