@@ -14,7 +14,6 @@ from tests.benchmarks.processes import resident_mb
 
 #: Memory is looked at so long after the last connection was opened, and for so long after all have closed.
 SETTLE_S, GIVEN_BACK_S = 1.0, 10.0
-SECONDS = 10
 #: Descriptors that are not a connection's.
 OTHER_FILES = 200
 #: A hundred connections with 1,000 frames a second, and one with 50.
@@ -28,11 +27,11 @@ def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
     wanted = sizes.slow_connections if peer.is_bounded else sizes.connections
     count = min(wanted, (_allowed(2 * wanted + OTHER_FILES) - OTHER_FILES) // 2)
     with peer.serve(place.folder, place.target) as running:
-        result = _crowd(running, count)
-    if not result:
-        return {}
+        result = _crowd(running, count, sizes.paced_seconds)
+    if not result or peer.is_bounded:
+        return result
     with peer.serve(place.folder, place.target) as running:
-        result |= _quiet(running)
+        result |= _quiet(running, sizes.paced_seconds)
     if running.capture is not None:
         with peer.serve(place.folder, place.target) as running:
             result |= _stopped(running, count)
@@ -50,7 +49,7 @@ def _allowed(wanted: int) -> int:
     return max(wanted, hard)
 
 
-def _crowd(running: Running, count: int) -> Result:
+def _crowd(running: Running, count: int, seconds: int) -> Result:
     """Memory before connections are opened, while all are open, and after they closed."""
     time.sleep(SETTLE_S)  # our recorder starts when the engine is listening already
     before, pid = running.resident_mb(), running.pid
@@ -58,7 +57,7 @@ def _crowd(running: Running, count: int) -> Result:
         return {}
     engine = resident_mb(pid, alone=True)
     with Crowd(running.port, count) as crowd:
-        crowd.pace(count, SECONDS)
+        crowd.pace(count, seconds)
         time.sleep(SETTLE_S)
         during = running.resident_mb() or before
         engine = resident_mb(pid, alone=True) - engine
@@ -70,16 +69,16 @@ def _crowd(running: Running, count: int) -> Result:
     result = {"connections": count, "kb_each": (during - before) / count * 1000}
     if running.capture is not None:
         result["engine_kb_each"] = engine / count * 1000
-        rows = 2 * count * (SECONDS + 1)
+        rows = 2 * count * (seconds + 1)
         _wait_rows(running, rows)
         result["lost"] = rows - (running.query(ALL_ROWS) or 0)
     return result | {"before_mb": before, "during_mb": during, "left_mb": left - before}
 
 
-def _quiet(running: Running) -> Result:
+def _quiet(running: Running, seconds: int) -> Result:
     with Crowd(running.port, BUSY) as busy, Crowd(running.port, 1) as quiet:
-        busy.begin(BUSY_RATE, SECONDS)
-        found = quiet.pace(QUIET_RATE, SECONDS - 2)
+        busy.begin(BUSY_RATE, seconds + 2)
+        found = quiet.pace(QUIET_RATE, seconds)
         busy.paced()
     return {"quiet_p50_ms": found["p50_ms"], "quiet_p99_ms": found["p99_ms"]}
 

@@ -30,7 +30,7 @@ FILTERS = (
 #: Lines of a screen.
 SCREEN = 40
 #: How often each command runs, unless it has taken so long already.
-ROUNDS, ENOUGH_S = 3, 8.0
+ROUNDS, ENOUGH_S = 3, 3.0
 _CONNECTIONS = 20
 _BATCH = 50_000
 _INSERT = (
