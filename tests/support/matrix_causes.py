@@ -225,7 +225,7 @@ def without_chance(seen: Seen, two: tuple[str | Sequence[str], str] | None) -> S
         or one.id in ([ids] if isinstance(ids, str) else ids)
         or one.fault_of != party
     ]
-    return Seen(seen.status, seen.one, kept)
+    return Seen(seen.status, seen.one, kept, seen.last)
 
 
 def judged(cause: Cause, seen: Seen | None, setup: Sequence[str], guilty: int) -> Iterator[str]:
@@ -250,6 +250,11 @@ def judged(cause: Cause, seen: Seen | None, setup: Sequence[str], guilty: int) -
     others = (*GATEWAY, "WS-HS-004") if len(setup) == 2 else ()
     if seen.one and cause.one and seen.one[0].id not in (*cause.one, *others):
         yield f"{where} - one tap says {seen.one[0].id}"
+    # What the server does, the tap before it sees as the only tap there would.
+    if cause.route is None and party == "server" and seen.last is not None and cause.does in ("echo", "wait"):
+        first = seen.last[0].id if seen.last else "nothing"
+        if first not in (*cause.one, *([ids] if isinstance(ids, str) else ids)):
+            yield f"{where} - the last tap alone says {first}"
     if cause.one and not seen.one:
         yield f"{where} - one tap says nothing"
     if party != "hop" and any(one.fault_of == "hop" for one in errors):

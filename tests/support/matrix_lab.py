@@ -92,11 +92,15 @@ class Cause:
 
 @dataclass
 class Seen:
-    """What was found of one cause: by the tap at the edge alone, and by all taps."""
+    """What was found of one cause: by the tap at the edge alone, by all taps, and by the last one alone.
+
+    `last` is None where nothing came there, and where there is no tap behind a hop.
+    """
 
     status: int | None
     one: list[Finding]
     all: list[Finding]
+    last: list[Finding] | None = None
 
 
 def _refuse(connection: ServerConnection, status: int, words: str = "", **fields: str) -> Response:
@@ -405,5 +409,8 @@ def look_by_path(path: Path) -> dict[str, Seen]:
             if one.tap == "edge" and facts is not None:
                 mine = {one.id, *(number for number, edge in edge_of.items() if edge == one.id)}
                 found = [finding for finding in sandwich.findings if finding.connection in mine]
-                seen[one.path or ""] = Seen(one.status, diagnose_connection(facts), found)
+                behind = [number for number, edge in edge_of.items() if edge == one.id]
+                last = reader.connection(max(behind)) if behind else None
+                own = diagnose_connection(last) if last is not None and last.tap == "origin" else None
+                seen[one.path or ""] = Seen(one.status, diagnose_connection(facts), found, own)
     return seen

@@ -13,7 +13,8 @@ A new oddity is one line of `ODDS`, with what its peers do in `matrix_odd`. Its 
                     Cells with a route need their hop, so they are not played there.
 
 In a chain the first tap sees what the hops made of an answer: only healthy cells are judged by it alone. The
-tap before the server sees what a single tap sees, which is the column `alone`.
+tap before the server sees what a single tap sees, which is the column `alone`: of what servers do it is held
+to that in each chain, too.
 """
 
 from __future__ import annotations
@@ -171,6 +172,24 @@ def judged_odds(odds: Sequence[Odd], guilty: int, engine: Engine, seen: Mapping[
     return [line for one in kept for line in _judged(one, seen.get(one.name), guilty)]
 
 
+def _judged_last(odd: Odd, seen: Seen) -> Iterator[str]:
+    """What the tap directly before the server says by itself: what a single tap says of such a server.
+
+    What a client does, hops make good, refuse, or keep to themselves before it comes there.
+    """
+    is_clients = odd.server in ("echo", *_CLIENTS_DOING) or odd.client == "gives-up"
+    if odd.route or odd.two is None or is_clients or seen.last is None:
+        return
+    ids, party = odd.alone or odd.two
+    told = [f"{one.id} {one.severity} {one.fault_of}" for one in seen.last]
+    if not seen.last or seen.last[0].id not in ids or seen.last[0].fault_of != party:
+        yield f"{odd.name}: the last tap alone says {told} - not {ids} of: {party}"
+
+
+#: What servers do that is no failure of theirs, or that shows in what the client does next.
+_CLIENTS_DOING = ("400", "401", "405")
+
+
 def _judged(odd: Odd, seen: Seen | None, guilty: int) -> Iterator[str]:
     """What is wrong with a cell; nothing is right."""
     if seen is None:
@@ -195,6 +214,7 @@ def _judged(odd: Odd, seen: Seen | None, guilty: int) -> Iterator[str]:
         yield f"{where} - said twice"
     if party != "hop" and any(one.fault_of == "hop" for one in worse):
         yield f"{where} - the hops are innocent"
+    yield from _judged_last(odd, seen)
     if party == "hop":
         taps = ("edge", "middle", "origin")
         number = guilty if odd.route else 1  # it is the last hop's target that is wrong
