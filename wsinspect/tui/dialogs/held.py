@@ -70,6 +70,9 @@ class HeldDialog(Dialog):
             self.wrong(escape(str(error)))
             return
         words = "enter sends it as edited" if self.action == "edit" else "enter answers; it goes no further"
+        text = None if self.is_handshake else (self.one.get("payload") or {}).get("text")
+        if self.action == "edit" and text is not None and not text.isprintable():
+            words += "; to edit it as a text of several lines: esc, E"
         self.verdict(self.workspace.glyphs.good, words, "good")
 
     def _decision(self) -> Json:

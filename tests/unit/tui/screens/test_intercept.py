@@ -127,6 +127,18 @@ async def test_a_binary_message_begins_as_hex(lab):
         assert isinstance(screen.app.screen, HeldDialog), "an odd digit is not sent"
 
 
+async def test_a_text_of_several_lines_says_where_it_is_edited_as_text(lab):
+    hold(lab, "m1-c2s-4", data=b'{\n  "type": "order"\n}')
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 1)
+        await screen.press("e")
+        await screen.until(lambda: isinstance(screen.app.screen, HeldDialog))
+        dialog = screen.app.screen
+        assert isinstance(dialog, HeldDialog)
+        said = dialog.words("dialog-verdict").render_line(0).text
+        assert "to edit it as a text of several lines: esc, E" in said
+
+
 async def test_a_handshake_is_answered_with_a_status(lab):
     hold(lab, "h2-request", "request", b"GET / HTTP/1.1")
     async with opened(lab.engine.capture) as screen:
