@@ -135,13 +135,14 @@ def _run(capture: Path, environment: dict[str, str], *arguments: str) -> tuple[f
         stderr=subprocess.DEVNULL,
     )
     assert process.stdout is not None
-    lines, first = 0, None
+    lines, first = 0, 0.0
     while piece := os.read(process.stdout.fileno(), 1 << 20):
-        lines += piece.count(b"\n")
-        if first is None and lines >= SCREEN:
+        # Less than a screen is there with its last line: a check of the file comes after that.
+        if lines < SCREEN:
             first = time.monotonic() - begun
+        lines += piece.count(b"\n")
     process.stdout.close()
     if process.wait(60):
         raise BenchError(f"show {' '.join(arguments)} ended with {process.returncode}")
     whole = time.monotonic() - begun
-    return first if first is not None else whole, whole
+    return first, whole
