@@ -94,3 +94,29 @@ def refused_by_ws(facts: ConnectionFacts) -> Found:
             ("an old 'ws' (7 or older) refuses a header this way, too", "the same with other headers"),
         ),
     )
+
+
+#: How mitmproxy, which is this proxy's HTTP, refuses what is not a request: it quotes the line.
+_PROXY_LINE: Final = re.compile(rb"bad http request line: b(?:'|&#x27;)proxy (?:tcp[46]|unknown)")
+
+
+def has_proxy_header(facts: ConnectionFacts) -> bool:
+    """Whether an answer quotes a PROXY header in the place of a request."""
+    return facts.status == 400 and _PROXY_LINE.search(facts.wording) is not None
+
+
+def proxy_header(facts: ConnectionFacts) -> Found:
+    """HAProxy's `send-proxy` and what is like it, to a server that does not expect it."""
+    found = answer(
+        facts,
+        fault_of="hop",
+        title="400: the hop sends a PROXY header, where a request has to begin",
+        meaning="The hop puts a line with the client's address before the request (HAProxy's PROXY protocol),"
+        " and what is behind it takes that for the request. wsinspect does not read it either: a tap behind"
+        " such a hop answers 400 by itself.",
+    )
+    fixes = (
+        Fix("haproxy", "server app 127.0.0.1:3000   # no send-proxy, unless the server expects the header"),
+        Fix("general", "Turn the PROXY protocol off in the hop, or on in the server behind it."),
+    )
+    return replace(found, confidence="high", fixes=fixes)

@@ -124,3 +124,13 @@ def test_an_empty_200_of_caddy_is_caddy_s():
     assert (found.id, found.fault_of) == ("WS-HS-004", "hop")
     page = first(refused("200 OK", b"<p>hello", Server="Caddy", Content_Type="text/html"))
     assert (page.id, page.fault_of) == ("WS-HS-004", "server")
+
+
+def test_a_proxy_header_in_the_place_of_a_request_is_the_hop_s():
+    quoted = b"<p>Bad HTTP request line: b&#x27;PROXY TCP4 127.0.0.1 127.0.0.1 5 6&#x27;</p>"
+    found = first(refused("400 Bad Request", quoted))
+    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-012", "hop", "high")
+    assert "PROXY header" in found.title
+    assert "send-proxy" in found.fixes[0].text
+    for body in (b"Bad HTTP request line: b'SSH-2.0'", b"our proxy tcp4 pool is empty"):
+        assert first(refused("400 Bad Request", body)).fault_of == "server"

@@ -34,7 +34,9 @@ from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.known_answers import (
     OF_ORIGIN,
     REFUSES_ORIGIN,
+    has_proxy_header,
     own_for_foreign,
+    proxy_header,
     refused_by_ws,
     sockjs_greeting,
 )
@@ -614,8 +616,8 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
             "the same request without X-Forwarded-For; the server's log",
         ),
     )
-    if is_refused_by_ws(facts):
-        yield refused_by_ws(facts)
+    if is_refused_by_ws(facts) or has_proxy_header(facts):
+        yield proxy_header(facts) if has_proxy_header(facts) else refused_by_ws(facts)
         return
     yield answer(
         facts,
