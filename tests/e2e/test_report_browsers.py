@@ -122,6 +122,22 @@ def test_the_timeline_by_keys(browser: DevTools, pages: dict[str, Path]) -> None
     assert colors > 3
 
 
+def test_frames_close_to_each_other_are_few_rectangles(browser: DevTools, pages: dict[str, Path]) -> None:
+    """As many as there are frames would make each step of zooming take as long as they do."""
+    browser.open("few", pages["long"].as_uri())
+    browser.run(
+        "few",
+        "(() => { const of = CanvasRenderingContext2D.prototype, real = of.fillRect; window.drawn = []; "
+        "of.fillRect = function (...box) { drawn.push(box); return real.apply(this, box); }; })()",
+    )
+    browser.run("few", "document.querySelector('[data-do=fit]').click()")
+    drawn = browser.until("few", "drawn.length && drawn")
+    assert len(drawn) < 100
+    # One of them is all that the server said: from its first frame to the last one, without a hole.
+    assert max(box[2] for box in drawn if box[3] == 11) > 500
+    browser.close("few")
+
+
 def test_firefox_shows_it_from_disk(pages: dict[str, Path], tmp_path: Path) -> None:
     """A picture of the page; a Firefox that fails to lay it out writes none, or an empty one."""
     picture = tmp_path / "page.png"

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import base64
 import random
+import shutil
+import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -48,9 +51,9 @@ def export_fleet(captures: Iterable[Path], folder: Path) -> Path:
     return folder
 
 
-def large_capture(path: Path, number: int) -> int:
+def large_capture(path: Path) -> int:
     """A capture of one machine with 100,000 frames in 20 connections; how many frames it has."""
-    script = _Machine(f"edge{number % 10}", f"2026-11-{10 + number // 10 % 20}")
+    script = _Machine("edge0", "2026-11-10")
     for one in range(1, 21):
         start = 8 * 3600 + one * 60
         script.attempt_of(start, SECRET_REQUEST, f"203.0.113.{one}:5000")
@@ -63,6 +66,20 @@ def large_capture(path: Path, number: int) -> int:
         script.end(one, "server")
     store(path, script.in_order())
     return 100_000
+
+
+def another_capture(large: Path, path: Path, number: int) -> None:
+    """A large capture again, of another machine or another day: recording it would take ten times as long."""
+    shutil.copyfile(large, path)
+    later = number // 10 * 86_400 * SECOND
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE meta SET value = ? WHERE key = 'hostname'", (f'"edge{number % 10}"',))
+        database.execute("UPDATE meta SET value = value + ? WHERE key LIKE '%\\_ns' ESCAPE '\\'", (later,))
+        for table in ("frame", "event"):
+            database.execute(f"UPDATE {table} SET time_ns = time_ns + ?", (later,))
+        for name in ("attempt_ns", "open_ns", "closed_ns"):
+            database.execute(f"UPDATE connection SET {name} = {name} + ?", (later,))
+        database.commit()
 
 
 class _Machine(Chat):

@@ -102,17 +102,18 @@
       pen.fillRect(x(from), middle - 1, Math.max(2, x(until) - x(from)), 2);
       if (lane.state === "refused" || lane.state === "failed") { pen.fillStyle = colors[4]; pen.fillText("✕ " + lane.state, x(from) + 3, middle - 4); }
       const last = lower(lane.times, view.to), scale = (width - gutter) / span;
-      const marks = [[], [], [], [], [], []], seen = new Int32Array(12).fill(-1);
+      // Marks that touch are one rectangle: of frames close to each other there would be thousands.
+      const marks = [[], [], [], [], [], [], [], [], [], [], [], []], ends = new Int32Array(12).fill(-9);
       for (let i = lower(lane.times, view.from); i < last; i++) {
-        const bits = lane.bits[i], of = kind(bits), slot = of * 2 + (bits >> 4 & 1);
+        const bits = lane.bits[i], slot = kind(bits) * 2 + (bits >> 4 & 1), list = marks[slot];
         const place = (gutter + (lane.times[i] - view.from) * scale) | 0;
-        if (seen[slot] === place) continue;
-        seen[slot] = place;
-        marks[of].push(place, bits & 16 ? middle + 2 : middle - 13);
+        if (place > ends[slot]) list.push(place, 2);
+        else list[list.length - 1] = place + 2 - list[list.length - 2];
+        ends[slot] = place + 2;
       }
-      marks.forEach((list, of) => {
-        pen.fillStyle = colors[of];
-        for (let i = 0; i < list.length; i += 2) pen.fillRect(list[i], list[i + 1], 2, 11);
+      marks.forEach((list, slot) => {
+        pen.fillStyle = colors[slot >> 1];
+        for (let i = 0; i < list.length; i += 2) pen.fillRect(list[i], slot & 1 ? middle + 2 : middle - 13, list[i + 1], 11);
       });
       pen.fillStyle = colors[5];
       for (const at of lane.faults) { const place = x(at); pen.beginPath(); pen.moveTo(place - 4, top + 1); pen.lineTo(place + 4, top + 1); pen.lineTo(place, top + 7); pen.fill(); }
