@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -221,6 +222,41 @@ def test_sigterm_before_the_screens_are_there_leaves_no_engine_behind(tmp_path, 
     assert not Path(f"/proc/{engines[0].pid}").exists()
     with open_capture(capture) as seen:
         assert seen.meta["closed_cleanly"]
+
+
+def test_ctrl_z_goes_to_the_shell_recording_continues_and_fg_returns(tmp_path, origin, home):
+    capture = tmp_path / "stopped.db"
+    with Tmux(["bash", "--norc", "--noprofile", "-i"], home, size=(120, 30)) as terminal:
+        terminal.type(shlex.join(run_command(origin, capture)))
+        terminal.press("Enter")
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on", timeout=60))
+        terminal.press("C-z")
+        terminal.wait_for("Stopped")
+        talk(port, "meanwhile")
+        terminal.type("stty -a")
+        terminal.press("Enter")
+        assert "-icanon" not in terminal.wait_for("icanon")
+        terminal.type("fg")
+        terminal.press("Enter")
+        terminal.wait_for("meanwhile", "CLOSED", "LIVE", timeout=60)
+        terminal.press("q")
+        terminal.wait_for("recorded in", timeout=60)
+        terminal.type("exit")
+        terminal.press("Enter")
+        terminal.wait_for("ended with 0")
+    with open_capture(capture) as seen:
+        assert [frame.payload for frame in seen.frames() if frame.opcode == 1] == [b"meanwhile"] * 2
+
+
+def test_without_job_control_ctrl_z_stops_nothing(tmp_path, home):
+    """Nobody could wake it: the terminal would stand still for good."""
+    capture = chat_capture(tmp_path / "chat.db")
+    with Tmux(wsinspect("open", str(capture)), home) as terminal:
+        terminal.wait_for("RECORDED", "3 Frames", timeout=60)
+        terminal.press("C-z")
+        terminal.wait_for("no shell with job control")
+        terminal.press("q")
+        terminal.wait_for("ended with 0")
 
 
 def test_ctrl_c_in_the_pager_is_the_pagers_own(tmp_path, home):

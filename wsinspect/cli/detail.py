@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, FrameRow, Message, Opaque
 from wsinspect.cli.listing import is_final
-from wsinspect.cli.output import columns, echo, echo_json
+from wsinspect.cli.output import columns, echo, echo_json, prose_columns
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
 from wsinspect.findings.provenance import Card
@@ -120,12 +120,13 @@ def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CL
     """Lines for people: the handshake when it is over, frames, and at the last look how it ended."""
     table: FrameTable | None = None
     is_begun = False
+    cells = prose_columns()
     for connection in detail.looks():
         if table is None:
             if connection.state == "connecting" and not detail.is_last:
                 continue
-            _print(map(palette.line, _handshake_lines(detail, connection)))
-            _print(map(palette.line, _asked_lines(detail, connection, is_before=True)))
+            _print(palette.folded(_handshake_lines(detail, connection), cells))
+            _print(palette.folded(_asked_lines(detail, connection, is_before=True), cells))
             table = FrameTable(connection, columns(), palette, clock=clock)
         table.is_live = not detail.is_last
         for page in detail.new_pages():
@@ -137,19 +138,19 @@ def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CL
             echo()
             _print(table.legend())
             _print(opaque_lines(detail.opaque(), detail.with_payload))
-            _print(map(palette.line, _asked_lines(detail, connection, is_before=False)))
-            _print(_event_lines(detail, connection))
+            _print(palette.folded(_asked_lines(detail, connection, is_before=False), cells))
+            _print(palette.folded(_event_lines(detail, connection), cells))
             title, *facts = end_lines(connection, _card(detail))
-            _print([palette.line(title), *map(palette.line, _indented(facts))])
+            _print(palette.folded([title, *_indented(facts)], cells))
 
 
-def _event_lines(detail: Detail, connection: Connection) -> Iterator[str]:
+def _event_lines(detail: Detail, connection: Connection) -> Iterator[Line]:
     for event in detail.events():
         if event.kind not in _SHOWN_ELSEWHERE and event.kind != EventKind.HTTP:
             at_ns = event.time_ns - (connection.attempt_ns or event.time_ns)
             known = ((name, value) for name, value in event.detail.items() if value is not None)
             facts = "".join(f", {name} {value}" for name, value in known)
-            yield escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}")
+            yield [(escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}"), "")]
 
 
 def _asked_lines(detail: Detail, connection: Connection, *, is_before: bool) -> Iterator[Line]:

@@ -38,7 +38,7 @@ from wsinspect.tui.copying import command_for, curl_command
 from wsinspect.tui.dialogs.help import HelpScreen
 from wsinspect.tui.dialogs.jump import JumpScreen
 from wsinspect.tui.dialogs.sheet import Question, Reply
-from wsinspect.tui.driver import PlainDriver, TerminalDriver
+from wsinspect.tui.driver import PlainDriver, TerminalDriver, has_job_control
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer
 from wsinspect.tui.feed import Batch, Feed
@@ -661,6 +661,13 @@ class InspectApp(App[int]):
         except OSError as error:
             self.workspace.say(f"{pager[0]}: {error.strerror}")
         self.refresh()
+
+    def action_to_shell(self) -> None:
+        """Stop, as the terminal's own ctrl+z does; the proxy is another process and continues."""
+        if self._driver is None or not self._driver.can_suspend or not has_job_control():
+            self.workspace.say("ctrl+z: there is no shell with job control to go back to")
+        else:
+            self.action_suspend_process()
 
     def action_restart(self) -> None:
         """Start an engine again that has exited."""

@@ -8,6 +8,7 @@ continues. Here what cannot be written goes nowhere, so that SIGHUP ends everyth
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import IO, Any
 
 from textual.drivers.linux_driver import LinuxDriver
@@ -31,6 +32,15 @@ class HangupProofFile:
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             self._file.flush()
+
+
+def has_job_control() -> bool:
+    """Whether a shell started this program as a job of its own: it can continue what was stopped."""
+    parent = os.getppid()
+    try:
+        return os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
+    except OSError:  # the parent has ended meanwhile
+        return False
 
 
 class TerminalDriver(LinuxDriver):

@@ -77,6 +77,13 @@ APP_KEYS: Final = (
     Key("R", "R", "restart", "restart a proxy that has exited", "engine.restart"),
     Key("question_mark,f1", "?", "help", "help for the focused pane", "help"),
     Key("ctrl+p", "ctrl+p", "command_palette", "command palette", "palette"),
+    Key(
+        "ctrl+z",
+        "ctrl+z",
+        "to_shell",
+        "to the shell; fg returns, recording continues",
+        "shell",
+    ),
     Key("q,ctrl+q,ctrl+c", "q", "leave", "quit, and stop the proxy if it was started here", "quit"),
 )
 #: Keys of the main page.

@@ -16,7 +16,10 @@ from tests.support import journals, warm
 from tests.support.journals import Script, index, write_journal
 from tests.support.tui_captures import CaptureBuilder
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
+from wsinspect.cli.detail import Detail, show_connection
 from wsinspect.cli.main import cli
+from wsinspect.present.terminal import Palette
+from wsinspect.text import cell_width
 from wsinspect.wire.opcodes import Opcode
 
 EVIL = "\x1b]0;owned\x07\x9b31m\u202e\x7f"
@@ -451,3 +454,20 @@ def test_all_times_of_a_connection_count_from_its_attempt(tmp_path):
     assert re.search(r"^At 3\.0000\d+ s: gap", shown, re.MULTILINE)
     assert re.search(r"^Ended after 4 s:", shown, re.MULTILINE)
     assert re.search(r"^ +server's leg +fin at 4 s", shown, re.MULTILINE)
+
+
+def test_on_a_terminal_every_line_of_a_connection_fits_and_words_stay_whole(capture, capsys, monkeypatch):
+    """Header lines and sentences continue below; in a pipe they stay whole, to be searched."""
+    for number in range(1, 6):
+        show_connection(Detail(capture, number), Palette())
+        whole = capsys.readouterr().out
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        show_connection(Detail(capture, number), Palette())
+        folded = capsys.readouterr().out.splitlines()
+        monkeypatch.undo()
+        assert max(map(cell_width, folded)) <= 80
+        words = {word for line in folded for word in line.split()}
+        said = [line for line in whole.splitlines() if re.match(r"Connection|Ended|  [a-z]+ ", line)]
+        assert len(said) > 5
+        assert [word for line in said for word in line.split() if len(word) < 60 and word not in words] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -40,15 +41,12 @@ class HelpPane(LinePane):
         heading: str,
         about: str,
         bindings: list[tuple[str, str]],
+        others: list[tuple[str, str]],
         with_filters: bool,
     ) -> None:
         super().__init__(workspace, id="help")
-        self.heading, self.about, self.bindings_shown, self.with_filters = (
-            heading,
-            about,
-            bindings,
-            with_filters,
-        )
+        self.heading, self.about, self.with_filters = heading, about, with_filters
+        self.bindings_shown, self.others = bindings, others
 
     def title(self) -> tuple[Line, Line]:
         return [("Help: ", "muted"), (self.heading, "title")], [("esc leaves", "muted")]
@@ -59,7 +57,7 @@ class HelpPane(LinePane):
         lines += [[], [("Keys of this pane", "title")]]
         lines += [_key_line(keys, words) for keys, words in self.bindings_shown]
         lines += [[], [("Other keys", "title")]]
-        lines += [_key_line(key.shown, key.words) for key in (*MAIN_KEYS, *APP_KEYS)]
+        lines += [_key_line(keys, words) for keys, words in self.others]
         if self.with_filters:
             lines += [[], [("Filters", "title")]]
             lines += [_key_line(syntax, meaning) for syntax, meaning in help_lines()]
@@ -97,20 +95,31 @@ class HelpScreen(Overlay[None]):
         pane = self.about
         title = pane.help_title if pane is not None else "wsinspect"
         text = pane.help_text if pane is not None else ""
-        shown = keys_of(pane)
+        keymap = self.workspace.keymap
+        own = keys_of(pane, keymap)
+        taken = [key.keys for key in PAGE_KEYS[self._page]] if self._page != "main" else []
         if self._page != "main":
-            shown += [(key.shown, key.words) for key in PAGE_KEYS[self._page]]
-        yield HelpPane(self.workspace, title, text, shown, title in ("Frames", "Connections"))
+            end = f" ({self._page})"
+            own += [
+                (keymap.get(key.id, key.shown), key.words.removesuffix(end)) for key in PAGE_KEYS[self._page]
+            ]
+        others = [
+            (keymap.get(key.id, key.shown), key.words)
+            for key in (*MAIN_KEYS, *APP_KEYS)
+            if key.keys not in taken and (key in APP_KEYS or key.is_everywhere or self._page == "main")
+        ]
+        yield HelpPane(self.workspace, title, text, own, others, title in ("Frames", "Connections"))
 
 
-def keys_of(pane: LinePane | None) -> list[tuple[str, str]]:
-    """A pane's keys, including those of its base class."""
+def keys_of(pane: LinePane | None, keymap: Mapping[str, str]) -> list[tuple[str, str]]:
+    """A pane's keys, including those of its base class; where the user has changed them, the user's."""
     found: list[tuple[str, str]] = []
     for kind in type(pane).__mro__ if pane is not None else ():
         own = kind.BINDINGS if issubclass(kind, LinePane) and "BINDINGS" in vars(kind) else ()
         for binding in own:
             if not isinstance(binding, Binding):
                 continue
-            shown = " ".join(_NAMES.get(key, key) for key in binding.key.split(","))
+            keys = keymap.get(binding.id or "", binding.key)
+            shown = " ".join(_NAMES.get(key, key) for key in keys.split(","))
             found.append((shown, binding.description))
     return found

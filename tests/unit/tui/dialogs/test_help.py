@@ -1,0 +1,68 @@
+"""Help: the keys of the pane and of its page, and of the others those that do something there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_captures import chat_capture
+from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.dialogs.help import HelpPane
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture
+def chat(tmp_path: Path) -> Path:
+    return chat_capture(tmp_path / "chat.db")
+
+
+def parts(screen: Screen) -> tuple[dict[str, str], dict[str, str]]:
+    """The keys of the pane, and the others, each with what it does."""
+    pane = screen.app.screen.query_one(HelpPane)
+    lines = [pane.row_text(number) for number in range(pane.row_count())]
+    own, others = lines.index(" Keys of this pane"), lines.index(" Other keys")
+    rows = [(line[1:23].strip(), line[23:]) for line in lines]
+    return dict(rows[own + 1 : others - 1]), dict(row for row in rows[others + 1 :] if row[0])
+
+
+async def test_the_main_page_has_all_of_its_keys(chat):
+    async with opened(chat) as screen:
+        await screen.press("3", "question_mark")
+        own, others = parts(screen)
+        assert own["enter"] == "inspect"
+        assert {"tab", "space", "/", "e", "x", "ctrl+z", "q"} <= set(others)
+
+
+@pytest.mark.parametrize(
+    ("page", "key", "words", "gone"),
+    [
+        ("B", "e", "edit it in place", "export"),
+        ("f", "a", "add a rule", "frames from all connections"),
+        ("t", "y", "copy the URL", "copy what is meant"),
+        ("i", "r", "read the proxy's configuration: the file, the line and the diff", "maximise"),
+    ],
+)
+async def test_a_page_has_its_own_keys_and_none_that_do_something_else_there(chat, page, key, words, gone):
+    async with opened(chat) as screen:
+        await screen.press(page, "question_mark")
+        own, others = parts(screen)
+        assert own[key] == words
+        assert key not in others
+        assert not any(gone in text for text in others.values())
+        assert "tab" not in others  # of the main page alone
+        assert {"/", "n", "q"} <= set(others)
+
+
+async def test_keys_that_the_user_has_changed_are_shown(chat, tmp_path):
+    keymap = tmp_path / "XDG_CONFIG_HOME" / "wsinspect" / "keys.toml"
+    keymap.parent.mkdir(parents=True)
+    keymap.write_text('[keys]\n"page.timeline" = "f9"\n"frames.inspect" = "f8"\n"faults.add" = "f7"\n')
+    async with opened(chat) as screen:
+        await screen.press("3", "question_mark")
+        own, others = parts(screen)
+        assert own["f8"] == "inspect"
+        assert others["f9"].startswith("timeline")
+        await screen.press("escape", "f", "question_mark")
+        assert parts(screen)[0]["f7"] == "add a rule"
