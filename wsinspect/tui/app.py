@@ -664,7 +664,7 @@ class InspectApp(App[int]):
 
     def action_to_shell(self) -> None:
         """Stop, as the terminal's own ctrl+z does; the proxy is another process and continues."""
-        if self._driver is None or not self._driver.can_suspend or not has_job_control():
+        if self.is_headless or self.is_web or not has_job_control():
             self.workspace.say("ctrl+z: there is no shell with job control to go back to")
         else:
             self.action_suspend_process()

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from wsinspect.filters import help_lines
-from wsinspect.present.cells import Line, flow
+from wsinspect.present.cells import Line, flow, fold
 from wsinspect.text import pad
 from wsinspect.tui.dialogs.overlay import Overlay
 from wsinspect.tui.keys import APP_KEYS, MAIN_KEYS, PAGE_KEYS
@@ -61,7 +61,7 @@ class HelpPane(LinePane):
         if self.with_filters:
             lines += [[], [("Filters", "title")]]
             lines += [_key_line(syntax, meaning) for syntax, meaning in help_lines()]
-        return lines
+        return [part for line in lines for part in fold(line, width)]
 
     def row_count(self) -> int:
         return len(self._lines())
@@ -114,11 +114,13 @@ class HelpScreen(Overlay[None]):
 def keys_of(pane: LinePane | None, keymap: Mapping[str, str]) -> list[tuple[str, str]]:
     """A pane's keys, including those of its base class; where the user has changed them, the user's."""
     found: list[tuple[str, str]] = []
+    seen: set[str] = set()
     for kind in type(pane).__mro__ if pane is not None else ():
         own = kind.BINDINGS if issubclass(kind, LinePane) and "BINDINGS" in vars(kind) else ()
         for binding in own:
-            if not isinstance(binding, Binding):
-                continue
+            if not isinstance(binding, Binding) or binding.key in seen:
+                continue  # what the pane's own binding of a key does comes before its base class's
+            seen.add(binding.key)
             keys = keymap.get(binding.id or "", binding.key)
             shown = " ".join(_NAMES.get(key, key) for key in keys.split(","))
             found.append((shown, binding.description))

@@ -55,6 +55,18 @@ async def test_a_page_has_its_own_keys_and_none_that_do_something_else_there(cha
         assert {"/", "n", "q"} <= set(others)
 
 
+async def test_long_words_continue_below_and_a_key_is_said_once(chat):
+    async with opened(chat, size=(80, 24)) as screen:
+        await screen.press("i", "question_mark")
+        pane = screen.app.screen.query_one(HelpPane)
+        lines = [pane.row_text(number) for number in range(pane.row_count())]
+        assert max(map(len, lines)) < pane.size.width
+        assert "and the diff" in " ".join(" ".join(lines).split())
+        assert [line.split(maxsplit=1)[1] for line in lines if line.startswith(" pagedown")] == [
+            "scroll the details"
+        ]
+
+
 async def test_keys_that_the_user_has_changed_are_shown(chat, tmp_path):
     keymap = tmp_path / "XDG_CONFIG_HOME" / "wsinspect" / "keys.toml"
     keymap.parent.mkdir(parents=True)
