@@ -20,7 +20,8 @@ from tests.support.engine import ROOT, private_environment
 from tests.support.public_page import PUBLIC
 from wsinspect.handshake.heads import RawHead
 
-OPEN = "new WebSocket(location.origin.replace('http', 'ws') + '/ws?token=abc')"
+OWN = "location.origin.replace('http', 'ws')"
+OPEN = f"new WebSocket({OWN} + '/ws?token=abc')"
 PAGES = {
     "/works": f"<script>{OPEN}</script>",
     "/refused": "<script>new WebSocket(location.origin.replace('http', 'ws') + '/none')</script>",
@@ -36,11 +37,20 @@ const url = "/socket.io/?EIO=4&transport=polling";
 const poll = () => fetch(url).then(() => setTimeout(poll, 200));
 poll(); const io = () => 0; io();
 </script>""",
+    "/late": f"<script>setTimeout(() => new WebSocket({OWN} + '/slow'), 5500)</script>",
+    "/protocol": f"<script>new WebSocket({OWN} + '/ws', ['chat'])</script>",
+    "/frames": f"<script>new WebSocket({OWN} + '/broken')</script>",
+    "/port": "<script>new WebSocket('ws://localhost:6000/ws')</script>",
+    "/many": f"<script>for (let n = 0; n < 300; n++) new WebSocket({OWN} + '/ws?' + n)</script>",
+    "/last": f"<script>for (const at of [1, 2, 3]) new WebSocket({OWN} + `/ws?${{at}}`);"
+    f" new WebSocket({OWN} + `/none`)</script>",
+    "/invalid": f"<script>{OPEN}; new WebSocket({OWN} + '/ws', ['a b'])</script>",
     "/plain": "<p>hello</p>",
     "/mixed": "<script>try { new WebSocket('ws://chat.test/ws') } catch (e) { console.log(e) }</script>",
 }
-POLICIES = {"/csp": "connect-src 'none'", "/fine": "connect-src 'self'"}
+POLICIES = {"/csp": "connect-src 'none'", "/fine": "connect-src 'self'", "/half": "connect-src 'self'"}
 PAGES |= {path: PAGES["/works"] for path in POLICIES}
+PAGES["/half"] += "<script>new WebSocket('ws://elsewhere.test/ws')</script>"
 
 #: Page, the findings about it, those of each of its WebSockets (notes aside), verdict.
 CASES = {
@@ -56,6 +66,16 @@ CASES = {
     "/never": (["WS-PAGE-001"], [], "degraded"),
     "/polling": (["WS-PAGE-004"], [], "degraded"),
     "/csp": (["WS-PAGE-002"], [], "failing"),
+    "/late": ([], [[]], "healthy"),
+    # A 101 that the browser does not take, and frames that it does not take, are no tickets for one time.
+    "/protocol": ([], [["WS-HS-026"]], "failing"),
+    "/frames": ([], [["WS-FR-003"]], "failing"),
+    # What the browser itself refuses is said, also next to WebSockets that open.
+    "/port": (["WS-PAGE-010"], [["WS-HS-032"]], "failing"),
+    "/many": (["WS-PAGE-011"], [[], [], []], "failing"),
+    "/half": (["WS-PAGE-002"], [[]], "failing"),
+    "/invalid": (["WS-PAGE-007"], [[]], "failing"),
+    "/last": ([], [[], [], ["WS-HS-011"]], "failing"),
     "/plain": ([], [], "degraded"),
 }
 
@@ -71,7 +91,13 @@ def site():
             is_used, path = True, "/ws"
         if path == "/origin-ws" and head.get("origin") is None:
             path = "/ws"
-        if path == "/ws" and is_upgrade(head):
+        if path == "/slow" and is_upgrade(head):
+            await asyncio.sleep(1)
+            path = "/ws"
+        if path == "/broken" and is_upgrade(head):
+            writer.write(switching(head) + b"\xc1\x01a")
+            await pongs(reader, writer)
+        elif path == "/ws" and is_upgrade(head):
             writer.write(switching(head))
             await pongs(reader, writer)
         elif path in ("/origin-ws", "/once"):
@@ -122,7 +148,7 @@ async def asked(folder: Path, paths: Sequence[str]) -> dict[str, tuple[int, dict
 
 
 @pytest.mark.lab
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_each_page(tmp_path):
     for path, (code, told, err) in asyncio.run(asked(tmp_path, list(CASES))).items():
         of_page, of_sockets, verdict = CASES[path]

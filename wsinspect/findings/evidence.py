@@ -98,7 +98,7 @@ def status_line(facts: ConnectionFacts) -> str:
     head = facts.response_in
     line = head.start_line.decode("latin-1")[:_SHOWN] if head else f"status {facts.status}"
     took = facts.answer_ms
-    return line if took is None else f"{line} after {format_duration(round(took * MS))}"
+    return line if not took else f"{line} after {format_duration(round(took * MS))}"
 
 
 def seconds(interval_ns: int) -> str:

@@ -28,7 +28,7 @@ from wsinspect.vocabulary import NO_SILENCES, Lack
 _MODULES: Final = (
     *("tool", "tls", "tls_client", "http2", "development", "socketio", "socketio_polls", "graphql"),
     *("signalr", "frameworks", "messaging"),
-    *("credentials", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
+    *("credentials", "reported", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),
     *("sandwich", "sandwich_answers", "sandwich_ends", "sandwich_refusals", "probes", "held"),
 )

@@ -399,7 +399,7 @@ def _imported(
         path=target.path,
         http_version=version,
         attempt_ns=start_ns,
-        closed_ns=_end_ns(start_ns, facts.get("time")),
+        closed_ns=None if _has_odd_date(facts) else _end_ns(start_ns, facts.get("time")),
         status=status,
         request=asked or request_head(str(request.get("method") or "GET"), target.path, version, fields),
         response=answer,
@@ -408,6 +408,12 @@ def _imported(
         server=f"{address}:{target.port}" if isinstance(address, str) and address else None,
         reported=reported,
     )
+
+
+def _has_odd_date(facts: dict[str, Any]) -> bool:
+    """Whether the start is no date of a WebSocket, and the length counts from it."""
+    date = facts.get("startedDateTime")
+    return isinstance(date, str) and _date_ns(date) is None
 
 
 def _is_connect(facts: dict[str, Any], fields: list[tuple[str, str]], failure: Any) -> bool:
@@ -509,5 +515,8 @@ def _date_ns(text: Any) -> int | None:
         whole = datetime.fromisoformat(match[1] + (match[3] or "Z"))
         seconds = round(whole.timestamp())
     except (ValueError, OverflowError):
+        return None
+    # Chrome dates a WebSocket of which nothing left the browser one second before 1970.
+    if seconds < _FIRST_SECOND:
         return None
     return seconds * 10**9 + int(((match[2] or "") + "0" * 9)[:9])

@@ -52,7 +52,7 @@ _LATEST_NS: Final = 1 << 62
 _CONNECT: Final = re.compile(rb"^(CONNECT |:method: CONNECT\r)")
 #: Where an attempt failed, by the names of browsers' network errors.
 _FAILED_WHERE: Final = (
-    ("connect", re.compile(r"ERR_(CONNECTION_(REFUSED|TIMED_OUT)|NAME_|ADDRESS_|INTERNET_)")),
+    ("connect", re.compile(r"ERR_(CONNECTION_(REFUSED|TIMED_OUT)|NAME_|ADDRESS_)")),
     ("tls-server", re.compile(r"ERR_(CERT_|SSL_|BAD_SSL_|TLS)")),
 )
 

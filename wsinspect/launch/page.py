@@ -19,6 +19,7 @@ from wsinspect.doctor.answers import Answer
 from wsinspect.doctor.asker import Asker
 from wsinspect.doctor.examination import Examination, finding_object
 from wsinspect.doctor.judge import Verdict
+from wsinspect.doctor.planner import is_accepted
 from wsinspect.doctor.questions import Question, handshake_fields, plain_fields
 from wsinspect.doctor.recorded import asked_again
 from wsinspect.doctor.target import Extras, Target, page_target, parse_target
@@ -28,11 +29,12 @@ from wsinspect.findings.model import Finding
 from wsinspect.findings.page_scan import Scanner
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
 from wsinspect.formats.secrets import mask_line, mask_url
-from wsinspect.launch.browser.devtools import ConsoleLine
+from wsinspect.launch.browser.devtools import ConsoleLine, Socket
 from wsinspect.launch.browser.programs import Browser, Family, find_browser
 from wsinspect.launch.browser.visiting import PageVisit, Visited, visit_directly, visit_page
 from wsinspect.net import HTTP_SCHEMES
 from wsinspect.recorder.opening import open_capture
+from wsinspect.text import counted
 from wsinspect.units import format_duration
 
 WAIT_NS: Final = 10 * 10**9
@@ -44,6 +46,8 @@ _WORST: Final[tuple[Verdict, ...]] = ("failing", "unreachable", "degraded", "hea
 #: Findings about the end of a connection say that we closed the browser, unless the server ended it.
 _BY_SERVER: Final = "server"
 _SHOWN: Final = 20
+#: What the page itself did to a WebSocket that had not opened: no failure of anybody.
+_BY_PAGE: Final = re.compile("closed before the connection is established|Back-Forward Cache")
 
 Watch = Callable[[str], None]
 
@@ -53,12 +57,14 @@ class Tried:
     """A WebSocket that the page tried, or that its code names.
 
     Attributes:
-        was_open: whether the page's own attempt got a 101; None where it was not tried.
+        was_open: whether the page's own attempt got a 101 that its browser took; None where it was not tried.
+        error: the browser's words where each of the page's attempts failed, at once or later.
     """
 
     target: Target
     extras: Extras = field(default_factory=Extras)
     was_open: bool | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +74,7 @@ class PageExamination:
     Attributes:
         browser: its name; None where the page was read.
         examined: each with what the page itself got.
+        left_out: how many more WebSockets the page tried, which were not asked.
         why_read: why no browser opened it.
     """
 
@@ -76,6 +83,7 @@ class PageExamination:
     visited: Visited
     findings: tuple[Finding, ...]
     examined: tuple[tuple[Tried, Examination], ...] = ()
+    left_out: int = 0
     why_read: str | None = None
     waited_ns: int = 0
 
@@ -104,7 +112,11 @@ class PageExamination:
         if serious and (worst is None or serious[0].severity == "error" or self.verdict == "degraded"):
             return serious[0].title
         if worst is not None:
-            return f"{mask_url(str(worst.target))}: {worst.headline(include_secrets=False)}"
+            failed = next(
+                (tried for tried, one in self.examined if one is worst and _only_there(tried, one)), None
+            )
+            words = worst.headline(include_secrets=False) if failed is None else _failed_there(failed)
+            return f"{mask_url(str(worst.target))}: {words}"
         if self.browser is None:
             return (
                 "Neither the page nor its scripts name a WebSocket; only a browser shows whether it opens one"
@@ -115,7 +127,13 @@ class PageExamination:
             others = f" (and {more} more)" if more else ""
             return f"{mask_url(last.url)}: {last.error or 'nothing of it left the browser'}{others}"
         waited = format_duration(self.waited_ns)
+        if self._is_loading:
+            return f"The page was still loading after {waited}, and had tried no WebSocket"
         return f"The page tried no WebSocket within {waited}, and its code shows none"
+
+    @property
+    def _is_loading(self) -> bool:
+        return self.browser is not None and not self.visited.is_loaded
 
     @property
     def exit_code(self) -> int:
@@ -130,11 +148,20 @@ class PageExamination:
         if self.why_read:
             yield f"{self.why_read}: the page was read, not opened"
         for tried, one in self.examined:
-            if tried.was_open and one.judgement.verdict == "failing":
+            if _is_good_once(tried, one):
                 yield (
                     f"{mask_url(str(one.target))}: the page's own attempt was accepted, the same asked again"
                     " is refused: a ticket that is good for one time?"
                 )
+            if _is_without_cookie(tried, one):
+                yield (
+                    f"{mask_url(str(one.target))}: another site than the page's, so the browser sends it only"
+                    " cookies with SameSite=None; Secure"
+                )
+            if _only_there(tried, one):
+                yield f"{mask_url(str(one.target))}: {_failed_there(tried)}"
+        if self.left_out:
+            yield f"{counted(self.left_out, 'more WebSocket')} of the page: not asked"
 
     def shown(self, *, include_secrets: bool) -> tuple[Finding, ...]:
         """The page's own findings, with no secrets in the URLs that they quote."""
@@ -174,8 +201,39 @@ class PageExamination:
 
 def _judged(tried: Tried, found: Examination) -> Verdict:
     """The verdict on one WebSocket: what the page's own attempt got counts more than ours."""
-    verdict = found.judgement.verdict
-    return "healthy" if tried.was_open and verdict == "failing" else verdict
+    if _is_good_once(tried, found):
+        return "healthy"
+    return "degraded" if _only_there(tried, found) else found.judgement.verdict
+
+
+def _is_good_once(tried: Tried, found: Examination) -> bool:
+    """Whether the page's handshake was accepted and ours, the same again, is refused."""
+    is_refused = found.judgement.verdict == "failing" and not is_accepted(found.answers[0].facts)
+    return bool(tried.was_open) and is_refused
+
+
+def _is_without_cookie(tried: Tried, found: Examination) -> bool:
+    """Whether a server of another site refuses a handshake that had no cookie."""
+    page = urlsplit(tried.extras.origin or "").hostname
+    if page is None or tried.extras.cookies or found.answers[0].facts.status not in (401, 403):
+        return False
+    return _site(page) != _site(found.target.host)
+
+
+def _site(host: str) -> str:
+    """A host's last two labels: of one site it is the same, where not of each other site (RFC 6265bis)."""
+    labels = host.lower().split(".")
+    return host if ":" in host or labels[-1].isdigit() else ".".join(labels[-2:])
+
+
+def _only_there(tried: Tried, found: Examination) -> bool:
+    """Whether the page's attempts failed in the browser, and ours shows nothing."""
+    return tried.error is not None and found.judgement.verdict == "healthy"
+
+
+def _failed_there(tried: Tried) -> str:
+    when = "had opened and then failed" if tried.was_open else "failed"
+    return f"the page's own attempt {when} ({tried.error}); asked again, it works"
 
 
 def page_url_of(target: Target) -> str:
@@ -240,15 +298,19 @@ def open_page(
         with open_capture(file) as capture:
             reader = FactReader(capture.query)
             connections = [one for number in reader.ids() if (one := reader.connection(number))]
-            facts = with_console(reader.capture(), url, visited, len(connections), wait_ns)
+            waited_ns = max(wait_ns, visited.watched_ns)
+            facts = with_console(reader.capture(), url, visited, len(connections), waited_ns)
+    tried = list(tried_of(connections, facts, visited.sockets))
+    asked = chosen(tried)
     found = PageExamination(
         url=url,
         browser=browser.name,
         visited=visited,
         findings=tuple(page_findings(facts, connections)),
-        waited_ns=wait_ns,
+        left_out=len(tried) - len(asked),
+        waited_ns=waited_ns,
     )
-    return found, list(tried_of(connections, facts))
+    return found, asked
 
 
 def needs_permission(found: Examination) -> bool:
@@ -271,7 +333,7 @@ def opened_directly(found: PageExamination, visit: PageVisit) -> PageExamination
 
 
 def with_console(
-    facts: CaptureFacts, url: str, visited: Visited, attempts: int, wait_ns: int
+    facts: CaptureFacts, url: str, visited: Visited, attempts: int, waited_ns: int
 ) -> CaptureFacts:
     """The facts with what the browser's console said of the page; an event of its own where it has none."""
     lines = [f"{one.source}: {one.text}" for one in visited.lines if one.level in ("error", "warning")][
@@ -282,8 +344,13 @@ def with_console(
         for one in facts.events
     ]
     if not attempts and not any(one.kind == "page" for one in events):
-        detail = {"url": url, "attempts": 0, "waited_ms": wait_ns // 10**6, "console": lines}
+        detail = {"url": url, "attempts": 0, "waited_ms": waited_ns // 10**6, "console": lines}
         events.append(EngineEvent(0, "page", detail))
+    if not visited.is_loaded:
+        events = [
+            replace_detail(one, is_loading=True, waited_ms=waited_ns // 10**6) if one.kind == "page" else one
+            for one in events
+        ]
     return replace(facts, events=tuple(events))
 
 
@@ -309,7 +376,23 @@ def page_findings(facts: CaptureFacts, connections: Sequence[ConnectionFacts]) -
     return ranked([*own, *of_page])
 
 
-def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Iterator[Tried]:
+def chosen(tried: Sequence[Tried]) -> list[Tried]:
+    """Those that are asked, in the page's order: first those that failed, then one of each path."""
+    paths: set[str] = set()
+
+    def rank(number: int) -> tuple[bool, bool]:
+        path = str(tried[number].target).partition("?")[0]
+        is_known = path in paths
+        paths.add(path)
+        return bool(tried[number].was_open) and tried[number].error is None, is_known
+
+    first = sorted(range(len(tried)), key=[rank(number) for number in range(len(tried))].__getitem__)
+    return [tried[number] for number in sorted(first[:MAX_EXAMINED])]
+
+
+def tried_of(
+    connections: Sequence[ConnectionFacts], facts: CaptureFacts, sockets: Sequence[Socket] = ()
+) -> Iterator[Tried]:
     """The WebSockets to examine: those that were tried, else those that the page's code names."""
     # Of several attempts at one place the accepted one is asked again, or else one that had credentials: for
     # a URL with a user a browser asks without them first, and shows them where they are demanded (RFC 7617).
@@ -321,19 +404,36 @@ def tried_of(connections: Sequence[ConnectionFacts], facts: CaptureFacts) -> Ite
         place = str(again[0])
         if place not in best or _tells_more(one, best[place][0]):
             best[place] = (one, *again)
-    for one, target, extras in list(best.values())[:MAX_EXAMINED]:
+    for one, target, extras in best.values():
         was_open = any(
             other.was_open
             for other in connections
             if (other.host, other.port) == (one.host, one.port)
             and other.path.partition("?")[0] == one.path.partition("?")[0]
         )
-        yield Tried(target=target, extras=extras, was_open=was_open)
+        there = [socket for socket in sockets if _is_at(target, socket.url)]
+        # A browser does not take every 101 (RFC 6455, section 4.1).
+        took = not there or any(socket.status is not None for socket in there)
+        yield Tried(target=target, extras=extras, was_open=was_open and took, error=_error_of(there))
     if connections:
         return
     for event in facts.events:
         if event.kind == "page":
             yield from named_in(event.detail.get("ws_urls") or (), str(event.detail.get("url")))
+
+
+def _is_at(target: Target, url: str) -> bool:
+    """Whether a URL of the browser's is at a target, whatever its query."""
+    try:
+        return str(parse_target(url)[0]).partition("?")[0] == str(target).partition("?")[0]
+    except ValueError:
+        return False
+
+
+def _error_of(sockets: Sequence[Socket]) -> str | None:
+    """The browser's words where each of them failed."""
+    errors = [one.error for one in sockets if one.error is not None and not _BY_PAGE.search(one.error)]
+    return errors[-1] if errors and len(errors) == len(sockets) else None
 
 
 def _tells_more(one: ConnectionFacts, other: ConnectionFacts) -> bool:

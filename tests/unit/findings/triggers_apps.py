@@ -129,6 +129,24 @@ MIXED = (
     "security: Mixed Content: The page at 'https://app.test/' was loaded over HTTPS, but attempted to connect"
     " to the insecure WebSocket endpoint 'ws://app.test/ws'."
 )
+REPORTED_CSP = (
+    "security: Connecting to 'wss://api.other.test/ws' violates the following Content Security Policy"
+    " directive: \"connect-src 'self'\". The policy is report-only, so the violation has been logged but no"
+    " further action has been taken."
+)
+IMAGE_CSP = (
+    "security: Loading the image 'http://a.test/x.png' violates the following Content Security Policy"
+    " directive: \"default-src 'self' wss://api.other.test\"."
+)
+INVALID = "exception: SyntaxError: Failed to construct 'WebSocket': The subprotocol 'a b' is invalid."
+PORT, EXTENSION, TOO_MANY = (
+    f"network: WebSocket connection to 'ws://app.test:6000/ws' failed: {words}"
+    for words in (
+        "Error in connection establishment: net::ERR_UNSAFE_PORT",
+        "Error in connection establishment: net::ERR_BLOCKED_BY_CLIENT",
+        "Insufficient resources",
+    )
+)
 LOCAL = (
     "network: WebSocket connection to 'ws://127.0.0.1:1/' failed:"
     " net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS"
@@ -360,10 +378,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             _page(csp=["default-src 'self'; connect-src 'self'"], ws_urls=["wss://api.other.test/ws"]),
             _page(interest="new WebSocket(", console=[REFUSED_CSP]),
+            _page(console=[REFUSED_CSP], attempts=1),  # of another WebSocket
         ],
         [
-            _page(console=[REFUSED_CSP], attempts=1),
             _page(console=[THROWN]),
+            _page(console=[REPORTED_CSP]),
+            _page(console=[IMAGE_CSP]),
             _page(csp=["connect-src 'self' wss://api.other.test"], ws_urls=["wss://api.other.test/ws"]),
         ],
     ),
@@ -373,8 +393,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             _page(ws_urls=["http://app.test/ws"]),
             _page(ws_urls=["ws://8.8.8.8/ws"]),
             _page(interest="new WebSocket(", console=[MIXED]),
+            _page(console=[MIXED], attempts=1),
         ],
         [
+            _page(ws_urls=["ws://app.test/ws"], attempts=1),
             _page(ws_urls=["ws://localhost:3000/ws"]),
             _page(ws_urls=["ws://192.168.1.5/ws", "ws://printer.local/ws"]),
             _page(ws_urls=["https://app.test/ws"]),
@@ -430,7 +452,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [_page(attempts=1, failed_scripts=["/app.js 404"])],
     ),
     "WS-PAGE-007": (
-        [_page(interest="new WebSocket(", console=[THROWN])],
+        [
+            _page(interest="new WebSocket(", console=[THROWN]),
+            _page(console=[INVALID], attempts=1),
+        ],
         [
             _page(console=[THROWN]),  # nothing says that this script has to do with a WebSocket
             _page(interest="new WebSocket(", console=[THROWN], attempts=1),
@@ -439,12 +464,27 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
     ),
     "WS-PAGE-008": (
-        [_page(console=[LOCAL]), _page(without_proxy=[LOCAL], attempts=1)],
         [
+            _page(console=[LOCAL]),
             _page(console=[LOCAL], attempts=1),
+            _page(without_proxy=[LOCAL], attempts=1),
+        ],
+        [
             _page(console=[THROWN]),
             _page(without_proxy=[THROWN], attempts=1),
         ],
+    ),
+    "WS-PAGE-010": (
+        [_page(console=[PORT]), _page(console=[EXTENSION], attempts=1)],
+        [
+            _page(console=[LOCAL]),
+            _page(console=[TOO_MANY]),
+            _page(console=["console: http://a/x.js net::ERR_BLOCKED_BY_CLIENT"]),  # of a script
+        ],
+    ),
+    "WS-PAGE-011": (
+        [_page(console=[TOO_MANY], attempts=255)],
+        [_page(console=[PORT]), _page(console=["console: Insufficient resources"])],
     ),
     "WS-TOOL-001": (
         [capture(events=(("alpn", {"side": "client", "offered": ["h2"], "answered": "http/1.1"}),))],

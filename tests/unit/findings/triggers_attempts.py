@@ -36,6 +36,7 @@ from wsinspect.findings.facts import (
     OpaqueFact,
     Summary,
 )
+from wsinspect.vocabulary import Lack
 from wsinspect.wire import violations as v
 
 _RESET = "server reset the stream (PROTOCOL_ERROR)"
@@ -325,6 +326,27 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-HS-035": (
         [failed("server closed connection", "response")],
         [failed("Client disconnected.", "client")],
+    ),
+    "WS-HS-066": (
+        [
+            failed(words, "response", unrecorded=frozenset((Lack.PINGS, Lack.END)))
+            for words in (
+                "Error during WebSocket handshake: Incorrect 'Sec-WebSocket-Accept' header value",
+                "Error in connection establishment: net::ERR_UNSAFE_PORT",
+                "WebSocket is closed before the connection is established.",
+                "words that nobody knows",
+            )
+        ],
+        [
+            failed(
+                "Connection closed before receiving a handshake response",
+                "response",
+                unrecorded=frozenset((Lack.END,)),
+            ),
+            failed("net::ERR_CONNECTION_REFUSED", "connect", unrecorded=frozenset((Lack.END,))),
+            # Ours, which was there.
+            failed("Incorrect 'Sec-WebSocket-Accept' header value", "response"),
+        ],
     ),
     "WS-HS-036": (
         [

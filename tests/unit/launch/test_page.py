@@ -18,6 +18,7 @@ from wsinspect.launch.page import (
     MAX_EXAMINED,
     PageExamination,
     Tried,
+    chosen,
     named_in,
     page_url_of,
     tried_of,
@@ -67,7 +68,8 @@ def test_the_verdict_is_the_worst(works, fails):
     assert (both.verdict, both.exit_code) == ("failing", 1)
     assert str(fails.target) in both.headline
     assert page().verdict == "degraded"
-    assert "no WebSocket" in page().headline
+    assert "tried no WebSocket within" in page(visited=Visited(is_loaded=True)).headline
+    assert "still loading" in page().headline
     assert "only a browser" in page(browser=None).headline
 
 
@@ -92,8 +94,82 @@ def test_each_place_is_asked_once():
     assert [one.target.path for one in found] == ["/0", "/1"]
     assert not any(one.was_open for one in found)
     many = [replace(ended(), id=n, host="app.test", port=80, path=f"/{n}") for n in range(9)]
-    assert len(list(tried_of(many, CaptureFacts()))) == MAX_EXAMINED
+    assert len(chosen(list(tried_of(many, CaptureFacts())))) == MAX_EXAMINED
     assert all(one.was_open for one in tried_of(many, CaptureFacts()))
+
+
+def test_those_that_failed_are_asked_first_and_then_each_path():
+    def tried(path: str, *, was_open: bool = True, error: str | None = None) -> Tried:
+        return Tried(target=parse_target(f"ws://app.test{path}")[0], was_open=was_open, error=error)
+
+    first, again, other = tried("/a?1"), tried("/a?2"), tried("/b")
+    assert chosen([first, again]) == [first, again]
+    assert chosen([first, again, other, tried("/c")]) == [first, other, tried("/c")]
+    refused_one, broken = tried("/a?9", was_open=False), tried("/d", error="Invalid frame header")
+    assert chosen([first, other, again, refused_one, broken]) == [first, refused_one, broken]
+    assert "2 more WebSockets of the page: not asked" in list(page(left_out=2).notes())
+
+
+def test_a_101_that_the_browser_did_not_take_has_not_opened():
+    connection = replace(ended(), host="app.test", port=80, path="/ws?token=1")
+    url, words = "ws://app.test/ws?token=1", "Sent non-empty 'Sec-WebSocket-Protocol' header but no response"
+
+    def tried(*sockets: Socket) -> Tried:
+        [found] = tried_of([connection], CaptureFacts(), sockets)
+        return found
+
+    assert (tried().was_open, tried().error) == (True, None)
+    refused_there = tried(Socket(url, error=words))
+    assert (refused_there.was_open, refused_there.error) == (False, words)
+    broken = tried(Socket(url, status=101, error="Invalid frame header"))
+    assert (broken.was_open, broken.error) == (True, "Invalid frame header")
+    # Neighbours: it came through the second time, the page gave up or went away, another place.
+    for others in (
+        (Socket(url, error=words), Socket(url, status=101)),
+        (Socket(url, status=101, error="Page entered Back-Forward Cache."),),
+        (Socket("ws://app.test/other", error=words), Socket("nonsense", error=words)),
+    ):
+        assert (tried(*others).was_open, tried(*others).error) == (True, None)
+    gave_up = tried(Socket(url, error="WebSocket is closed before the connection is established."))
+    assert (gave_up.was_open, gave_up.error) == (False, None)
+
+
+def test_what_fails_in_the_browser_alone_is_not_healthy(works, fails):
+    """The page's own attempt failed, and asked again it works: nobody is blamed, and it is said."""
+    for was_open, words in ((False, "attempt failed (odd words)"), (True, "had opened and then failed (odd")):
+        tried = Tried(target=TARGET, was_open=was_open, error="odd words")
+        found = page(examined=((tried, works),))
+        assert (found.verdict, found.exit_code) == ("degraded", 0)
+        assert words in found.headline
+        assert any(words in line for line in found.notes())
+    # What the examination itself finds stays what is said.
+    found = page(examined=((Tried(target=TARGET, was_open=False, error="odd words"), fails),))
+    assert (found.verdict, found.exit_code) == ("failing", 1)
+    assert "odd words" not in found.headline
+
+
+def test_what_breaks_after_the_101_is_no_ticket():
+    """The page's handshake was accepted, ours too, and both break: that is not for once."""
+
+    def broken(head):
+        return switching(head) + b"\xc1\x01a" if is_upgrade(head) else http("404 Not Found")
+
+    found = page(examined=((Tried(target=TARGET, was_open=True), examine_server(replies(broken), "/")),))
+    assert (found.verdict, found.exit_code) == ("failing", 1)
+    assert list(found.notes()) == []
+
+
+def test_a_page_of_another_site_has_no_cookie_to_send():
+    refuses = examine_server(replies(lambda head: http("401 Unauthorized")), "/")
+    elsewhere, own = Extras(origin="http://localhost:3000"), Extras(origin="http://127.0.0.1:3000")
+
+    def notes(extras: Extras) -> str:
+        return " ".join(
+            page(examined=((Tried(target=TARGET, extras=extras, was_open=False), refuses),)).notes()
+        )
+
+    assert "another site than the page's" in notes(elsewhere)
+    assert notes(own) == notes(elsewhere._replace(cookies=("a=b",))) == notes(Extras(origin="null")) == ""
 
 
 def test_what_the_pages_handshake_had_is_sent_again():
@@ -165,3 +241,14 @@ def test_the_console_joins_what_the_proxy_saw():
     # A page of which the proxy has nothing to say, and one that tried.
     assert len(with_console(CaptureFacts(), "u", said, 0, 10**9).events) == 1
     assert diagnose_capture(with_console(seen, "u", said, 1, 10**9)) == []
+
+
+def test_a_page_that_is_still_loading_is_not_blamed_for_its_code():
+    seen = CaptureFacts(events=(EngineEvent(0, "page", {"url": "u", "interest": "new WebSocket("}),))
+
+    def titles(*, is_loaded: bool) -> list[str]:
+        facts = with_console(seen, "u", Visited(is_loaded=is_loaded), 0, 8 * 10**9)
+        return [one.title for one in diagnose_capture(facts)]
+
+    assert titles(is_loaded=False) == ["The page was still loading, and had made no WebSocket attempt"]
+    assert titles(is_loaded=True) == ["The page made no WebSocket attempt at all"]

@@ -30,6 +30,7 @@ from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.reported import reported
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 from wsinspect.vocabulary import Lack
@@ -219,7 +220,7 @@ def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     error = facts.error or ""
     if facts.state == "failed" and facts.failed_where == "connect" and not _is_dns(error):
         is_unreachable = bool(re.search("unreachable|no route", error, re.I))
-        is_late = bool(re.search(r"timed? ?out", error, re.I))
+        is_late = bool(re.search(r"timed?[ _]?out", error, re.I))
         is_reset = bool(re.search(r"reset", error, re.I))
         name = (
             "ADDRESS_UNREACHABLE"
@@ -595,6 +596,7 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
         facts.state != "failed"
         or facts.failed_where in ("connect", "tls-server", "stop")
         or client_left(facts)
+        or reported(facts) is not None
     ):
         return
     if Lack.ANSWER in facts.unrecorded:
@@ -614,5 +616,6 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
         )
         return
     sent = facts.times.get("request_out_ns")
-    after = f" after {seconds(facts.closed_ns - sent)}" if sent and facts.closed_ns else ""
+    waited = (facts.closed_ns or 0) - (sent or 0)
+    after = f" after {seconds(waited)}" if sent and waited > 0 else ""
     yield Found(evidence=(f"no valid answer{after}: {(facts.error or 'closed')[:200]}",), causes=_HUNG_UP)

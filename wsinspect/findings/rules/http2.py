@@ -28,6 +28,7 @@ from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import SAYS_KEY, has_failed, is_refused
+from wsinspect.findings.rules.reported import reported
 
 rules = Rules()
 
@@ -176,6 +177,9 @@ def extended_connect(facts: ConnectionFacts) -> Iterator[Found]:
         return
     # What an application refuses, and what never reached it, has other causes, which other rules know.
     if _has_left(facts):
+        return
+    words = reported(facts)
+    if words is not None and "HTTP2" not in words:
         return
     has_reached = facts.failed_where not in ("connect", "tls-server", "client", "stop")
     if has_reached and (facts.status is None or facts.status in _NOT_CARRIED):

@@ -19,6 +19,7 @@ from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent,
 from wsinspect.findings.model import Found
 from wsinspect.findings.probes import ProbeFacts
 from wsinspect.findings.registry import Rules
+from wsinspect.text import counted
 from wsinspect.units import format_duration, format_milliseconds
 
 rules = Rules()
@@ -37,8 +38,20 @@ def _quiet_pages(facts: CaptureFacts) -> Iterator[Mapping[str, Any]]:
             yield event.detail
 
 
+def _refused(facts: CaptureFacts, pattern: re.Pattern[str]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """(page, line of its console): a WebSocket that the browser itself refused; others may have opened."""
+    known: set[str] = set()
+    for event in facts.events:
+        line = _said(event.detail, pattern) if event.kind == "page" else None
+        if line is not None and line not in known:
+            known.add(line)  # a page and the frames in it have one console
+            yield event.detail, line
+
+
 def _base(page: Mapping[str, Any]) -> tuple[str, ...]:
-    waited = page.get("waited_ms")
+    waited, attempts = page.get("waited_ms"), page.get("attempts")
+    if isinstance(attempts, int) and attempts:
+        return (f"page {page.get('url')}", f"{counted(attempts, 'other attempt')} of the page came through")
     if page.get("is_read"):
         return (f"page {page.get('url')}", "read, not opened in a browser")
     within = f" within {format_milliseconds(waited)}" if isinstance(waited, int | float) else ""
@@ -71,9 +84,19 @@ def _mixed(page: Mapping[str, Any]) -> list[str]:
 
 
 #: What Chromium's console says when it refuses to connect.
-_SAYS_CSP: Final = re.compile(r"wss?:.*Content Security Policy|Content Security Policy.*wss?:", re.I)
+#: The URL is next to the verb: policies name others, and a report-only one refuses nothing.
+_SAYS_CSP: Final = re.compile(
+    r"^(?!.*report.only).*\bconnect(?:ing)? to '?wss?://.*Content Security Policy", re.I
+)
 _SAYS_MIXED: Final = re.compile(r"Mixed Content.*wss?:|insecure WebSocket", re.I)
 _SAYS_LOCAL: Final = re.compile(r"LOCAL_NETWORK_ACCESS|local network access|more-private address space", re.I)
+_SAYS_TOO_MANY: Final = re.compile(
+    r"WebSocket connection to .* failed: (?:Insufficient resources|.*ERR_INSUFFICIENT_RESOURCES)"
+)
+_SAYS_BLOCKED: Final = re.compile(
+    r"WebSocket connection to .* failed: .*ERR_(UNSAFE_PORT|BLOCKED_BY_CLIENT|BLOCKED_BY_ADMINISTRATOR)"
+)
+_SAYS_INVALID: Final = re.compile(r"^exception: SyntaxError: Failed to construct 'WebSocket'")
 
 
 def _said(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str | None:
@@ -88,7 +111,8 @@ def _exceptions(page: Mapping[str, Any]) -> list[str]:
 
 
 def _is_refused_by_browser(page: Mapping[str, Any]) -> bool:
-    return any(_said(page, pattern) for pattern in (_SAYS_CSP, _SAYS_MIXED, _SAYS_LOCAL))
+    patterns = (_SAYS_CSP, _SAYS_MIXED, _SAYS_LOCAL, _SAYS_TOO_MANY, _SAYS_BLOCKED)
+    return any(_said(page, pattern) for pattern in patterns)
 
 
 def _blocked(page: Mapping[str, Any]) -> tuple[str, list[str]] | None:
@@ -127,7 +151,8 @@ def csp(facts: CaptureFacts) -> Iterator[Found]:
                     _console_line(page, _SAYS_CSP),
                 )
             )
-        elif (line := _said(page, _SAYS_CSP)) is not None:
+    for page, line in _refused(facts, _SAYS_CSP):
+        if page.get("attempts") or _blocked(page) is None:
             policies = [f"Content-Security-Policy: {str(one)[:300]}" for one in page.get("csp") or ()]
             yield Found(evidence=(*_base(page), f"console: {line}", *policies[:2]))
 
@@ -153,9 +178,12 @@ def _console_line(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str:
 def mixed(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
         found, line = _mixed(page), _said(page, _SAYS_MIXED)
-        if (found or line) and _blocked(page) is None and _said(page, _SAYS_CSP) is None:
-            text = (f"its text contains {found[0]}",) if found else ()
-            yield Found(evidence=(*_base(page), *text, _console_line(page, _SAYS_MIXED)))
+        if found and line is None and _blocked(page) is None and _said(page, _SAYS_CSP) is None:
+            yield Found(evidence=(*_base(page), f"its text contains {found[0]}"))
+    for page, line in _refused(facts, _SAYS_MIXED):
+        found = _mixed(page)
+        text = (f"its text contains {found[0]}",) if found else ()
+        yield Found(evidence=(*_base(page), *text, f"console: {line}"))
 
 
 _ASKS: Final = "The browser opens the WebSocket only with the visitor's permission (Local Network Access)"
@@ -175,25 +203,67 @@ _ASKS: Final = "The browser opens the WebSocket only with the visitor's permissi
     scope="capture",
 )
 def local_network(facts: CaptureFacts) -> Iterator[Found]:
-    for page in _quiet_pages(facts):
-        line = _said(page, _SAYS_LOCAL)
-        if line is not None:
-            yield Found(evidence=(*_base(page), f"console: {line}"))
+    for page, line in _refused(facts, _SAYS_LOCAL):
+        yield Found(evidence=(*_base(page), f"console: {line}"))
     for event in facts.events:
         # Opened once more without our proxy: behind it a browser cannot know where a server is.
         lines = event.detail.get("without_proxy") if event.kind == "page" else None
-        line = _said({"console": lines}, _SAYS_LOCAL) if isinstance(lines, list) else None
-        if line is not None:
+        alone = _said({"console": lines}, _SAYS_LOCAL) if isinstance(lines, list) else None
+        if alone is not None:
             is_https = str(event.detail.get("url")).startswith("https:")
             yield Found(
                 evidence=(
                     f"page {event.detail.get('url')}",
                     "opened without the proxy, and nobody there to give the permission",
-                    f"console: {line}",
+                    f"console: {alone}",
                 ),
                 severity="warning" if is_https else None,
                 title=_ASKS if is_https else None,
             )
+
+
+@rules(
+    "WS-PAGE-010",
+    "error",
+    "client",
+    "The browser itself refused to open the WebSocket",
+    meaning="Nothing left the browser: it has a list of ports that it never uses (22, 25, 6000, 6665 to"
+    " 6669 and others), and extensions and an administrator's policies block URLs. The server was not asked.",
+    js=f"{JS_FAILED} The console names it: net::ERR_UNSAFE_PORT, net::ERR_BLOCKED_BY_CLIENT (an extension),"
+    " net::ERR_BLOCKED_BY_ADMINISTRATOR.",
+    topic="browser-refuses",
+    rows="H34",
+    scope="capture",
+)
+def refused_by_browser(facts: CaptureFacts) -> Iterator[Found]:
+    for page, line in _refused(facts, _SAYS_BLOCKED):
+        found = _SAYS_BLOCKED.search(line)
+        assert found is not None
+        yield Found(evidence=(*_base(page), f"console: {line}"), title=_REFUSALS[found[1]])
+
+
+_REFUSALS: Final = {
+    "UNSAFE_PORT": "The browser never connects to this port",
+    "BLOCKED_BY_CLIENT": "An extension of the browser blocked the WebSocket",
+    "BLOCKED_BY_ADMINISTRATOR": "A policy of the browser's administrator blocks the WebSocket",
+}
+
+
+@rules(
+    "WS-PAGE-011",
+    "error",
+    "client",
+    "The page begins more WebSockets at a time than the browser allows",
+    meaning="Chromium lets a page have 255 WebSockets that are connecting; further ones fail at once, and"
+    " nothing of them reaches a server. Share one connection, and wait for each before the next.",
+    js=f"{JS_FAILED} Chrome's console: Insufficient resources.",
+    topic="too-many",
+    rows="H35",
+    scope="capture",
+)
+def too_many(facts: CaptureFacts) -> Iterator[Found]:
+    for page, line in _refused(facts, _SAYS_TOO_MANY):
+        yield Found(evidence=(*_base(page), f"console: {line}"))
 
 
 @rules(
@@ -210,6 +280,12 @@ def local_network(facts: CaptureFacts) -> Iterator[Found]:
     confidence="medium",
 )
 def script_error(facts: CaptureFacts) -> Iterator[Found]:
+    for page, line in _refused(facts, _SAYS_INVALID):
+        if page.get("attempts"):
+            yield Found(
+                evidence=(*_base(page), line),
+                title=f"A WebSocket of the page could not be made: {line[11:150]}",
+            )
     for page in _quiet_pages(facts):
         thrown = _exceptions(page)
         is_other = _mixed(page) or _blocked(page) is not None or _is_refused_by_browser(page)
@@ -298,13 +374,20 @@ def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
         if has_reason or not page.get("interest"):
             continue
         worker = page.get("service_worker")
+        is_loading = bool(page.get("is_loading"))
         yield Found(
+            title="The page was still loading, and had made no WebSocket attempt" if is_loading else None,
+            meaning="Something that the page waits for (a script, a stylesheet, an image, a frame) had not"
+            " arrived when the time was over. Code that opens the WebSocket may come after it: look at what"
+            " is slow, or wait longer."
+            if is_loading
+            else None,
             evidence=(
                 *_base(page),
                 f"its code contains {page.get('interest')}",
                 *(f"URL in its code: {url}" for url in _urls(page)[:2]),
                 *((f"a service worker is registered: {worker}",) if worker else ()),
-            )
+            ),
         )
 
 

@@ -61,6 +61,9 @@ _HEADERS: Final = {
 }
 
 
+_NULL_ORIGIN: Final = "null: of a file, a data: URL, or an iframe with sandbox and without allow-same-origin"
+
+
 def _refusal(facts: ConnectionFacts) -> tuple[str, ...]:
     first = status_line(facts) if facts.status else (facts.error or "no answer")[:200]
     return (first, *body_line(facts))
@@ -135,9 +138,11 @@ def header_decides(facts: ProbeFacts) -> Iterator[Found]:
     is_page = names == ["origin"] and not is_own and asked is not None and is_same_origin(asked)
     if is_page:
         lines.append(main.request_line("Host")[:200])
+    is_null = "origin" in names and main.request_line("Origin").lower() == "origin: null"
     yield _found(
         facts,
         works,
+        _NULL_ORIGIN if is_null else "",
         *(line if not _is_secret(line) else f"{line.partition(':')[0]}: (not shown)" for line in lines),
         title="The server takes its own page for a foreign one, so a hop changes Host"
         if is_hops

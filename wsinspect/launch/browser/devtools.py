@@ -21,6 +21,8 @@ from wsinspect.errors import LocalError
 #: How many console lines, and sockets, are kept.
 MAX_LINES: Final = 60
 MAX_SOCKETS: Final = 20
+#: How many are followed: of a page that opens hundreds, those that failed are kept before others.
+_MAX_FOLLOWED: Final = 1000
 _CHARACTERS: Final = 500
 #: A longer message from the browser ends the session.
 _MAX_MESSAGE: Final = 16 * 1024 * 1024
@@ -65,6 +67,17 @@ class PageLog:
         self.is_loaded = False
         self._lines: list[ConsoleLine] = []
         self._sockets: dict[str, Socket] = {}
+        self._begun: set[str] = set()
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether a WebSocket has begun that has neither opened nor failed."""
+        return bool(self._begun)
+
+    @property
+    def made(self) -> int:
+        """How many WebSockets there were."""
+        return len(self._sockets)
 
     @property
     def lines(self) -> tuple[ConsoleLine, ...]:
@@ -73,8 +86,10 @@ class PageLog:
 
     @property
     def sockets(self) -> tuple[Socket, ...]:
-        """The WebSockets, in order."""
-        return tuple(self._sockets.values())
+        """The WebSockets, in order; of too many the first, and those that failed before others."""
+        first = sorted(self._sockets, key=lambda number: self._sockets[number].error is None)
+        kept = set(first[:MAX_SOCKETS])
+        return tuple(one for number, one in self._sockets.items() if number in kept)
 
     def take(self, event: dict[str, Any]) -> None:
         """One event; what is not of interest, or not as it should be, is passed over."""
@@ -103,8 +118,9 @@ class PageLog:
 
     def _socket(self, what: str, params: dict[str, Any]) -> None:
         number = str(params.get("requestId"))
-        if what == "Created" and len(self._sockets) < MAX_SOCKETS:
+        if what == "Created" and len(self._sockets) < _MAX_FOLLOWED:
             self._sockets[number] = Socket(str(params.get("url"))[:2000])
+            self._begun.add(number)
         known = self._sockets.get(number)
         if known is None:
             return
@@ -114,6 +130,8 @@ class PageLog:
         elif what == "FrameError":
             words = str(params.get("errorMessage"))[:_CHARACTERS]
             self._sockets[number] = known._replace(error=known.error or words)
+        if what in ("HandshakeResponseReceived", "FrameError", "Closed"):
+            self._begun.discard(number)
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from wsinspect.units import format_duration
 _AFTER_SECONDS: Final = 2.0
 #: The proxy's own scan of the page ends this much before ours.
 _LATE_SECONDS: Final = 2.0
+#: A WebSocket that has begun may take this much more, until it opens or fails.
+_BEGUN_SECONDS: Final = 5.0
 _STEP_SECONDS: Final = 0.2
 _START_SECONDS: Final = 20.0
 _ENGINE_SECONDS: Final = 30.0
@@ -66,13 +68,16 @@ class Visited:
     """What a page did.
 
     Attributes:
+        is_loaded: whether its load event came.
         error: why the page could not be opened, in Chromium's words.
+        watched_ns: how long it was watched.
     """
 
     lines: tuple[ConsoleLine, ...] = ()
     sockets: tuple[Socket, ...] = ()
     is_loaded: bool = False
     error: str | None = None
+    watched_ns: int = 0
 
 
 def visit_page(visit: PageVisit, capture: Path) -> Visited:
@@ -175,8 +180,9 @@ def _watch(visit: PageVisit, pipe: Pipe) -> Visited:
         return Visited(lines=log.lines, sockets=log.sockets, error=str(found["errorText"])[:200])
     begin = time.monotonic()
     last_made: float | None = None
+    loaded: float | None = None
     while True:
-        made = len(log.sockets)
+        made = log.made
         for event in pipe.messages(time.monotonic() + _STEP_SECONDS):
             if event.get("method") == "Target.attachedToTarget":
                 inner = str(event.get("params", {}).get("sessionId"))
@@ -184,12 +190,36 @@ def _watch(visit: PageVisit, pipe: Pipe) -> Visited:
                     pipe.send(f"{domain}.enable", inner)
             log.take(event)
         now = time.monotonic()
-        if len(log.sockets) > made:
+        if log.made > made:
             last_made = now
-        passed = now - begin
-        is_enough = last_made is not None and now - last_made >= _AFTER_SECONDS
-        if is_enough or passed >= wait + _LATE_SECONDS:
-            return Visited(lines=log.lines, sockets=log.sockets, is_loaded=log.is_loaded)
+        if log.is_loaded and loaded is None:
+            loaded = now
+        if now >= _end_of_watch(begin, wait, loaded, last_made, is_connecting=log.is_connecting):
+            return Visited(
+                lines=log.lines,
+                sockets=log.sockets,
+                is_loaded=log.is_loaded,
+                watched_ns=round((now - begin) * 1e9),
+            )
+
+
+def _end_of_watch(
+    begin: float, wait: float, loaded: float | None, last_made: float | None, *, is_connecting: bool
+) -> float:
+    """When nothing more is waited for, in seconds of the monotonic clock.
+
+    Args:
+        loaded, last_made: when the page had loaded, and when it last made a WebSocket.
+        is_connecting: whether one has begun that has neither opened nor failed.
+    """
+    # A page that is still loading when its time is over gets as much again; its scripts may come last.
+    end = begin + 2 * wait if loaded is None else max(begin + wait, min(loaded, begin + 2 * wait))
+    end += _LATE_SECONDS
+    if last_made is None:
+        return end
+    if is_connecting:  # a page that makes one after the other has an end, too
+        return min(last_made, end) + _BEGUN_SECONDS
+    return min(end, last_made + _AFTER_SECONDS)
 
 
 __all__ = ["PageVisit", "Visited", "visit_directly", "visit_page"]

@@ -72,6 +72,32 @@ def test_the_console():
     assert log.is_loaded
 
 
+def test_a_socket_connects_until_it_opens_fails_or_is_closed():
+    made = [event("Network.webSocketCreated", requestId=str(n), url=f"ws://a/{n}") for n in range(3)]
+    log = log_of(*made)
+    ends = (
+        event("Network.webSocketHandshakeResponseReceived", requestId="0", response={"status": 101}),
+        event("Network.webSocketFrameError", requestId="1", errorMessage="refused"),
+        event("Network.webSocketClosed", requestId="2"),
+    )
+    for one in ends:
+        assert log.is_connecting
+        log.take(one)
+    assert not log.is_connecting
+    assert log.made == 3
+
+
+def test_of_very_many_sockets_those_that_failed_are_kept():
+    count = MAX_SOCKETS * 5
+    log = log_of(
+        *(event("Network.webSocketCreated", requestId=str(n), url=f"ws://a/{n}") for n in range(count))
+    )
+    log.take(event("Network.webSocketFrameError", requestId=str(count - 1), errorMessage="refused"))
+    assert len(log.sockets) == MAX_SOCKETS
+    assert log.sockets[-1] == Socket(f"ws://a/{count - 1}", error="refused")
+    assert log.sockets[0] == Socket("ws://a/0")
+
+
 def test_sockets():
     log = log_of(
         event("Network.webSocketCreated", requestId="1", url="ws://a/"),
