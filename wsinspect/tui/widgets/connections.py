@@ -100,7 +100,7 @@ class ConnectionsPane(LinePane):
         shown = f"{grouped(len(self._order))} of " if self.shown is not None else ""
         left.append((f"  {shown}{grouped(count)}", "muted"))
         if live and model.is_live:
-            left.append((f", {live} open", "good"))
+            left.append((f", {grouped(live)} open", "good"))
         gone = sum(one.evicted_payloads for one in model.connections.values()) if count < 5000 else 0
         return left, [(f"{grouped(gone)} payloads deleted (size limit)", "warn")] if gone else []
 

@@ -3,8 +3,11 @@
 import pytest
 
 from tests.support.chats import chat_capture
+from tests.support.tui_captures import CaptureBuilder, hold_engine_lock
+from tests.support.tui_pilot import opened
 from wsinspect.capture.reader import Capture
 from wsinspect.present.words import end_words
+from wsinspect.text import grouped
 from wsinspect.tui.widgets.connections import _missing
 
 
@@ -43,3 +46,16 @@ def test_a_close_that_may_be_among_missing_bytes_was_not_therefore_never_sent(co
     cut = connection._replace(**ended, **codes)
     assert end_words(cut) == "no CLOSE fin by server"
     assert end_words(cut._replace(gaps="s2c=1")) == "end not on record fin by server"
+
+
+@pytest.mark.asyncio
+async def test_many_open_connections_are_counted_in_groups_of_three(tmp_path):
+    builder = CaptureBuilder(tmp_path / "many.db")
+    for number in range(1, 1_002):
+        builder.connection(number)
+    builder.close(clean=False)
+    lock = hold_engine_lock(tmp_path / "many.db")
+    async with opened(tmp_path / "many.db") as screen:
+        await screen.until(lambda: screen.model.is_live)
+        assert f"Connections  {grouped(1_001)}, {grouped(1_001)} open" in screen.pane("connections")[0]
+    lock.release()
