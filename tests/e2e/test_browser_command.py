@@ -25,6 +25,7 @@ FINE = {"opened": "true", "message": "from the page", "code": "1000", "wasClean"
 def pages(tmp_path_factory) -> Iterator[PageServer]:
     certificates = make_certificates(tmp_path_factory.mktemp("certs"))
     with PageServer(certificates.server_context()) as server:
+        server.ca = certificates.ca
         yield server
 
 
@@ -40,6 +41,15 @@ def connections(capture) -> list[tuple]:
             (one.tap, one.url.split("?")[0], one.state, one.client_close_code, one.server_close_code)
             for one in opened.connections()
         ]
+
+
+def test_a_private_authority_is_trusted(pages, home):
+    url = f"https://localhost:{pages.tls_port}/?mark=private"
+    with BrowserRun(home, f"--ca={pages.ca}", f"--capture={home / 'page.db'}", url, *HEADLESS) as run:
+        assert run.told(pages, "private") == FINE
+        run.close_chromium()
+        assert run.wait() == 0, run.said
+    assert len(connections(home / "page.db")) == 1
 
 
 @pytest.mark.parametrize("browser", ["chromium", "firefox"])

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import threading
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -37,6 +38,7 @@ class PageServer:
     def __init__(self, context: ssl.SSLContext) -> None:
         self.told: list[dict[str, str]] = []
         self._context = context
+        self.ca: Path | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 

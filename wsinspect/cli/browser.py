@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from wsinspect.cli.completion import complete_browser
-from wsinspect.cli.options import examples
+from wsinspect.cli.options import examples, trusted_option
 from wsinspect.cli.screen import is_terminal
 from wsinspect.launch.interrupts import nothing_to_end
 
@@ -35,6 +35,7 @@ from wsinspect.launch.interrupts import nothing_to_end
 )
 @click.option("--headless", is_flag=True, help="No timeline: print one line per event.")
 @click.option("--insecure", is_flag=True, help="Accept any server certificate; implies --new.")
+@trusted_option
 def browser(
     arguments: tuple[str, ...],
     wanted: str | None,
@@ -42,6 +43,7 @@ def browser(
     capture: Path | None,
     headless: bool,
     insecure: bool,
+    trusted: tuple[Path, ...],
 ) -> int:
     """Open a browser that uses the proxy, for loopback too, and trusts its certificate.
 
@@ -60,9 +62,12 @@ def browser(
         browser=find_browser(wanted),
         url=url,
         arguments=extra,
-        engine_options=["--insecure"] if insecure else [],
+        engine_options=[
+            *(["--insecure"] if insecure else []),
+            *(f"--ca={one.absolute()}" for one in trusted),
+        ],
         capture=capture,
-        needs_own_engine=is_new or insecure or capture is not None,
+        needs_own_engine=is_new or insecure or bool(trusted) or capture is not None,
         say=lambda line: click.echo(f"wsinspect: {line}", err=True),
     )
     if not headless and is_terminal():
