@@ -247,6 +247,8 @@ def test_signals_for_the_whole_group_do_not_end_it(rig, path):
 def test_the_relay_has_its_turn_before_it(rig, path):
     recorder = rig.start()
     wait_for(lambda: os.sched_getscheduler(recorder.pid) == os.SCHED_BATCH, "the policy")
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    wait_for(lambda: os.getpriority(os.PRIO_PROCESS, recorder.pid) == min(own + 5, 19), "its niceness")
     assert rig.stop()[0] == 0
 
 

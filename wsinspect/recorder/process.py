@@ -53,6 +53,7 @@ _ORPHAN_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 1.0
 _LAST_RETRIES: Final = 5
 _LOCK_SECONDS: Final = 10.0
+_NICENESS: Final = 5
 
 
 class Recorder:
@@ -282,13 +283,16 @@ def _say(text: str) -> None:
 
 
 def _give_way() -> None:
-    """Let the relay have its turn first: we can work in longer, rarer turns (sched(7), SCHED_BATCH).
+    """Let the relay have its turn first: what is written to the journal can wait to be indexed.
 
-    A policy that somebody has chosen for the proxy as a whole stays as it is.
+    Longer, rarer turns (sched(7), SCHED_BATCH), and a third of the relay's share where both want the
+    processor. No less: on a busy machine a recorder of the lowest class got no turn for seconds, and the
+    journal filled. A policy that somebody has chosen for the proxy as a whole stays as it is.
     """
     if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.nice(_NICENESS)
 
 
 def main(arguments: Sequence[str] | None = None, explain: Explain | None = None) -> int:
