@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +74,11 @@ def sizes(browser: DevTools, page: str) -> list[tuple[int, int]]:
     return [(one[1]["width"], one[1]["height"]) for one in said if one[0] == "resize"]
 
 
+def resized(browser: DevTools, page: str) -> list[tuple[int, int]]:
+    """The sizes that it told after its first."""
+    return sizes(browser, page)[1:]
+
+
 @pytest.mark.slow
 def test_two_browsers_have_timelines_of_their_own_that_follow_their_windows(tmp_path: Path) -> None:
     capture = chat_capture(tmp_path / "chat.db")
@@ -88,7 +94,7 @@ def test_two_browsers_have_timelines_of_their_own_that_follow_their_windows(tmp_
             assert server.visitors == 2
             browser.look("one", str(tmp_path / "small.png"), width=640, height=400)
             browser.look("other", str(tmp_path / "large.png"), width=1500, height=900)
-            small, large = (wait(lambda page=page: sizes(browser, page)[1:]) for page in pages)
+            small, large = (wait(partial(resized, browser, page)) for page in pages)
             assert small[-1][0] < large[-1][0]
             assert small[-1][1] < large[-1][1]
             browser.press("one", ":focus", "q")

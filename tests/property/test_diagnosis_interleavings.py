@@ -288,7 +288,7 @@ AGAIN = {
 def series(draw):
     """Attempts of several clients to several places, one after the other: (pause in ms, steps)."""
     places = [(client, path) for client in ("10.0.0.1", "10.0.0.2") for path in ("/a", "/a?token=x", "/b")]
-    found = []
+    found: list[tuple[int, list[str], bool]] = []
     for _ in range(draw(st.integers(4, 24))):
         client, path = draw(st.sampled_from(places))
         end = draw(st.sampled_from(("401", "401", "503", "503", "cut", "cut", "left", "open")))

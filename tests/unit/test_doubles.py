@@ -45,6 +45,7 @@ REPLACED = {
         "feed": "a mistake of ours",
         "add_head": "a mistake of ours",
     },
+    "unit/tui/screens/test_main.py": {"start": "a capture that takes long to read; called"},
     "unit/tui/dialogs/test_configuration.py": {"prove": "nginx, which not every machine has"},
     "unit/tui/dialogs/test_dialogs.py": {"ago": "a time in a picture", "ask": "an engine that never answers"},
     "unit/tui/screens/test_faults.py": {"ago": "a time in a picture"},

@@ -1,6 +1,7 @@
 """A silence proves nothing where bytes are missing that could have broken it; nor do those of others."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -200,12 +201,8 @@ def with_gap(steps, side, place):
     at = data[round(place * (len(data) - 1))] + (place == 1.0)
     lost = Script()
     lost.now = steps[at].arguments[-1] if steps[at].method == "event" else steps[at].arguments[3]
-    lost.event(
-        *(0, "unstored"),
-        **{"bytes": 100, "records": 1, "reason": "No space left on device", "connections": []},
-        streams=[[1, side]],
-        stream_bytes=[100],
-    )
+    lack: Any = {"bytes": 100, "records": 1, "reason": "No space left on device", "connections": []}
+    lost.event(0, "unstored", **lack, streams=[[1, side]], stream_bytes=[100])
     return [*steps[:at], lost.steps[-1], *steps[at:]]
 
 
@@ -239,7 +236,7 @@ def test_each_reason_from_time_or_absence_is_said_of_whole_streams_alone(tmp_pat
 @pytest.mark.parametrize("rule", CASES)
 def test_no_rule_reasons_from_what_was_not_stored(rule):
     """What triggers each rule, with bytes missing somewhere: only what is there counts."""
-    lacks = [
+    lacks: list[dict[str, Any]] = [
         *({"gaps": frozenset(sides)} for sides in ({C2S}, {S2C}, {C2S, S2C})),
         {"has_lost_records": True},
     ]

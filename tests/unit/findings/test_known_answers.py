@@ -1,5 +1,7 @@
 """Refusals that are known by their words, and others that look nearly the same."""
 
+from typing import Any
+
 import pytest
 
 from tests.unit.findings.facts_made import refused, request
@@ -88,7 +90,7 @@ def test_another_400_may_be_a_lost_upgrade(fields):
 
 
 def test_the_greeting_of_sockjs_names_the_path_of_its_websocket():
-    plain = {"Content_Type": "text/plain; charset=UTF-8"}
+    plain: Any = {"Content_Type": "text/plain; charset=UTF-8"}
     found = first(refused("200 OK", b"Welcome to SockJS!\n", path="/echo/?a=b", **plain))
     assert (found.id, found.fault_of, found.confidence) == ("WS-HS-004", "client", "high")
     assert [one.text for one in found.fixes] == [

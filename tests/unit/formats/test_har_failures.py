@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from wsinspect.capture.reader import Capture
-from wsinspect.diagnosis.checking import diagnose
+from wsinspect.diagnosis.facts import diagnose
 from wsinspect.formats.importing import import_file
 from wsinspect.formats.notes import ImportNotes
 

@@ -1,6 +1,7 @@
 """When memory is given back: after many have closed, and while few are open."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_garbage_is_looked_for_while_few_are_open_or_where_it_may_be_much(
     numbers, monkeypatch, middle, open_count, is_collected
 ):
     collected: list[bool] = []
-    monkeypatch.setattr(memory.gc, "get_count", lambda: (0, 0, middle))
-    monkeypatch.setattr(memory.gc, "collect", lambda: collected.append(True))
+    monkeypatch.setattr(gc, "get_count", lambda: (0, 0, middle))
+    monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
     memory.Relief(range(open_count)).look()
     assert bool(collected) is is_collected

@@ -29,7 +29,10 @@ def sessions(request, certificates):
         for one, other in ((client, server), (server, client)):
             with contextlib.suppress(SSL.WantReadError):
                 one.do_handshake()
-            tls.flush(one, other.bio_write)
+            sent: list[bytes] = []
+            tls.flush(one, sent.append)
+            for part in sent:
+                other.bio_write(part)
     return client, server
 
 

@@ -118,7 +118,7 @@ async def test_the_last_frame_followed_leads_to_the_first_finding(failures):
     ],
     ids=["findings", "frame", "connection", "time", "gap"],
 )
-async def test_keys_that_come_before_the_capture_is_read_act_once_it_is(failures, keys, where):
+async def test_keys_that_come_before_the_capture_is_read_act_once_it_is(failures, monkeypatch, keys, where):
     """Nothing is answered from a part of the capture: no finding, no frame, no gap."""
     database = connect(failures)
     database.execute(
@@ -128,7 +128,8 @@ async def test_keys_that_come_before_the_capture_is_read_act_once_it_is(failures
     )
     database.close()
     app = InspectApp(failures)
-    start, app.feed.start = app.feed.start, lambda: None
+    start = app.feed.start
+    monkeypatch.setattr(app.feed, "start", lambda: None)
     async with app.run_test(size=(120, 44)) as pilot:
         screen = Screen(app, pilot)
         await screen.press(*keys)
