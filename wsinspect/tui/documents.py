@@ -351,6 +351,25 @@ def text_windows(blob: Blob) -> int:
     return max(-(-blob.length // TEXT_WINDOW_BYTES), 1)
 
 
+def count_in_text(blob: Blob, needle: str) -> int:
+    """How many matches there are in all windows of a text, of its first 16 MiB."""
+    return blob.read(0, WHOLE_BYTES).decode("utf-8", "replace").lower().count(needle.lower())
+
+
+def next_text_window(blob: Blob, needle: str, window: int, step: int) -> int | None:
+    """The next window in which a match begins, in either direction; None behind the last one."""
+    border = (window + 1) * TEXT_WINDOW_BYTES if step > 0 else window * TEXT_WINDOW_BYTES
+    data, begin = blob.read(0, WHOLE_BYTES), border if step > 0 else 0
+    part = data[border:] if step > 0 else data[:border]
+    # What is not UTF-8 keeps its length, so that characters lead back to bytes.
+    text = part.decode("utf-8", "surrogateescape")
+    look = text.lower()
+    at = look.find(needle.lower()) if step > 0 else look.rfind(needle.lower())
+    return (
+        None if at < 0 else (begin + len(text[:at].encode("utf-8", "surrogateescape"))) // TEXT_WINDOW_BYTES
+    )
+
+
 def text_lines(blob: Blob, window: int = 0) -> Iterator[Line]:
     """A window of a text, escaped."""
     begin = window * TEXT_WINDOW_BYTES

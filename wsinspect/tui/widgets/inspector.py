@@ -28,11 +28,14 @@ from wsinspect.tui.comparing import Compared
 from wsinspect.tui.documents import (
     CLOSE,
     HEX,
+    TEXT,
     CodeDocument,
     HexDocument,
     LinesDocument,
     best_view,
+    count_in_text,
     make_document,
+    next_text_window,
     payload_of,
     text_windows,
     views_for,
@@ -134,6 +137,7 @@ class InspectorPane(LinePane):
             self.window = 0
             self.top = 0
             self.cursor = self._column = 0
+            self._match_line = -1
             self._is_folded = False
             self.compared = None
         self.rebuild()
@@ -146,7 +150,7 @@ class InspectorPane(LinePane):
         except CaptureError as error:
             self._document = LinesDocument([[(str(error), "error")]])
         self.has_cursor = isinstance(self._document, JsonTree | HexDocument)
-        self.matches = self._document.find(self.needle) if self.needle else 0
+        self.matches = self._mark() if self.needle else 0
         self.clamp()
         self.refresh()
 
@@ -246,7 +250,7 @@ class InspectorPane(LinePane):
             self._step_byte(step)
         elif self._blob is not None:
             self.window = max(min(self.window + step, text_windows(self._blob) - 1), 0)
-            self.top = 0
+            self.top, self._match_line = 0, -1
             self.rebuild()
 
     def _step_byte(self, step: int) -> None:
@@ -318,27 +322,57 @@ class InspectorPane(LinePane):
     def find(self, needle: str) -> None:
         """Mark every match in what is shown, and go to the first one; an empty text ends that."""
         self.needle = needle
-        self.matches = self._document.find(needle)
-        self.clamp()
+        if self._windowed() is not None and self.window:
+            self.window = self.top = 0
+            self.rebuild()
+        else:
+            self.matches = self._mark()
+            self.clamp()
         if needle:
             self.cursor = self.cursor if self.has_cursor else self.top
-            at = self._document.next_match(-1, 1, self._width)
-            if at is None:
-                self.workspace.say(f"no match for {escape(needle)} in this payload")
-            else:
-                self._show_line(at)
+            self._to_match(-1, 1, "in this payload")
         self.refresh()
 
     def next_match(self, step: int) -> None:
         """Go to the next one."""
         here = self.cursor if self.has_cursor else self._match_line
-        at = self._document.next_match(here, step, self._width)
-        if at is None:
+        self._to_match(here, step, "after this line" if step > 0 else "before this line")
+
+    def _windowed(self) -> Blob | None:
+        """The text of which a window is shown."""
+        blob = self._blob
+        is_text = self._shown_view == TEXT and isinstance(self._document, LinesDocument)
+        return blob if blob is not None and is_text and text_windows(blob) > 1 else None
+
+    def _mark(self) -> int:
+        """Mark what is shown; how many matches there are in all of it, not in the window of a long text."""
+        shown, blob = self._document.find(self.needle), self._windowed()
+        return shown if blob is None or not self.needle else count_in_text(blob, self.needle)
+
+    def _to_match(self, here: int, step: int, where: str) -> None:
+        """Go to the next match behind a line, in another window of a long text where this one has no more."""
+        document, blob = self._document, self._windowed()
+        at = document.next_match(here, step, self._width)
+        if at is None and blob is not None:
+            window = next_text_window(blob, self.needle, self.window, step)
+            if window is not None:
+                self.window, self.top = window, 0
+                self.rebuild()
+                document = self._document
+                edge = -1 if step > 0 else document.line_count(self._width)
+                # A match that goes on in the next window begins in the last line of this one.
+                at = document.next_match(edge, step, self._width)
+                at = document.line_count(self._width) - 1 if at is None else at
+        if at is not None:
+            self._show_line(at)
+        elif isinstance(document, JsonTree) and step > 0 and not document.is_whole:
+            looked = grouped(document.line_count(self._width))
             self.workspace.say(
-                f"no match for {escape(self.needle)} {'after' if step > 0 else 'before'} this line"
+                f"no match for {escape(self.needle)} in the first {looked} lines: "
+                "n looks further, text (v) finds all"
             )
         else:
-            self._show_line(at)
+            self.workspace.say(f"no match for {escape(self.needle)} {where}")
 
     def _show_line(self, number: int) -> None:
         self._match_line = number

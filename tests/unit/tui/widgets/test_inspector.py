@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.tui_captures import CaptureBuilder, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened, shown_ids
+from wsinspect.text import grouped
 from wsinspect.tui.widgets.inspector import InspectorPane
 
 pytestmark = pytest.mark.asyncio
@@ -88,6 +89,56 @@ async def test_text_is_found_in_the_payload_and_every_match_is_marked(payloads):
         pane.find("needle")
         assert any(style == "match" for _, style in pane.row(0, 80))
         assert any(style == "name" for _, style in pane.row(0, 80))
+
+
+async def test_a_long_text_is_searched_in_all_its_windows(tmp_path):
+    path = tmp_path / "long.db"
+    begin, far = b"needle " + b"x" * 70_000, 200_000
+    text = begin + b" Needle " + b"\xc3\xa4" * far + b" needle y"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 10, 1, text, s2c=True)
+        builder.frame(1, 20, 1, b"a\nneedle", s2c=True)
+    async with opened(path) as screen:
+        pane = await at_frame(screen, 1)
+        pane.find("needle")
+        assert "3 matches of needle" in lines(screen)
+        assert pane.window == 0
+        windows = []
+        for key in ("n", "n", "n", "N", "N"):
+            await screen.press(key)
+            windows.append(pane.window)
+        assert windows == [1, 7, 7, 1, 0]
+        assert "needle xxx" in lines(screen)
+        pane.find("needle y")
+        assert pane.window == 7
+        assert "needle y" in lines(screen)
+        pane.find("nothing like it")
+        assert "no match for nothing like it in this payload" in screen.app.workspace.said()
+        await at_frame(screen, 2)
+        pane.find("needle")
+        await screen.press("n")
+        assert "no match for needle after this line" in screen.app.workspace.said()
+
+
+async def test_where_json_is_too_long_to_be_laid_out_at_once_the_search_says_how_far_it_came(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("wsinspect.tui.jsontree.MOST_ROWS", 2_000)
+    path = tmp_path / "long.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 10, 1, json.dumps([*range(9_000), "needle"]).encode(), s2c=True)
+    async with opened(path) as screen:
+        pane = await at_frame(screen, 1)
+        pane.find("needle")
+        assert "1 match of needle" in lines(screen)
+        assert (
+            f"no match for needle in the first {grouped(6_000)} lines: n looks further"
+            in screen.app.workspace.said()
+        )
+        await screen.press("n")
+        assert pane.cursor == 9_001
 
 
 async def test_hex_shows_the_values_under_the_cursor(payloads):
