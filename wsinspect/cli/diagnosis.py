@@ -273,8 +273,11 @@ def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool) -> Noth
         return Nothing("what was seen could not be stored", "free some disk space, and record again")
     if (unseen := _unseen(capture)) is not None:
         return unseen
-    reason = "no WebSocket attempt has reached the proxy" + (" yet" if is_live else "")
-    return Nothing(reason, _ADVICE["capture"])
+    yet = " yet" if is_live else ""
+    made_of = capture.meta.get("imported")
+    if isinstance(made_of, dict) and (kind := made_of.get("format")) in _ADVICE:
+        return Nothing(f"{made_of.get('from')} has no WebSocket connection{yet}", _ADVICE[kind])
+    return Nothing(f"no WebSocket attempt has reached the proxy{yet}", _ADVICE["capture"])
 
 
 def _only(findings: Sequence[Finding], connection: int | None) -> list[Finding]:

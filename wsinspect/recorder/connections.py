@@ -225,6 +225,7 @@ class ConnectionRows:
             self.row["state"] = State.CLOSED.value if is_open else State.FAILED.value
         self.count()
         self._judge()
+        self._doubt_failure()
         said = event.reported
         is_open_end = self.row["open_ns"] is not None and not self.facts["closes"]
         if said is not None and is_open_end and said.get("side") is None:
@@ -376,6 +377,18 @@ class ConnectionRows:
             side == Direction.SERVER_TO_CLIENT and (close_id is None or frame_id < close_id)
             for side, _, frame_id in self.facts["violations"]
         )
+
+    def lack_records(self) -> None:
+        """A header block, a body or an event of it could not be stored."""
+        self.facts["lost_records"] = True
+        self._doubt_failure()
+
+    def _doubt_failure(self) -> None:
+        """Without all of its records, an attempt that nothing says has failed may have been answered."""
+        is_said = self.facts["failed_where"] is not None or self.handshake["response_in"] is not None
+        if self.row["state"] == State.FAILED and self.facts["lost_records"] and not is_said:
+            self.lose()
+            self.row.update(how=None, js_code=None, js_was_clean=None)
 
     def lose(self) -> None:
         """The engine died while this connection was alive: how it ended is not known."""

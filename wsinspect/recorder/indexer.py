@@ -395,7 +395,7 @@ class Indexer:
             self._add_own_event(connection_id, time_ns, gap.as_json())
         for connection_id in event.lost_records():
             connection = self._load(connection_id)
-            connection.facts["lost_records"] = True
+            connection.lack_records()
             self._touched.add(connection)
             gap = Gap(reason=event.reason)
             self._add_own_event(connection_id, time_ns, gap.as_json())

@@ -42,6 +42,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "x.db"
 
 
+@pytest.mark.parametrize("is_known_late", [False, True])
+def test_an_attempt_whose_answer_could_not_be_stored_has_not_failed(path, is_known_late):
+    """A disk may have room again only after the end; an engine that says itself why it failed is believed."""
+    script = Script()
+    for connection in (1, 2):
+        script.attempt(connection)
+    loss = {"bytes": 0, "records": 2, "reason": "No space left on device", "connections": [1, 2]}
+    steps = [lambda: script.event(0, "unstored", **loss), lambda: script.end(1, "client")]
+    for step in reversed(steps) if is_known_late else steps:
+        step()
+    script.event(2, "failed", where="connect", error="Connection refused")
+    script.event(2, "closed")
+    with made_of(path, script) as capture:
+        one, two = capture.connections()
+        assert (one.state, one.ended_by, one.how, one.js_code) == ("lost", "unknown", None, None)
+        assert (two.state, two.error) == ("failed", "Connection refused")
+        assert not [found.id for found in diagnose(capture.query) if found.connection == 1]
+
+
 def test_a_dead_engine_leaves_lost_connections_and_no_clean_end(path):
     script = Script(meta={"argv": ["run"]})
     script.open(1)

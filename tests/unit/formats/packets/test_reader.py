@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.support.certs import Certificates, make_certificates
 from tests.support.h2_talk import CONNECT, Talk
@@ -15,6 +16,7 @@ from tests.support.traces import Imported
 from wsinspect.capture.missing import lacks
 from wsinspect.cli.main import cli, execute
 from wsinspect.formats.packets.link import SYN
+from wsinspect.present.words import end_words
 
 HELLO, HI = said(b"hello"), said(b"hi", masked=True)
 
@@ -105,6 +107,36 @@ def test_a_lost_packet_is_a_gap_that_no_frame_is_made_of(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.parametrize("known", [0, 60, len(RESPONSE) - 2])
+@pytest.mark.parametrize("ends_first", [CLIENT, SERVER])
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_an_answer_that_is_not_in_the_trace_blames_nobody(
+    tmp_path: Path, certificates: Certificates, known: int, ends_first: int, is_encrypted: bool
+) -> None:
+    """The server answered, and the WebSocket lived; the trace lacks the packet, or its end."""
+    wire, keys = Wire(), tmp_path / "keys.log"
+    tcp = Tcp(wire).open()
+    end = Tls(tcp, certificates, keys).handshake() if is_encrypted else tcp
+    end.send(CLIENT, REQUEST)
+    if known:
+        end.send(SERVER, RESPONSE[:known])
+    held = len(wire.packets)
+    end.send(SERVER, RESPONSE[known:])
+    del wire.packets[held:]
+    for _ in range(3):
+        end.send(CLIENT, HI)
+        end.send(SERVER, HELLO)
+        wire.now += 20 * 10**9
+    tcp.fin(ends_first)
+    tcp.fin(1 - ends_first)
+    found = Imported(tmp_path, wire, key_log=keys if is_encrypted else None)
+    [one] = found.connections
+    assert (one.state, one.ended_by, one.js_code) == ("lost", "unknown", None)
+    assert end_words(one) == "its end could not be stored"
+    done = CliRunner().invoke(cli, ["diagnose", str(found.path), "--json"])
+    assert [one["id"] for one in json.loads(done.stdout)["findings"]] == ["WS-TOOL-003"]
+
+
 def test_a_trace_that_begins_in_the_middle(tmp_path: Path) -> None:
     """Of a WebSocket that was open before, nothing is made up; what it carries later over HTTP is found."""
     wire = Wire()
@@ -118,6 +150,21 @@ def test_a_trace_that_begins_in_the_middle(tmp_path: Path) -> None:
     assert (one.client, one.state) == ("10.0.0.9:4", "open")
     words = "2 TCP connections began before the trace: a WebSocket is found by its opening handshake"
     assert found.notes == [words]
+
+
+def test_a_trace_with_one_direction_alone_says_what_to_record(tmp_path: Path) -> None:
+    """What the server sent is there, what it was asked is not: no advice about a proxy that nobody has."""
+    wire = Wire()
+    tcp = Tcp(wire)
+    for data in (RESPONSE, HELLO, HELLO):
+        tcp.send(SERVER, data)
+    found = Imported(tmp_path, wire)
+    assert found.connections == []
+    for path in (found.path, tmp_path / "trace.pcapng"):
+        done = CliRunner().invoke(cli, ["diagnose", str(path), "--json"])
+        nothing = json.loads(done.stdout)["nothing_to_look_at"]
+        assert nothing["reason"].endswith("trace.pcapng has no WebSocket connection")
+        assert nothing["advice"].startswith("start tcpdump before the client connects")
 
 
 def test_both_sides_of_a_hop_in_one_trace(tmp_path: Path) -> None:
