@@ -17,7 +17,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -57,8 +57,9 @@ _AT_ONCE: Final = 32
 _ASKED_AGAIN: Final = 20_000
 #: Eventful connections above which the end of a run judges only what is new: about a second of work.
 _JUDGED_AGAIN: Final = 400
-#: How many fully compared pairs are remembered.
+#: How many fully compared pairs are remembered, and how many that the hop passed on as they were.
 _COMPARED: Final = 5_000
+_UNHARMED: Final = _ASKED_AGAIN // 2
 
 
 Explain = Callable[[Finding, ConnectionFacts], Finding]
@@ -94,6 +95,8 @@ class LiveFindings:
         self._waiting: set[int] = set(newest_connection_ids(self._query, _AGAIN)) if is_restart else set()
         self._unread: dict[int, Joined] = {}
         self._compared: dict[int, None] = {}
+        #: Pairs that need no comparing: the connection behind the hop by the one before it.
+        self._unharmed: dict[int, int] = {}
         self._alike: set[int] = set()
         self._standing = Standing()
         self._is_restart = is_restart
@@ -180,7 +183,9 @@ class LiveFindings:
             found = self._judge(number) if number in eventful else []
             if found is not None:
                 again |= self._say({number}, found)
-        self._unread.update({joined.edge.id: joined for joined in due.finished})
+        for joined in due.finished:
+            self._unread[joined.edge.id] = joined
+            self._unharmed.pop(joined.edge.id, None)
         for chain in due.chains:
             numbers = _both(chain)
             if not eventful & numbers:
@@ -208,7 +213,9 @@ class LiveFindings:
         until = self._clock() + (_LAST_SECONDS if is_over else _IDLE_SECONDS)
         while self._unread and self._clock() < until:
             some = [self._unread.pop(number) for number in list(self._unread)[:_AT_ONCE]]
-            for joined in worth_comparing(self._query, some):
+            wanted = list(worth_comparing(self._query, some))
+            self._remember_unharmed(some, wanted)
+            for joined in wanted:
                 chain = self._pairs.chain_of(joined)
                 self._compared.update(dict.fromkeys(one.edge.id for one in chain))
                 found = self._judge_chain(chain, MAX_TRACES)
@@ -216,6 +223,20 @@ class LiveFindings:
                     self._waiting |= self._say(_both(chain), found)
         while len(self._compared) > _COMPARED:
             self._compared.pop(next(iter(self._compared)))
+
+    def _remember_unharmed(self, pairs: Sequence[Joined], wanted: Sequence[Joined]) -> None:
+        """Nothing will happen to these pairs any more: the end of the run need not read them again."""
+        harmed = {one.edge.id for one in wanted}
+        for one in pairs:
+            if one.origin is not None and one.edge.id not in harmed:
+                self._unharmed[one.edge.id] = one.origin.id
+        while len(self._unharmed) > _UNHARMED:
+            self._unharmed.pop(next(iter(self._unharmed)))
+
+    def _worth_comparing_at_the_end(self, pairs: Sequence[Joined]) -> Iterator[Joined]:
+        known = self._unharmed
+        some = [one for one in pairs if one.origin is not None and known.get(one.edge.id) != one.origin.id]
+        return worth_comparing(self._query, some)
 
     def _judge_chain(self, chain: Sequence[Joined], max_traces: int = 0) -> list[Finding] | None:
         """Findings of a connection at the taps around one hop or several, each failure once.
@@ -254,7 +275,7 @@ class LiveFindings:
         if len(numbers) > _ASKED_AGAIN or len(self._reader.eventful(numbers)) > _JUDGED_AGAIN:
             return []
         # To read every message that the hop passed on unharmed would take longer than recording it did.
-        comparing = partial(worth_comparing, self._query)
+        comparing = self._worth_comparing_at_the_end
         found = diagnose_hop(Hop(self._query), diagnose(self._query), worth_comparing=comparing).findings
         wanted: dict[Place, list[Finding]] = {place: [] for place in stored.places(self._query)}
         for one in found:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
 from wsinspect.capture.queries import hops as rows
-from wsinspect.capture.queries.hops import OVER, PENDING, REFUSED
+from wsinspect.capture.queries.hops import OVER, PENDING, REFUSED, BriefFrame
 from wsinspect.capture.records import Query
 from wsinspect.diagnosis.hops import MAX_TRACES, Hop, order_of, tap_names, with_named
 from wsinspect.diagnosis.joining import Attempt, Joined, join, make_attempt, of_key
@@ -317,25 +317,56 @@ def worth_comparing(query: Query, pairs: Sequence[Joined]) -> Iterator[Joined]:
     """
     numbers = [(one.edge.id, one.origin.id) for one in pairs if one.origin is not None]
     alike = rows.ended_alike(query, numbers)
-    for one in pairs:
-        if one.origin is None:
+    wanted = {edge for edge, _ in numbers if edge not in alike}
+    unread: list[tuple[int, int]] = []
+    for edge, origin in numbers:
+        if edge in wanted:
             continue
-        edge, origin = one.edge.id, one.origin.id
-        if (
-            edge not in alike
-            or _is_pausing(query, edge, origin)
-            or rows.passed_otherwise(query, edge, origin, MAX_TRACES)
-        ):
-            yield one
+        long = _long_if_same(*(rows.brief_frames(query, number, MAX_TRACES) for number in (edge, origin)))
+        if long is None:
+            wanted.add(edge)
+            continue
+        unread += long
+        if len(unread) >= _AT_ONCE:
+            wanted |= rows.passed_otherwise(query, unread)
+            unread.clear()
+    if unread:
+        wanted |= rows.passed_otherwise(query, unread)
+    yield from (one for one in pairs if one.origin is not None and one.edge.id in wanted)
 
 
-def _is_pausing(query: Query, edge: int, origin: int) -> bool:
-    """Whether pauses between frames went missing in the hop."""
-    pauses = [rows.count_pauses(query, number, _PAUSE_NS, MAX_TRACES) for number in (edge, origin)]
-    lost = [pauses[0].get(0, 0) - pauses[1].get(0, 0), pauses[1].get(1, 0) - pauses[0].get(1, 0)]
-    return max(lost) >= _LOST_PAUSES
+#: The frames of a connection at one tap, by direction.
+_Sides = tuple[list[BriefFrame], list[BriefFrame]]
 
 
+def _long_if_same(edge: _Sides, origin: _Sides) -> list[tuple[int, int]] | None:
+    """The long frames, whose payloads are to be compared still; None where something is not the same."""
+    # A pause that went missing on the way to the server, or to the client, was lost in the hop.
+    lost = (
+        _pauses(edge[0]) - _pauses(origin[0]),
+        _pauses(origin[1]) - _pauses(edge[1]),
+    )
+    if max(lost) >= _LOST_PAUSES:
+        return None
+    long = []
+    for went_in, came_out in zip(edge, origin, strict=True):
+        for one, other in zip(went_in, came_out, strict=False):
+            if one.first_byte != other.first_byte:
+                return None
+            if one.is_long or other.is_long:
+                long.append((one.id, other.id))
+            elif one.payload != other.payload:
+                return None
+    return long
+
+
+def _pauses(frames: Sequence[BriefFrame]) -> int:
+    """How many pauses there are between frames of one direction."""
+    return sum(after.time_ns - before.time_ns >= _PAUSE_NS for before, after in pairwise(frames))
+
+
+#: Long frames that are compared by one statement, or as many more as one connection has.
+_AT_ONCE: Final = 1000
 #: Fewer than these are jitter between the two clocks.
 _LOST_PAUSES: Final = 2
 #: sandwich.compare: messages sent this far apart that arrive together were held.

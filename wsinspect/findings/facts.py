@@ -483,6 +483,14 @@ class CaptureFacts:
     meta: Mapping[str, Any] = field(default_factory=dict)
     lags: tuple[Lag, ...] = ()
 
+    @cached_property
+    def series(self) -> list[list[Summary]]:
+        """Attempts of each client's address at each endpoint, in order."""
+        found: dict[tuple[str, str, str], list[Summary]] = {}
+        for one in sorted(self.connections, key=lambda one: one.attempt_ns):
+            found.setdefault((one.tap or "", one.client_host, one.place), []).append(one)
+        return [group for _, group in sorted(found.items())]
+
 
 def _head(raw: bytes | None) -> RawHead | None:
     return RawHead.parse(raw) if raw else None

@@ -9,6 +9,7 @@ from tests.support.journals import Script, index, need, text, write_journal
 from tests.support.sandwich_lab import times_said
 from wsinspect.capture import schema
 from wsinspect.diagnosis import live_pairs
+from wsinspect.diagnosis.hops import MAX_TRACES
 from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.diagnosis.live_pairs import LivePairs, worth_comparing
 
@@ -230,28 +231,30 @@ def test_one_frame_has_no_pauses(hop):
 @pytest.mark.parametrize(
     ("behind", "is_read"),
     [
-        ([(0, text(b"good")), (1, text(b"yes", masked=False))], False),
-        ([(0, text(b"evil")), (1, text(b"yes", masked=False))], True),
-        ([(0, text(b"good")), (1, text(b"not", masked=False))], True),
-        ([(0, text(b"good", opcode=2)), (1, text(b"yes", masked=False))], True),
+        ([(0, b"good", 1), (1, b"yes", 1)], False),
+        ([(0, b"evil", 1), (1, b"yes", 1)], True),
+        ([(0, b"good", 1), (1, b"not", 1)], True),
+        ([(0, b"good", 2), (1, b"yes", 1)], True),
         # The order between the directions is each tap's own.
-        ([(1, text(b"yes", masked=False)), (0, text(b"good"))], False),
+        ([(1, b"yes", 1), (0, b"good", 1)], False),
     ],
     ids=["the same", "another of the same length", "to the client", "binary for text", "other order"],
 )
+@pytest.mark.parametrize("times", [1, 400], ids=["short", "long"])
 @pytest.mark.parametrize("is_judged_at_the_end", [True, False])
 def test_content_that_a_hop_swaps_for_as_much_is_said_live_too(
-    hop, monkeypatch, behind, is_read, is_judged_at_the_end
+    hop, monkeypatch, behind, is_read, times, is_judged_at_the_end
 ):
     """Counts, bytes and pauses are the same at both taps; the content is not."""
     if not is_judged_at_the_end:
         monkeypatch.setattr("wsinspect.diagnosis.live._JUDGED_AGAIN", -1)
-    went_in = [(0, text(b"good")), (1, text(b"yes", masked=False))]
+    went_in = [(0, b"good", 1), (1, b"yes", 1)]
     for number, tap, frames in ((1, "edge", went_in), (2, "origin", behind)):
         hop.attempt(number, tap, 1)
         hop.script.event(number, "open")
-        for side, frame in [*frames, (0, text(b"\x03\xe8", opcode=8))]:
-            hop.script.data(number, side, frame)
+        for side, content, opcode in frames:
+            hop.script.data(number, side, text(content * times, opcode=opcode, masked=side == 0))
+        hop.script.data(number, 0, text(b"\x03\xe8", opcode=8))
         hop.script.data(number, 1, text(b"\x03\xe8", opcode=8, masked=False))
         hop.script.end(number)
     database = hop.index()
@@ -259,6 +262,33 @@ def test_content_that_a_hop_swaps_for_as_much_is_said_live_too(
     printed = look(LiveFindings(database), 1, 2, is_over=True)
     said = times_said(printed, hop.path)
     assert said == [{("WS-MS-102", 1): 1}] * 3 if is_read else said == [{}] * 3
+
+
+def test_what_the_hop_passed_on_as_it_was_is_read_once(hop):
+    for number, tap in ((1, "edge"), (2, "origin")):
+        hop.attempt(number, tap, 1)
+        hop.script.event(number, "open")
+        hop.script.data(number, 0, text(b"hello"))
+        hop.script.end(number)
+    database = hop.index()
+    database.execute("UPDATE handshake SET problems = '[]'")
+    database.execute("UPDATE connection SET how = 'close', ended_by = 'client', server_close_code = 1000")
+    asked: list[str] = []
+    database.set_trace_callback(asked.append)
+
+    def readings():
+        found = [one for one in asked if one.endswith(f"LIMIT {MAX_TRACES}")]
+        asked.clear()
+        return len(found)
+
+    live = LiveFindings(database)
+    look(live, 1, 2)
+    assert readings() == 2
+    look(live, is_over=True)
+    assert readings() == 0
+    # What something happens to is read again.
+    look(live, 1, is_over=True)
+    assert readings() == 2
 
 
 def test_a_mistake_in_a_comparison_does_not_end_the_recorder(hop, monkeypatch, capsys):

@@ -67,22 +67,29 @@ AND e.ended_by IS o.ended_by AND e.how IS o.how
 AND e.client_close_code IS o.client_close_code AND e.client_close_reason IS o.client_close_reason
 AND e.server_close_code IS o.server_close_code AND e.server_close_reason IS o.server_close_reason
 """
-_PAUSES: Final = """
-SELECT is_s2c, coalesce(sum(pause >= ?1), 0) FROM (
-    SELECT is_s2c, time_ns - lag(time_ns) OVER (PARTITION BY is_s2c ORDER BY id) AS pause FROM (
-        SELECT id, is_s2c, time_ns FROM frame WHERE connection_id = ?2 ORDER BY id LIMIT ?3))
-GROUP BY is_s2c
-"""
-_FRAME_IDS: Final = "SELECT is_s2c, id FROM frame WHERE connection_id = ? ORDER BY id LIMIT ?"
+_BRIEFLY: Final = (
+    "SELECT is_s2c, id, time_ns, bits >> 8, wire_length > ?1, CASE WHEN wire_length <= ?1 THEN payload END "
+    "FROM frame WHERE connection_id = ?2 ORDER BY id LIMIT ?3"
+)
 _OTHERWISE: Final = """
-SELECT 1 FROM json_each(?) AS pair
+SELECT DISTINCT went_in.connection_id FROM json_each(?) AS pair
 JOIN frame AS went_in ON went_in.id = json_extract(pair.value, '$[0]')
 JOIN frame AS came_out ON came_out.id = json_extract(pair.value, '$[1]')
-WHERE went_in.bits >> 8 <> came_out.bits >> 8 OR went_in.payload IS NOT came_out.payload
-LIMIT 1
+WHERE went_in.payload IS NOT came_out.payload
 """
-#: How many frames are compared by one statement.
-_AT_ONCE: Final = 1000
+#: Bytes of a frame whose payload is read with it.
+_SHORT: Final = 512
+
+
+class BriefFrame(NamedTuple):
+    """What tells a frame at one tap from the same at another; `payload` is None where it is long, too."""
+
+    is_s2c: int
+    id: int
+    time_ns: int
+    first_byte: int
+    is_long: int
+    payload: bytes | None
 
 
 def has_two_taps(query: Query) -> bool:
@@ -147,32 +154,21 @@ def ended_alike(query: Query, pairs: Collection[tuple[int, int]]) -> set[int]:
     return {row[0] for row in query(_ALIKE, (json.dumps(list(pairs)),))}
 
 
-def count_pauses(query: Query, connection_id: int, least_ns: int, frames: int) -> dict[int, int]:
-    """How many pauses there are between the first frames of a connection, by direction.
+def brief_frames(query: Query, connection_id: int, limit: int) -> tuple[list[BriefFrame], list[BriefFrame]]:
+    """The first frames of a connection: those to the server, and those to the client.
 
     Args:
-        least_ns: pauses shorter than this are not counted, in nanoseconds.
-        frames: how many frames of both directions are looked at.
-
-    Returns:
-        The number of pauses by direction (0: client to server, 1).
+        limit: how many frames of both directions are read.
     """
-    return dict(query(_PAUSES, (least_ns, connection_id, frames)))
+    sides: tuple[list[BriefFrame], list[BriefFrame]] = ([], [])
+    for frame in map(BriefFrame._make, query(_BRIEFLY, (_SHORT, connection_id, limit))):
+        sides[frame.is_s2c].append(frame)
+    return sides
 
 
-def passed_otherwise(query: Query, edge: int, origin: int, frames: int) -> bool:
-    """Whether a frame of two connections differs, in order of each direction, in its first byte or content.
+def passed_otherwise(query: Query, pairs: Collection[tuple[int, int]]) -> set[int]:
+    """Connections of which a frame has another payload than the frame it is paired with, by their ids.
 
-    Args:
-        frames: how many frames of both directions are looked at.
+    Payloads stay in the database: of long messages there may be more than fits into memory.
     """
-    ids: list[tuple[list[int], list[int]]] = [([], []), ([], [])]
-    for found, number in zip(ids, (edge, origin), strict=True):
-        for is_s2c, frame_id in query(_FRAME_IDS, (number, frames)):
-            found[bool(is_s2c)].append(frame_id)
-    # Content stays in the database: of long messages there may be more than fits into memory.
-    for pairs in (list(zip(*side, strict=False)) for side in zip(*ids, strict=True)):
-        for first in range(0, len(pairs), _AT_ONCE):
-            if query(_OTHERWISE, (json.dumps(pairs[first : first + _AT_ONCE]),)):
-                return True
-    return False
+    return {row[0] for row in query(_OTHERWISE, (json.dumps(list(pairs)),))}

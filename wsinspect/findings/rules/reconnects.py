@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import pairwise
 from typing import Final
 
 from wsinspect.findings.evidence import seconds
@@ -20,16 +20,6 @@ _FATAL_CODES: Final = frozenset(
     {1002, 1003, 1007, 1008, 1010, 3000, 3003, 4001, 4003, 4400, 4401, 4403, 4404, 4406}
 )
 _FATAL_STATUS: Final = frozenset({400, 401, 403, 404, 426})
-
-
-def _series(facts: CaptureFacts) -> Iterator[list[Summary]]:
-    """Attempts of one client's address at one endpoint, in order."""
-
-    def key(one: Summary) -> tuple[str, str, str]:
-        return (one.tap or "", one.client_host, one.place)
-
-    for _, group in groupby(sorted(facts.connections, key=lambda one: (key(one), one.attempt_ns)), key=key):
-        yield list(group)
 
 
 def whose(one: Summary) -> str:
@@ -76,7 +66,7 @@ def _one_after_another(run: list[Summary]) -> bool:
     scope="capture",
 )
 def storm(facts: CaptureFacts) -> Iterator[Found]:
-    for series in _series(facts):
+    for series in facts.series:
         for start in range(len(series) - _COUNT + 1):
             run = series[start : start + _COUNT]
             gaps = [b.attempt_ns - a.attempt_ns for a, b in pairwise(run)]
@@ -113,7 +103,7 @@ def storm(facts: CaptureFacts) -> Iterator[Found]:
     scope="capture",
 )
 def in_vain(facts: CaptureFacts) -> Iterator[Found]:
-    for series in _series(facts):
+    for series in facts.series:
         run: list[Summary] = []
         for one in series:
             reason = _lasting(one)
@@ -151,7 +141,7 @@ def _lasting(one: Summary) -> int | None:
     scope="capture",
 )
 def duplicates(facts: CaptureFacts) -> Iterator[Found]:
-    for series in _series(facts):
+    for series in facts.series:
         by_path: dict[str, list[Summary]] = {}
         for one in series:
             if one.open_ns is not None and "token=" in one.path:
