@@ -17,8 +17,10 @@ from wsinspect.cli.options import (
     TARGET,
     color_option,
     examples,
+    insecure_option,
     json_option,
     session_by_option,
+    trusted_option,
 )
 from wsinspect.net import Endpoint
 
@@ -62,7 +64,8 @@ _COMMAND_SECONDS = 30.0
     "--settle", type=DURATION, help="How long expectations may take to come true after the last phase."
 )
 @click.option("--capture", type=click.Path(path_type=Path), help="Keep the capture here, also if all holds.")
-@click.option("--insecure", is_flag=True, help="Accept any server certificate.")
+@insecure_option
+@trusted_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here.")
 @click.option(
     "--format", "style", type=click.Choice(["text", "github"]), default="text", help="Add annotations."
@@ -210,6 +213,7 @@ class _Check:
         found += [f"--reverse={self.reverse}"] if self.reverse is not None else []
         found += [f"--session-by={self.by}"] if self.by is not None else []
         found += ["--insecure"] if self.options["insecure"] else []
+        found += [f"--ca={one.absolute()}" for one in self.options["trusted"]]
         return found
 
     def _keep(self, trial: Path, path: Path) -> Path:
