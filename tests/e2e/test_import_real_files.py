@@ -181,7 +181,7 @@ def test_firefoxs_file_has_the_handshake_and_says_so(tmp_path):
     made = by_browser(firefoxs_har, tmp_path)
     code, _, err = wsinspect_says(tmp_path, "import", str(made), "-o", "a.db")
     assert code == 0, err
-    assert "without messages (Firefox and Safari export none)" in err
+    assert "without messages (Firefox exports none)" in err
     code, out, _ = wsinspect_says(tmp_path, "show", "a.db", "1", "--json")
     one = json.loads(out)
     assert (code, one["connection"]["status"], one["connection"]["extensions"]) == (0, 101, None)

@@ -120,6 +120,10 @@ class _Reader:
                 self._stream.skip()
                 continue
             for part in self._stream.members():
+                if part == "creator":
+                    creator = str(_object(self._stream.small_value(_OTHER_LIMIT)).get("name"))
+                    self.notes.exporter = _WITHOUT_MESSAGES.get(creator.casefold(), "")
+                    continue
                 if part != "entries" or self._stream.peek() != "[":
                     self._stream.skip()
                     continue
@@ -348,6 +352,8 @@ def _lacks(facts: dict[str, Any], fields: list[tuple[str, str]], imported: Impor
     return tuple(found)
 
 
+#: Who exports handshakes alone, by `log.creator.name`.
+_WITHOUT_MESSAGES: Final = {"firefox": "Firefox", "webkit web inspector": "Safari"}
 _ENDS: Final = frozenset({"fin", "rst", "close_notify", "timeout"})
 
 

@@ -15,6 +15,7 @@ class ImportNotes:
         connections: those that are WebSockets.
         frames: what was stored of them.
         without_messages: WebSockets of which the file has the opening handshake alone.
+        exporter: the program that made the file, where it is known to export no messages.
         unreadable: messages that say neither direction nor opcode.
         not_base64: binary messages that are not base64; taken as text.
         truncated: messages that were cut when they were exported.
@@ -29,6 +30,7 @@ class ImportNotes:
     connections: int = 0
     frames: int = 0
     without_messages: int = 0
+    exporter: str = ""
     unreadable: int = 0
     not_base64: int = 0
     truncated: int = 0
@@ -46,7 +48,8 @@ class ImportNotes:
         if self.large_event_sources:
             yield f"{_entries(self.large_event_sources)} with Server-Sent Events left out: too large"
         if self.without_messages:
-            yield f"{_sockets(self.without_messages)} without messages (Firefox and Safari export none)"
+            why = f" ({self.exporter} exports none)" if self.exporter else ""
+            yield f"{_sockets(self.without_messages)} without messages{why}"
         if self.unreadable:
             yield f"{_messages(self.unreadable)} left out: no direction or no opcode"
         if self.not_base64:

@@ -323,12 +323,23 @@ def test_chromes_file_is_read(tmp_path):
         )
 
 
+@pytest.mark.parametrize("creator", [{"name": "Playwright", "version": "1.65.1"}, {}, "Firefox", None])
+def test_who_exports_messages_is_not_said_to_export_none(tmp_path, creator):
+    """Playwright leaves the list out for a WebSocket on which nothing was said."""
+    har = json.loads(json.dumps(CHROME))
+    del har["log"]["entries"][0]["_webSocketMessages"]
+    har["log"]["creator"] = creator
+    _, notes = imported(tmp_path, har)
+    assert list(notes.lines()) == ["1 WebSocket without messages"]
+
+
 def test_firefoxs_file_has_handshakes_alone_and_that_is_said(tmp_path):
     har = json.loads(json.dumps(CHROME))
     entry = har["log"]["entries"][0]
     del entry["_webSocketMessages"], entry["_resourceType"]
+    har["log"]["creator"] = {"name": "Firefox", "version": "143.0"}
     target, notes = imported(tmp_path, har)
-    assert list(notes.lines()) == ["1 WebSocket without messages (Firefox and Safari export none)"]
+    assert list(notes.lines()) == ["1 WebSocket without messages (Firefox exports none)"]
     with Capture.open(target) as capture:
         assert capture.connections()[0].status == 101
 
