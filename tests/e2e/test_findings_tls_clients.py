@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, found_in
 from tests.support.small_servers import echo
 from tests.support.threaded_loop import ThreadedLoop
+from wsinspect.closing import abort
 from wsinspect.findings.model import Finding
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
@@ -109,6 +111,40 @@ def test_a_client_that_trusts_it_has_no_finding(lab):
     url = f"wss://{LOOPBACK}:{lab.port(lab.secure)}/"
     assert lab.loop.run(dial(url, client_context(), lab.engine.port("regular"))) is None
     assert lab.found() == []
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(None, ("WS-TLS-003", "note")), ("fin", ("WS-TLS-001", "error")), ("rst", ("WS-TLS-001", "error"))],
+)
+def test_a_stop_in_the_middle_of_tls_is_no_refusal(lab, end, said):
+    """The client has our certificate and has not answered it when the proxy stops, or when it leaves."""
+
+    async def wait_for_certificate() -> asyncio.StreamWriter:
+        reader, writer = await asyncio.open_connection(LOOPBACK, lab.engine.port("regular"))
+        writer.write(f"CONNECT localhost:{lab.port(lab.secure)} HTTP/1.1\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        outgoing = ssl.MemoryBIO()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+        writer.write(outgoing.read())
+        assert await asyncio.wait_for(reader.read(5), 20)
+        return writer
+
+    async def leave(writer: asyncio.StreamWriter) -> None:
+        if end == "rst":
+            abort(writer.transport)
+        else:
+            writer.close()
+
+    writer = lab.loop.run(wait_for_certificate())
+    if end is not None:
+        lab.loop.run(leave(writer))
+        lab.engine.wait_for_event("tls_failed", sni="localhost")
+    (found,) = lab.found()
+    assert (found.id, found.severity) == said
+    assert ("wsinspect ca" in found.fixes[0].text) == (end is not None)
+    lab.loop.run(leave(writer))
 
 
 def test_a_client_with_other_versions_of_tls(lab):

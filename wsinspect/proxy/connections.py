@@ -82,6 +82,8 @@ class ConnectionEvents:
 
     def client_tls_failed(self, client: connection.Client, rule: str | None) -> None:
         """A client's TLS handshake failed, because of a fault's rule or by itself."""
+        wire = Wire.of_client(client)
+        endpoint = wire.endpoints.get(client.id) if wire else None
         event = events.TlsFailed(
             side=Side.CLIENT,
             tap=self._tap(client),
@@ -89,6 +91,7 @@ class ConnectionEvents:
             sni=client.sni,
             error=client.error,
             rule=rule,
+            how=(endpoint.how or None) if endpoint is not None else None,
         )
         self._sink.event(0, event, self._now_ns())
 
@@ -128,7 +131,7 @@ class ConnectionEvents:
 
     def unreadable_request(self, context: Context, raw: bytes, answer: bytes) -> None:
         """A request's head was refused by mitmproxy itself."""
-        line = raw.split(b"\n", 1)[0].strip()[:500].decode("latin-1")
+        line = raw.lstrip(b"\r\n").split(b"\n", 1)[0].strip()[:500].decode("latin-1")
         status = answer.split(b" ", 2)[1].decode("ascii", "replace")
         event = events.RequestFailed(
             tap=self._tap(context.client),

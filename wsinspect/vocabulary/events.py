@@ -316,7 +316,11 @@ class Late(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFailed(Event):
-    """TLS with a client failed before any request; `rule` names the fault that made it fail."""
+    """TLS with a client failed before any request; `rule` names the fault that made it fail.
+
+    `how` is how the client ended the connection ("fin", "rst" or "timeout"); None where it had not: it sent
+    an alert, or this proxy stopped meanwhile.
+    """
 
     KIND = EventKind.TLS_FAILED
     side: str | None = None
@@ -325,6 +329,7 @@ class TlsFailed(Event):
     sni: str | None = None
     error: str | None = None
     rule: str | None = None
+    how: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

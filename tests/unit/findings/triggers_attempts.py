@@ -395,10 +395,13 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 events=(("tls_failed", {"error": "The client does not trust the proxy's certificate for x"}),)
             ),
             capture(summary(1, 0, host="example.org"), events=(("tls_failed", WENT_AWAY),)),
+            capture(events=(("tls_failed", {**WENT_AWAY, "how": "rst"}),)),
         ],
         [
             capture(events=(("tls_failed", {"error": "no shared cipher"}),)),
             capture(),
+            # wsinspect stopped meanwhile.
+            capture(events=(("tls_failed", {**WENT_AWAY, "how": None}),)),
             # It came through another time, so this once it only left.
             capture(summary(1, 0, scheme="wss", host="example.org"), events=(("tls_failed", WENT_AWAY),)),
         ],
@@ -408,7 +411,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [capture()],
     ),
     "WS-TLS-003": (
-        [capture(events=(("tls_failed", {"error": "something else"}),))],
+        [
+            capture(events=(("tls_failed", {"error": "something else"}),)),
+            capture(events=(("tls_failed", {**WENT_AWAY, "how": None}),)),  # our stop: a note
+        ],
         [capture(events=(("tls_failed", {"error": "The client disconnected during the handshake."}),))],
     ),
     "WS-TLS-010": (

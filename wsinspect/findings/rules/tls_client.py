@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from wsinspect.findings.evidence import JS_FAILED, two_causes
 from wsinspect.findings.facts import CaptureFacts
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import Fix, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.net import host_of
 
@@ -99,6 +99,16 @@ def client_other(facts: CaptureFacts) -> Iterator[Found]:
         error = str(group[0].get("error") or "")
         if not _CLIENT_TRUST.search(error) and not _CLIENT_MISMATCH.search(error) and not _is_quiet(error):
             yield _client_found(group)
+    for group in _grouped(facts, is_cut=True):
+        yield replace(
+            _client_found(group),
+            severity="note",
+            fault_of="tool",
+            title="wsinspect stopped in the middle of a client's TLS handshake",
+            meaning="The client had not refused anything by then, and had not sent its request."
+            " Whether the handshake would have succeeded cannot be said.",
+            fixes=(Fix("general", "Record again, and stop once the client is connected."),),
+        )
 
 
 def _is_quiet(error: str) -> bool:
@@ -106,12 +116,20 @@ def _is_quiet(error: str) -> bool:
     return "disconnected" in error.lower() or "eof" in error.lower() or not error
 
 
-def _grouped(facts: CaptureFacts) -> list[list[dict[str, Any]]]:
-    """Client-side failures that are the same, apart from the client's port."""
+def _grouped(facts: CaptureFacts, *, is_cut: bool = False) -> list[list[dict[str, Any]]]:
+    """Client-side failures that are the same, apart from the client's port.
+
+    Args:
+        is_cut: those that our own stop cut off, instead of those that the client ended.
+    """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for event in facts.events:
         if event.kind == "tls_failed" and not event.detail.get("rule"):  # otherwise a fault made it fail
             detail = dict(event.detail)
+            # A capture of an older version says nothing of how the client ended.
+            is_ours = bool(_WENT_AWAY.search(str(detail.get("error")))) and detail.get("how", "fin") is None
+            if is_ours is not is_cut:
+                continue
             groups.setdefault((str(detail.get("sni")), str(detail.get("error"))), []).append(detail)
     return list(groups.values())
 
