@@ -178,6 +178,63 @@ def test_a_request_byte_by_byte_and_one_longer_than_a_segment_are_recorded(tmp_p
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("tap", ["regular", "socks5", "edge"])
+@pytest.mark.parametrize("lines", [b"\r\n", b"\n", b"\r\n\r\n"])
+def test_empty_lines_before_the_request_line_pass_as_they_came(tmp_path, tap, lines):
+    """RFC 9112 section 2.2: a server ignores them. In one piece with the request, and in two."""
+    raw = head()
+    received: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            start = await reader.readuntil(b"GET ")
+            received.append(start + await reader.readuntil(b"\r\n\r\n"))
+            writer.write(SWITCH)
+            await reader.readexactly(len(CLOSE))
+            writer.write(CLOSED)
+            await reader.read()
+        writer.close()
+
+    async def run() -> None:
+        listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        async with listening:
+            with Engine.start(
+                *("--listen", "0", "--mode", "regular", "--mode", "socks5"),
+                *("--tap", f"edge=127.0.0.1:0=http://127.0.0.1:{port}"),
+                folder=tmp_path,
+            ) as engine:
+                count = await in_two_pieces(engine, tap, port, lines + raw, [1, len(lines), len(lines) + 2])
+                assert states(engine) == [(tap, "closed", 1000)] * count
+        assert received == [lines + raw] * count
+        with Capture.open(engine.capture) as capture:
+            for one in capture.connections():
+                shake = capture.handshake(one.id)
+                assert shake is not None
+                assert (one.path, shake.request_in, shake.request_out) == (
+                    "/ws?token=abcdef",
+                    lines + raw,
+                    lines + raw,
+                )
+
+    asyncio.run(run())
+
+
+def test_what_is_not_http_after_an_empty_line_passes_as_it_came(tmp_path):
+    async def run() -> None:
+        async with server() as port:
+            with Engine.start("--listen", "0", folder=tmp_path) as engine:
+                way = await Way.through(engine, "regular", port)
+                way.writer.write(b"\r\nHELO there\r\n")
+                assert await way.reader.readexactly(5) == b"echo "
+                abort(way.writer.transport)
+                assert engine.stop() == 0
+                (event,) = [one for one in engine.events if one["event"] == "passed_unread"]
+                assert event["reason"] == "it is not HTTP"
+
+    asyncio.run(run())
+
+
 def client_hello(context: ssl.SSLContext) -> tuple[ssl.SSLObject, ssl.MemoryBIO, ssl.MemoryBIO]:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")

@@ -250,6 +250,7 @@ def _next_layer_shape() -> bool:
     stock = next_layer.NextLayer
     return (
         list(inspect.signature(stock._ignore_connection).parameters)
+        == list(inspect.signature(stock._next_layer).parameters)
         == ["self", "context", "data_client", "data_server"]
         and list(inspect.signature(stock._is_destination_in_hosts).parameters) == ["context", "hosts"]
         and issubclass(next_layer.NeedsMoreData, Exception)

@@ -7,6 +7,7 @@ FIN during the handshake for a lost interest. Here instead:
 - every head is kept byte for byte (`wire_head`), and what leaves is the same bytes wherever no field was
   changed;
 - 1xx responses other than 101 are handed to an HTTP/1 client as they came (RFC 9110 section 15.2);
+- empty lines before a request line belong to its head, and are sent with it;
 - a proxy request for `ws://` or `wss://` is one for `http://` or `https://`;
 - after a 101 nothing is stripped and nothing is framed;
 - for an opening handshake, a FIN or RST before the response is passed on instead of being answered;
@@ -197,6 +198,17 @@ def _peek_head(buffer: ReceiveBuffer) -> bytes | None:
     return bytes(buffer._data[: found.end()]) if found else None
 
 
+def _take_empty_lines(buffer: ReceiveBuffer) -> bytes:
+    """Take the empty lines off the start of h11's receive buffer: h11 reads each as a head without lines.
+
+    A server ignores them before a request line (RFC 9112 section 2.2).
+    """
+    taken = bytearray()
+    while buffer._data[:1] == b"\n" or buffer._data[:2] == b"\r\n":
+        taken += buffer.maybe_extract_at_most(1 if buffer._data[:1] == b"\n" else 2) or b""
+    return bytes(taken)
+
+
 def _is_foreign(buffer: ReceiveBuffer) -> bool:
     """Whether what has come of an answer cannot be the beginning of an HTTP/1 response."""
     first = bytes(buffer._data[:_LEADING_BYTES]).lstrip(b"\r\n")[: len(_HTTP)]
@@ -242,10 +254,14 @@ class RelayHttp1Server(_Relaying, Http1Server):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._early_ends: list[events.ConnectionClosed] = []
+        #: What came before the next request line.
+        self._empty_lines = b""
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        if isinstance(event, events.DataReceived):
+            self._empty_lines += _take_empty_lines(self.buf)
         raw = _peek_head(self.buf) if isinstance(event, events.DataReceived) else None
-        if raw is None and len(self.buf) > MAX_HEAD_BYTES:
+        if raw is None and len(self._empty_lines) + len(self.buf) > MAX_HEAD_BYTES:
             self.state = self.done
             yield commands.SendData(self.conn, error_response(431, f"the request header block {_TOO_LARGE}"))
             yield commands.CloseConnection(self.conn)
@@ -254,6 +270,8 @@ class RelayHttp1Server(_Relaying, Http1Server):
             # mitmproxy knows only http and https; the bytes as received are kept in `raw`.
             rest = bytes(self.buf.maybe_extract_at_most(len(self.buf)) or b"")
             self.buf += rest[: found.start(1)] + b"http" + rest[found.end(1) :]
+        if raw:
+            raw, self._empty_lines = self._empty_lines + raw, b""
         for command in super().read_headers(event):
             if raw and isinstance(command, ReceiveHttp) and isinstance(command.event, RequestHeaders):
                 _attach(command.event.request, raw, http1.assemble_request_head)

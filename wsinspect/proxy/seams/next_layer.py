@@ -3,7 +3,9 @@
 Stock mitmproxy decides at the first bytes. Where those hold no line break (a client that writes its request
 in pieces, a token in the URL longer than a segment), it takes a tunnel through CONNECT or SOCKS5 for raw TCP,
 and a WebSocket in it passes unread. The same happens to a TLS greeting of which only a byte or two have come.
-Here both are waited for: a request line that has begun, and the first three bytes of a TLS record.
+Here both are waited for: a request line that has begun, and the first three bytes of a TLS record. Empty
+lines before a request line do not count (RFC 9112 section 2.2: a server ignores them), where stock mitmproxy
+takes them for a protocol of its own.
 
 What then still is raw TCP is reported, so that nothing passes through unreported.
 """
@@ -60,11 +62,18 @@ class Observer(Protocol):
 
 def request_has_begun(data: bytes) -> bool:
     """Whether `data` is the beginning of an HTTP request line whose end has not come yet."""
-    if not data or b"\n" in data:
-        return False
-    if any(method.startswith(data) for method in _METHODS):
+    line = data.lstrip(b"\r\n")
+    if not line or b"\n" in line:
+        return bool(data) and not line
+    if any(method.startswith(line) for method in _METHODS):
         return True
-    return data.startswith(tuple(method + b" " for method in _METHODS)) and bool(_REST.fullmatch(data))
+    return line.startswith(tuple(method + b" " for method in _METHODS)) and bool(_REST.fullmatch(line))
+
+
+def without_empty_lines(data: bytes) -> bytes:
+    """`data` from its request line on, where there are empty lines before one; else all of it."""
+    rest = data.lstrip(b"\r\n")
+    return rest if rest.startswith(tuple(method + b" " for method in _METHODS)) else data
 
 
 class PatientNextLayer(next_layer.NextLayer):
@@ -108,6 +117,9 @@ class PatientNextLayer(next_layer.NextLayer):
                 reason = "the server spoke first"
             self._observer.passed_unread(context, sent, reason)
 
+    def _next_layer(self, context: Context, data_client: bytes, data_server: bytes) -> layer.Layer | None:
+        return super()._next_layer(context, without_empty_lines(data_client), data_server)
+
     def _needs_line(self, context: Context, sent: bytes, received: bytes) -> bool:
         """Whether stock mitmproxy would decide by a request line, and has only the beginning of one."""
         if received or not request_has_begun(sent) or context.client.alpn in HTTP_ALPNS:
@@ -115,7 +127,7 @@ class PatientNextLayer(next_layer.NextLayer):
         if len(context.layers) == 1 and isinstance(context.layers[0], _DECIDED_BY_MODE):
             return False
         try:
-            is_ignored = bool(self._ignore_connection(context, sent, received))
+            is_ignored = bool(self._ignore_connection(context, sent.lstrip(b"\r\n"), received))
         except next_layer.NeedsMoreData:
             return True
         return not is_ignored and not self._is_destination_in_hosts(context, self.tcp_hosts)
