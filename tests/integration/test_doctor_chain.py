@@ -138,6 +138,20 @@ def test_a_server_that_fails_by_itself_blames_no_hop() -> None:
     assert any("the same answer through ws://" in line for line in found.judgement.findings[0].evidence)
 
 
+def test_a_page_in_place_of_the_servers_refusal_is_the_hops_and_hides_it() -> None:
+    page = replies(lambda head: http("200 OK", b"<p>Sorry", Content_Type="text/html"))
+    gone = replies(lambda head: http("404 Not Found", b"no such route"))
+    found = examine_chain(page, gone)
+    refused, hidden = [one for one in found.judgement.findings if one.severity != "note"]
+    assert (refused.id, refused.fault_of) == ("WS-HS-011", "server")
+    assert (hidden.id, hidden.fault_of, hidden.severity) == ("WS-HS-113", "hop", "warning")
+    assert hidden.title == "The hop answers 200 where the server behind it answers 404"
+    assert any(cause.cause.startswith("an error page") for cause in hidden.causes)
+    # The same answer through the hop hides nothing, and a gateway's own has other reasons.
+    for edge in (gone, replies(lambda head: http("502 Bad Gateway"))):
+        assert "WS-HS-113" not in ids(examine_chain(edge, gone))
+
+
 def test_a_gateway_whose_server_is_down_says_that_it_is_down() -> None:
     found = examine_chain(replies(lambda head: http("502 Bad Gateway")), DOWN)
     assert ids(found) == ["WS-HS-032"]

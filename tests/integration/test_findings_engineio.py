@@ -98,6 +98,10 @@ def test_what_two_real_servers_answer(tmp_path, servers, server, hop):
     for (query, _, expected), one in zip(ASKED, seen_in(engine), strict=True):
         assert said(one.one) == [expected[server]], query
         assert said(one.all) == [expected[server]], query
+        [cause, *_] = one.one[0].causes or [None]
+        if expected[server][0] == "WS-HS-010":
+            assert cause is not None
+            assert ("session id" if "sid=" in query else "protocol of this client") in cause.cause, query
 
 
 def test_code_3_for_each_query_is_the_hop_s_that_took_the_upgrade_away(tmp_path, servers):

@@ -37,6 +37,8 @@ from wsinspect.findings.software import NAMES
 #: What a hop answers when it did not reach the server behind it.
 _GATEWAY: Final = (502, 503, 504)
 _JOINED: Final = "joined by "
+#: A hop answered in place of the server's refusal.
+_REPLACED: Final = "WS-HS-113"
 _CONFIGURATION: Final = "its configuration, or its access log with the headers it sends"
 
 
@@ -106,6 +108,7 @@ def _none_works(reached: Sequence[Reached], mains: Sequence[Answer], others: Seq
         else one
         for one in base.findings
     ]
+    findings = [*findings, *_replaced(edge, last)]
     is_unreached = last.facts.failed_where == "connect"
     if is_unreached and edge.facts.status not in _GATEWAY:
         # The URL's server does not say that it cannot reach what is behind it.
@@ -121,6 +124,28 @@ def _none_works(reached: Sequence[Reached], mains: Sequence[Answer], others: Seq
         findings=tuple(findings),
         next_steps=tuple(next_steps(findings)),
     )
+
+
+def _replaced(edge: Answer, last: Answer) -> list[Finding]:
+    """That through the hops another refusal comes than the last server's: its own words are hidden."""
+    if edge.question.target.target != last.question.target.target:
+        return []
+    # They are two attempts, one after the other: which was answered first says nothing.
+    pair = PairFacts(edge=edge.facts, origin=replace(last.facts, times={}), joined_by="inference")
+    title = f"The hop answers {edge.facts.status} where the server behind it answers {last.facts.status}"
+    unasked = Cause("the hop does not ask that server at this path: a file or another route", _CONFIGURATION)
+    return [
+        replace(
+            in_own_words(one),
+            title=title,
+            hop="a hop on the way",
+            confidence="medium",
+            causes=(unasked, *one.causes) if edge.facts.status == 200 else (*one.causes, unasked),
+            evidence=(*one.evidence, f"asked directly at {last.question.target}")[:MAX_EVIDENCE],
+        )
+        for one in diagnose_pair(pair)
+        if one.id == _REPLACED
+    ]
 
 
 def _a_hop(

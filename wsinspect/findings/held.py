@@ -24,6 +24,9 @@ _OF_WHOLE: Final[tuple[Measure, ...]] = ("age", "messages")
 #: Timers fire late, and nginx moves one only when it is 0.3 s off.
 _LATE_NS: Final = 350_000_000
 _LATE: Final = 0.04
+#: A PING that is sent this long before an end may not be answered any more: Envoy closes TCP a second after
+#: it has ended a stream (delayed_close_timeout), and reads nothing more in between.
+_MEETS_NS: Final = SECOND_NS
 #: A server that goes away takes at least this many connections with it.
 _TOGETHER: Final = 3
 #: Ways to hold a connection in which we say nothing that is not asked for.
@@ -220,16 +223,19 @@ def vanishing(held: Sequence[Held]) -> Vanishing | None:
     """
     ended = [one.last.any for one in held if one.has_ended]
     vanished = [
-        one
-        for one in held
-        if one.how == "vanished"
-        and not any(abs(one.last.any - end) <= tolerance_ns(max(one.last.any, end)) for end in ended)
+        one for one in held if one.how == "vanished" and not any(_meets(one.last.any, end) for end in ended)
     ]
     if not vanished or any(one.way not in QUIET for one in vanished):
         return None
     most = min(one.last.any for one in vanished)
     alive = [one.longest.any if one.how else max(one.longest.any, one.last.any) for one in held]
     return Vanishing(max((gap for gap in alive if gap < most), default=0), most, tuple(vanished))
+
+
+def _meets(asked_ns: int, end_ns: int) -> bool:
+    """Whether a PING into a silence of one length may have met the end that came at another."""
+    before_ns = end_ns - asked_ns
+    return 0 <= before_ns <= _MEETS_NS or abs(before_ns) <= tolerance_ns(max(asked_ns, end_ns))
 
 
 def own_interval_ns(held: Sequence[Held]) -> int | None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from wsinspect.findings.answering import answer
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.messages_read import query
 from wsinspect.findings.model import Fix, Found
 
 
@@ -120,3 +121,24 @@ def proxy_header(facts: ConnectionFacts) -> Found:
         Fix("general", "Turn the PROXY protocol off in the hop, or on in the server behind it."),
     )
     return replace(found, confidence="high", fixes=fixes)
+
+
+def of_engineio(facts: ConnectionFacts, origin: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Why python-engineio refuses a WebSocket: under ASGI all of its reasons are one 403 without words."""
+    asked = query(facts)
+    session = (
+        "the session id (sid) is not known to the process that was reached: it belongs to another one, or has"
+        " expired (python-engineio)",
+        "keep a client at one process (sticky sessions), or one process alone: is it 101?",
+    )
+    version = (
+        f"python-engineio does not speak the protocol of this client (EIO={asked.get('EIO', '')[:8]})",
+        "its log says 'unsupported version'; EIO=4 goes with python-engineio 4 and newer",
+    )
+    handler = (
+        "the application's connect handler refused the client: a token, a cookie",
+        "its log; the credentials that were sent are among the evidence",
+    )
+    is_old = asked.get("EIO") not in ("4", None)
+    first = (version,) if is_old else ()
+    return (*first, *((session,) if asked.get("sid") else ()), origin, handler)

@@ -66,6 +66,17 @@ def at_origin(
     return pair(edge, behind(edge, came), accepted=accepted)
 
 
+def replaced(said: str, came: str, body: bytes = b"") -> PairFacts:
+    """An attempt that the server refused, and whose client got another answer."""
+    return pair(refused(came, body=body), behind(refused(said, body=body)))
+
+
+def _later(facts: ConnectionFacts) -> ConnectionFacts:
+    return replace(
+        facts, times={**facts.times, "response_in_ns": (facts.times["response_in_ns"] or 0) + SECOND}
+    )
+
+
 def closed_behind(
     code: int,
     reason: str,
@@ -260,6 +271,27 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
                 request(without=("Upgrade",), Connection="close", X_Forwarded_For="10.0.0.9"),
                 body=b"X-Forwarded-For",
             ),
+        ],
+    ),
+    "WS-HS-113": (
+        [
+            replaced("404 Not Found", "200 OK"),
+            replaced("403 Forbidden", "404 Not Found"),
+            replaced("302 Found", "200 OK"),
+            replaced("500 Internal Server Error", "200 OK"),
+        ],
+        [
+            GOOD,
+            at_origin("404 Not Found", request()),
+            # The server's own page, a 101 that does not come out (WS-HS-107), and what the hop could not use.
+            replaced("200 OK", "404 Not Found"),
+            pair(refused("200 OK"), behind(opened())),
+            replaced("404 Not Found", "502 Bad Gateway"),
+            replaced("404 Not Found", "504 Gateway Timeout"),
+            pair(refused("200 OK"), behind(failed("unreachable", "connect"))),
+            pair(refused("200 OK"), None),
+            # The hop had answered before the server did.
+            pair(refused("200 OK"), _later(behind(refused("404 Not Found")))),
         ],
     ),
     "WS-HS-111": (

@@ -594,3 +594,25 @@ def test_apache_s_500_for_tls_to_the_application_is_a_gateway_s():
     assert "does not trust the application's certificate" in found.causes[0].cause
     own = first(refused("500 Internal Server Error", b"Error in the TLS module", Server="Apache/2.4.71"))
     assert own.id == "WS-HS-019"
+
+
+def test_a_bare_403_to_engineio_may_be_about_the_session_the_protocol_or_the_handler():
+    """python-engineio under ASGI refuses a WebSocket for any reason with a 403 without words."""
+
+    def causes(path, body=b""):
+        found = first(refused("403 Forbidden", body, path=path))
+        assert (found.id, found.fault_of) == ("WS-HS-010", "server")
+        return [one.cause for one in found.causes]
+
+    moved = causes("/socket.io/?EIO=4&transport=websocket&sid=abc")
+    assert "session id (sid) is not known" in moved[0]
+    old = causes("/socket.io/?EIO=3&transport=websocket")
+    assert "does not speak the protocol of this client (EIO=3)" in old[0]
+    fresh = causes("/socket.io/?EIO=4&transport=websocket")
+    assert "Origin" in fresh[0]
+    for asked in (
+        fresh,
+        causes("/ws?sid=abc"),
+        causes("/socket.io/?EIO=4&transport=websocket&sid=a", b"banned"),
+    ):
+        assert not any("session id" in one for one in asked)

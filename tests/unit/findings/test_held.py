@@ -26,6 +26,7 @@ from wsinspect.findings.held import (
     vanishing,
     without_heartbeat,
 )
+from wsinspect.findings.registry import diagnose_probes
 from wsinspect.findings.rules.held import held_line
 
 SECOND = 10**9
@@ -90,6 +91,21 @@ def test_a_ping_that_meets_an_end_on_its_way_is_not_a_silence_after_which_nobody
     met = [held("silent", 2.5, "fin"), held("waits", 2.7, "vanished"), held("messages")]
     assert vanishing(met) is None
     assert vanishing([held("silent", 2.5, "fin"), held("waits", 9, "vanished"), held("messages")]) is not None
+
+
+def test_a_ping_in_the_last_second_before_an_end_is_no_second_limit():
+    """Envoy ends a stream a second before it closes TCP, and answers nothing in between."""
+    met = kept(
+        held("silent", 8, "fin"), held("mute", 8, "fin"), held("waits", 7.2, "vanished"), held("pings")
+    )
+    assert vanishing(met.held) is None
+    assert [one.id for one in diagnose_probes(met)] == ["WS-DROP-009"]
+    # Well before that, or where no end was seen, nobody was there.
+    early = [held("silent", 8, "fin"), held("waits", 6.5, "vanished"), held("pings")]
+    assert vanishing(early) is not None
+    assert (
+        vanishing([held("silent", 8, "vanished"), held("waits", 7.2, "vanished"), held("pings")]) is not None
+    )
 
 
 def test_how_often_the_server_speaks_by_itself():

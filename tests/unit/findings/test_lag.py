@@ -105,6 +105,22 @@ def test_a_lifetime_of_which_the_end_was_read_late_is_no_known_limit():
     assert ids(replace(facts, lags=(at(20, 21),))) == ["WS-DROP-003"]
 
 
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_an_end_that_was_read_late_is_blamed_on_the_server_with_less_confidence(how):
+    """Equal ages of which nobody knows that they are equal: a limit at a hop is as likely as a crash."""
+    facts = cut(*HELLO, at=2.57, how=how)
+    assert (first(facts).fault_of, first(facts).confidence) == ("server", "high")
+    for late in (at(1.2, 2.57), at(2.1, 2.57)):
+        found = first(replace(facts, lags=(late,)))
+        assert found.id == ("WS-DROP-005" if how == "rst" else "WS-DROP-006")
+        assert found.confidence == "medium"
+        assert any("a limit" in one.cause or "an idle timeout" in one.cause for one in found.causes)
+        assert any("got no CPU" in line for line in found.evidence)
+    # Long before the end, or for less than counts.
+    for harmless in (at(0.5, 1.2), at(2.4, 2.57)):
+        assert first(replace(facts, lags=(harmless,))).confidence == "high"
+
+
 def test_a_heartbeat_and_an_end_that_was_read_late_are_no_race():
     beats = [frame(n, C2S, n, 1, b"ping") for n in range(1, 11)]
     facts = cut(*beats, at=11.1)

@@ -22,7 +22,8 @@ from tests.unit.findings.facts_made import (
     summary,
     switching,
 )
-from wsinspect.findings.facts import C2S, S2C, EndFact, OpaqueFact, Problem
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, FrameFact, OpaqueFact, Problem
+from wsinspect.findings.lag import Lag
 from wsinspect.wire import violations as v
 
 HEALTHY = ended()
@@ -126,6 +127,12 @@ def _kept_alive(code: int) -> Any:
     return ended(*HELLO, at=41, by="server", code=code, reason=reason, pings=(ping(9, S2C, 20),))
 
 
+def _heartbeat(pinged: float, gone: float, *frames: FrameFact, **more: Any) -> ConnectionFacts:
+    """A server that pings after a silence, gets no pong and ends TCP without a CLOSE frame."""
+    pings = {"pings": (ping(9, S2C, pinged),), **more}
+    return cut(*HELLO, frame(9, S2C, pinged, 9, b""), *frames, at=gone, **pings)
+
+
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-FR-001": ([_broken(v.MASK_MISSING, C2S)], [HEALTHY, _broken(v.MASK_UNEXPECTED)]),
     "WS-FR-002": ([_broken(v.MASK_UNEXPECTED)], [HEALTHY, _broken(v.MASK_MISSING, C2S)]),
@@ -208,6 +215,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             # The other side was blocked: its pong comes behind the CLOSE of who had given up.
             ended(*HELLO, at=41, by="client", code=1011, reason=TIMED_OUT, pings=(_answered(20, 44),)),
             ended(*HELLO, at=41, by="server", code=1011, pings=(ping(7, S2C, 5, 8), _answered(20, 44, S2C))),
+            # aiohttp's heartbeat: a ping 0.8 s after the last message, the end 0.4 s after that.
+            _heartbeat(1.0, 1.4),
+            # The usual loop: whoever has not answered by the next ping is ended.
+            _heartbeat(0.7, 1.2),
+            _heartbeat(0.7, 1.2, how="rst"),
+            _heartbeat(1.0, 1.4, pings=(ping(7, S2C, 0.15, 8), ping(9, S2C, 1.0))),
         ],
         [
             ended(*HELLO, at=41, by="server", code=1011, pings=(ping(9, S2C, 20, 10),)),
@@ -216,6 +229,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*HELLO, at=41, by="client", pings=(_answered(20, 44),)),
             ended(*HELLO, by="client", pings=(ping(9, S2C, 0.9),)),
             ended(*HELLO, at=0.6, by="server", code=1011, reason="boom", pings=(ping(9, S2C, 0.4),)),
+            # An end soon after a ping that fits no heartbeat, or just when the pong was on its way.
+            _heartbeat(1.0, 1.6),
+            _heartbeat(1.0, 1.25),
+            _heartbeat(0.45, 0.57),
+            _heartbeat(
+                1.0, 1.4, pings=(ping(7, S2C, 0.15, 8)._replace(rtt_ns=250_000_000), ping(9, S2C, 1.0))
+            ),
+            _heartbeat(1.0, 1.4, pings=(ping(9, S2C, 1.0, 10),)),
+            # The server goes on speaking after it; the client does.
+            _heartbeat(1.0, 1.4, frame(10, S2C, 1.2)),
+            _heartbeat(1.0, 1.4, frame(10, C2S, 1.2)),
+            replace(_heartbeat(1.0, 1.4), lags=(Lag(OPEN + SECOND, OPEN + 13 * SECOND // 10),)),
         ],
     ),
     "WS-CL-032": (

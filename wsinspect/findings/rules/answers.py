@@ -35,11 +35,13 @@ from wsinspect.findings.known_answers import (
     OF_ORIGIN,
     REFUSES_ORIGIN,
     has_proxy_header,
+    of_engineio,
     own_for_foreign,
     proxy_header,
     refused_by_ws,
     sockjs_greeting,
 )
+from wsinspect.findings.messages_read import is_socketio
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -431,6 +433,8 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     )
     is_said = about_origin is not None and REFUSES_ORIGIN.search(facts.wording) is not None
     ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)
+    if is_socketio(facts) and is_mute(facts):
+        ordered = of_engineio(facts, origin)
     yield answer(
         facts,
         facts.request_line("Origin"),

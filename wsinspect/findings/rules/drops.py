@@ -21,7 +21,7 @@ from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, Connecti
 from wsinspect.findings.farewell import said_goodbye
 from wsinspect.findings.lag import Lag, blur_ns, earliest_ns
 from wsinspect.findings.limits import Limit, is_round, matching, words
-from wsinspect.findings.model import Cause, FaultOf, Found
+from wsinspect.findings.model import Cause, Confidence, FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import left_before_answer
 from wsinspect.findings.rules.keepalive import beat_ns
@@ -396,9 +396,25 @@ def reset(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             fault_of="client" if is_client else "server",
             severity="warning" if is_client else None,
+            confidence=_confidence(facts),
+            causes=()
+            if is_client or facts.is_age_certain()
+            else (
+                Cause("the server reset it: a crash or a kill", "the server's log for this moment"),
+                Cause(
+                    "a limit on silence or age, at the server or a hop: this proxy read the end too late to"
+                    " tell",
+                    "repeat it on a machine with less to do: do the silences, or the ages, agree?",
+                ),
+            ),
             software=_software(facts),
             js=js_sees(facts),
         )
+
+
+def _confidence(facts: ConnectionFacts) -> Confidence | None:
+    """Less where this tap read the end late: whether a limit struck is not known then."""
+    return None if facts.is_age_certain() else "medium"
 
 
 @rules(
@@ -425,6 +441,7 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
                 f"age {seconds(facts.age_ns or 0)}",
                 lag_line(facts),
             ),
+            confidence=_confidence(facts),
             software=_software(facts),
             causes=(
                 Cause(

@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 from statistics import median
 from typing import Final
 
-from wsinspect.findings.evidence import answer_marks, end_line, js_sees, lag_line, named, seconds
+from wsinspect.findings.evidence import answer_marks, end_line, js_sees, lag_line, named, seconds, two_causes
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact, PingFact
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
@@ -60,10 +60,12 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
     reason = (facts.server_close_reason if side == S2C else facts.client_close_reason) or ""
     says_so = bool(_TIMEOUT_WORDS.search(reason))
     has_waited = facts.has_waited(first.time_ns, given_up, _LEAST_WAIT_NS)
+    # A CLOSE frame has another reason, or says this one.
+    is_timed = not has_waited and code is None and _is_timer(facts, side, unanswered, given_up)
     late = [ping for ping in unanswered if ping.rtt_ns is not None]
     if late and not says_so and (code != 1011 or reason):
         return  # it closed for another reason, and the pong was on its way
-    if not says_so and (not has_waited or code in (1000, 1001)):
+    if not says_so and (not (has_waited or is_timed) or code in (1000, 1001)):
         return
     answered = [ping for ping in mine if ping.pong_id is not None and ping not in late]
     limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
@@ -85,6 +87,7 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
             if answered
             else "no ping from this side was ever answered",
             f"last frame from the other side {seconds(facts.silence_ns(side.other) or 0)} before the end",
+            _TIMER_LINE if is_timed else "",
             f"closed with {code} {reason}" if code is not None else "no CLOSE frame",
             end_line(facts),
             js_sees(facts),
@@ -94,8 +97,54 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
         frame=first.id,
         fault_of=other,
         confidence="high" if has_waited and (says_so or code == 1011) else "medium",
+        causes=two_causes(
+            (f"the {other} does not answer pings", "leave pings off: does the connection live on?"),
+            (
+                f"the {facts.ended_by} ended it for another reason, just when a heartbeat would have",
+                f"the {facts.ended_by}'s log for this moment",
+            ),
+        )
+        if is_timed and not says_so
+        else (),
         js=js_sees(facts),
         software=named(answer_marks(facts)),
+    )
+
+
+#: Waits shorter than this may be the delay of a loaded network.
+_SHORT_WAIT_NS: Final = 200_000_000
+#: How long a library waits for a pong, by the time it waits before a ping: as long (the usual loop that ends
+#: whoever has not answered by the next ping), or half of it (aiohttp's heartbeat).
+_SHARES: Final = (1.0, 0.5)
+_SHARE: Final = 0.1
+#: By how many times a wait is longer than any earlier pong took.
+_TIMES_RTT: Final = 4
+_TIMER_LINE: Final = "it ended after the wait of a heartbeat: as long as before the ping, or half of that"
+
+
+def _is_timer(facts: ConnectionFacts, side: Direction, unanswered: Sequence[PingFact], given_up: int) -> bool:
+    """Whether a wait too short to prove anything alone is a heartbeat's: the ping came after a pause, the end
+    after as long a wait or half of it, and nothing passed in between."""
+    ping = unanswered[0]
+    waited = given_up - ping.time_ns
+    if not facts.has_waited(ping.time_ns, given_up, _SHORT_WAIT_NS) or facts.has_gap:
+        return False
+    if len(unanswered) > 1 or any(
+        one.time_ns > ping.time_ns and not one.is_close for one in facts.last_frames
+    ):
+        return False
+    known = [one.rtt_ns for one in facts.pings if one.direction == side and one.rtt_ns is not None]
+    if waited < _TIMES_RTT * max(known, default=0):
+        return False
+    earlier = [one.time_ns for one in facts.last_frames if one.time_ns < ping.time_ns]
+    pings = [one.time_ns for one in facts.pings if one.direction == side and one.time_ns < ping.time_ns]
+    starts = {*earlier[-1:], *pings[-1:], *([] if facts.open_ns is None else [facts.open_ns])}
+    pauses = [ping.time_ns - start for start in starts]
+    return any(
+        abs(waited - share * pause) <= _SHARE * share * pause
+        and facts.is_certain(ping.time_ns - pause, ping.time_ns, _SHARE * share * pause)
+        for pause in pauses
+        for share in _SHARES
     )
 
 

@@ -17,7 +17,7 @@ from wsinspect.findings.changes import (
     notable,
     unknown_fields,
 )
-from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, status_line
+from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, status_line, two_causes
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.around import blamed, covered_by, hop_of, is_connect_lost, lines_of, software_of
@@ -30,6 +30,8 @@ rules = Rules()
 
 #: What a hop answers after its timeout.
 _GAVE_UP: Final = (408, 500, 502, 503, 504)
+#: Of the answers that refuse, redirects are the first.
+_LEAST_REFUSAL: Final = 300
 
 
 @rules(
@@ -204,6 +206,54 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
             topic=None if not could else "named-header" if could[0].why == UNTRUSTED else "host",
             js=js_status(pair.edge.status) if pair.edge.status else JS_FAILED,
         )
+
+
+@rules(
+    "WS-HS-113",
+    "warning",
+    "hop",
+    "The hop answers with a page of its own in place of the server's refusal",
+    meaning="The server refused, and the hop put another answer in the place of that: the client does not see"
+    " what the server said. Look for the cause in the server's own answer, not in the hop's page.",
+    js=js_status(None).replace("None", "N"),
+    topic="replaced-answer",
+    rows="H9 H15",
+    scope="pair",
+)
+def replaces_refusal(pair: PairFacts) -> Iterator[Found]:
+    edge, origin = pair.edge, pair.origin
+    if origin is None or not has_failed(edge) or not has_failed(origin) or pair.is_answered_early:
+        return
+    # What is not whole or no HTTP is answered with 502 by every hop, and a slow server with 504.
+    said = origin.response_in
+    if said is None or not said.is_complete or edge.status is None or edge.status in _GAVE_UP:
+        return
+    if origin.status is None or origin.status < _LEAST_REFUSAL or origin.status == edge.status:
+        return
+    has_kind = edge.response_in is not None and edge.response_in.get("content-type") is not None
+    yield Found(
+        title=f"The hop answers {edge.status} in place of the server's {origin.status}",
+        evidence=(
+            f"the server answered {status_line(origin)}",
+            f"out of the hop came {status_line(edge)}",
+            f"its {edge.response_line('Content-Type')}" if has_kind else "",
+            *body_line(origin),
+        ),
+        causes=two_causes(
+            (
+                "an error page: error_page with proxy_intercept_errors in nginx, ErrorDocument with"
+                " ProxyErrorOverride in Apache, handle_response in Caddy, http-response return in HAProxy",
+                "its configuration; without that line the client gets the server's own answer",
+            ),
+            (
+                "the hop asked another server after this answer, and that one gave the other",
+                "its access log names the server that answered",
+            ),
+        ),
+        hop=hop_of(pair),
+        software=software_of(pair),
+        js=js_status(edge.status),
+    )
 
 
 @rules(

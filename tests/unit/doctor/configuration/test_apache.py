@@ -189,7 +189,7 @@ def test_before_its_parameter_there_was_another_scheme(tmp_path) -> None:
     ("path", "seen", "explains"),
     [
         ("/tunnel", "300.2 s", "'Timeout 300'"),
-        ("/good", "300.2 s", "'timeout=20'"),  # the longer of both sides
+        ("/good", "300.2 s", "'Timeout 300', which is longer than 'timeout=20'"),  # of both sides
         ("/good", "20.1 s", None),
         ("/good", "60.1 s", None),
     ],

@@ -83,7 +83,12 @@ def limits(found: Found) -> Iterator[Defect]:
         mended = (lines.replace(proxy.line, f"{lines.indent(proxy.line)}ProxyTimeout {RAISED_SECONDS}"),)
     else:
         mended = edits.into_host(f"ProxyTimeout {RAISED_SECONDS}")
-    yield Defect("idle", f"{words}: silence for that long ends it", at.at, mended, max(base, behind))
+    # httpd 2.4.71, measured: an open WebSocket ends after the longer of both sides' timeouts.
+    longer, silence = at, words
+    if base > behind:
+        own_words = f"'Timeout {general.args[0]}'" if general and general.args else "Timeout's default, 60 s"
+        longer, silence = (general or at), f"{own_words}, which is longer than {words}"
+    yield Defect("idle", f"{silence}: silence for that long ends it", longer.at, mended, max(base, behind))
     yield Defect("handshake", f"{words}: how long the server has to answer", at.at, mended, behind)
 
 
