@@ -352,3 +352,12 @@ def test_heartbeats_of_a_busy_machine_are_heartbeats():
     assert beats(0, 1.8, 3.9, 5.7, end=7.7) == ["WS-KA-002"]
     assert beats(0, 1.8, 4.5, 5.4, end=7.4) != ["WS-KA-002"]
     assert beats(0, 0.3, 0.75, 1.0, end=1.4) != ["WS-KA-002"]
+
+
+def test_a_close_without_an_answer_is_the_servers_also_where_the_proxy_is_stopped_after_it():
+    left = one_sided()
+    stopped = EndFact("proxy", "fin", OPEN + 3 * SECOND)
+    assert "WS-CL-031" in ids(replace(left, ends=(*left.ends, stopped)))
+    # Stopped while the client still waited, or just when it left: nobody knows what would have come.
+    early = EndFact("proxy", "fin", OPEN + SECOND + 300_000_000)
+    assert "WS-CL-031" not in ids(replace(left, ends=(early, *left.ends)))

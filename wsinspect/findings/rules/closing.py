@@ -496,11 +496,12 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
     who = C2S if has_client else S2C
     code = facts.client_close_code if has_client else facts.server_close_code
     close = next((f for f in facts.last_frames if f.is_close and f.direction == who), None)
-    if close is None or any(end.side == "proxy" for end in facts.ends):
+    if close is None:
         return
     first = next((end for end in facts.ends if end.time_ns >= close.time_ns), None)
     answerer = next((end for end in facts.ends if end.side == _other(who)), None)
-    if first is None:
+    # A side that had waited and left had no answer, whatever this proxy, stopped later, ended then.
+    if first is None or any(end.side == "proxy" and end.time_ns <= first.time_ns for end in facts.ends):
         return
     waited = first.time_ns - close.time_ns
     # While this tap was blind it passed on neither the CLOSE nor an answer.
