@@ -24,6 +24,7 @@ from wsinspect.version import __version__
 
 _DATA: Final = Path(__file__).with_name("data")
 _MOST_IDS: Final = 12
+_LONG_WORD: Final = 16
 _MOST_URLS: Final = 3
 _MOST_TAPS: Final = 6
 #: Kinds of lines, by the names of their styles in `present`.
@@ -304,7 +305,7 @@ def _connection_row(one: Said, *, has_handshake: bool, has_taps: bool) -> str:
         _e(one.end),
         _e(one.codes),
     )
-    return f'<tr id="c{row.id}"><th scope="row">{number}</th><td>{"</td><td>".join(cells)}</td></tr>\n'
+    return f'<tr id="c{row.id}"><th scope="row">{number}</th>{"".join(map(_cell, cells))}</tr>\n'
 
 
 def _handshakes(content: Content, findings: Sequence[Finding]) -> Iterator[str]:
@@ -333,6 +334,12 @@ def _lines_section(name: str, title: str, lines: Iterable[Line], masker: Masker)
         yield f'<pre tabindex="0">{_lines(found)}</pre>\n</section>\n'
 
 
+def _cell(html: str) -> str:
+    """A cell of a table. On paper a word breaks anywhere only in a cell that has one too long for a line."""
+    is_long = any(len(word) > _LONG_WORD for word in html.split())
+    return f'<td class="long">{html}</td>' if is_long else f"<td>{html}</td>"
+
+
 def _clients(clients: Sequence[Sequence[Line]], masker: Masker) -> Iterator[str]:
     if not clients:
         return
@@ -358,7 +365,7 @@ def _on_purpose(content: Content, story: Iterable[Line], masker: Masker) -> Iter
         yield "</tr></thead><tbody>\n"
         for time_us, connection, frame, rule, kind, detail in content.faults:
             cells = (f"{time_us / 1e6:.6f}", _number(connection), _number(frame), rule, kind, detail)
-            yield "<tr>" + "".join(f"<td>{_e(one)}</td>" for one in cells) + "</tr>\n"
+            yield "<tr>" + "".join(_cell(_e(one)) for one in cells) + "</tr>\n"
         yield "</tbody></table></div>\n"
     if content.faults_left_out:
         yield f'<p class="aside">{grouped(content.faults_left_out)} more left out.</p>\n'

@@ -72,6 +72,16 @@ def test_on_paper_a_finding_as_long_as_a_page_begins_where_it_stands(tmp_path: P
     assert ".finding" not in selectors
 
 
+def test_on_paper_only_cells_with_a_long_word_break_within_words(tmp_path: Path, report: Report) -> None:
+    page = report(refused(tmp_path / "a"))
+    row = page.partition('<tr id="c1">')[2].partition("</tr>")[0]
+    assert '<td class="long">ws://' in row
+    assert "<td>refused</td>" in row
+    style = page.partition("@media print")[2].partition("</style>")[0]
+    assert "th,td{overflow-wrap:normal;" in style
+    assert "td.long{overflow-wrap:anywhere}" in style
+
+
 def test_where_taps_are_several_each_connection_names_its_own(tmp_path: Path, report: Report) -> None:
     both, one = Parsed(report(refused(tmp_path / "a"))), Parsed(report(chat_capture(tmp_path / "b.db")))
     assert "Seen at" in both.texts["th"]
