@@ -24,6 +24,7 @@ MODULES_OF = {
     "pyopenssl": {"OpenSSL"},
     "google-re2": {"re2"},
     "python-socketio": {"socketio"},
+    "python-engineio": {"engineio"},
     "ruamel-yaml": {"ruamel"},
     "backports-zstd": {"backports"},
     "opentelemetry-sdk": {"opentelemetry"},
