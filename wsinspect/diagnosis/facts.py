@@ -291,11 +291,15 @@ def _acted(one: rows.Acted, connection_id: int) -> ActedFault:
     return ActedFault(str(one.rule), str(one.kind), one.direction, connection_id, delay_ns)
 
 
-def diagnose(query: Query) -> list[Finding]:
-    """All findings of a capture, errors first."""
+def diagnose(query: Query, eventful: Collection[int] | None = None) -> list[Finding]:
+    """All findings of a capture, errors first.
+
+    Args:
+        eventful: the connections that are worth a look, where they are known.
+    """
     reader = FactReader(query)
     findings: list[Finding] = []
-    for number in sorted(reader.eventful(reader.ids())):
+    for number in sorted(reader.eventful(reader.ids()) if eventful is None else eventful):
         facts = reader.connection(number)
         if facts is not None:
             findings += diagnose_connection(facts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -125,11 +125,14 @@ class Hop:
         )
         return content_of(None if head is None else RawHead.parse(head), messages)
 
-    def pairs(self, worth_comparing: Compare | None = None) -> Iterator[PairFacts]:
+    def pairs(
+        self, worth_comparing: Compare | None = None, known: Collection[int] | None = None
+    ) -> Iterator[PairFacts]:
         """The facts of each connection at both taps, with the clocks' difference.
 
         Args:
             worth_comparing: chooses among connections that nothing happened to; without it all of them.
+            known: of one capture, the connections that are worth a look, where they are known.
         """
         joined = self.joined()
         clocks = SAME_CLOCK
@@ -142,7 +145,7 @@ class Hop:
                     *self._facts(one.edge.id, one.origin.id), is_same_handshake=one.by == "key"
                 )
             )
-        eventful = self._eventful(joined)
+        eventful = self._eventful(joined, known)
         if worth_comparing is not None:
             quiet = [one for one in joined if one.edge.id not in eventful]
             wanted = eventful.union(one.edge.id for one in worth_comparing(quiet))
@@ -152,10 +155,12 @@ class Hop:
             if pair is not None:
                 yield pair
 
-    def _eventful(self, joined: Sequence[Joined]) -> set[int]:
+    def _eventful(self, joined: Sequence[Joined], known: Collection[int] | None) -> set[int]:
         """The edge's numbers of pairs of which either end is worth a look."""
-        edges = self._readers[0].eventful([one.edge.id for one in joined])
-        origins = self._readers[1].eventful([one.origin.id for one in joined if one.origin is not None])
+        edges = origins = known
+        if edges is None or origins is None:
+            edges = self._readers[0].eventful([one.edge.id for one in joined])
+            origins = self._readers[1].eventful([one.origin.id for one in joined if one.origin is not None])
         return {
             one.edge.id
             for one in joined
@@ -472,6 +477,7 @@ def diagnose_hop(
     origin: Sequence[Finding] = (),
     *,
     worth_comparing: Compare | None = None,
+    known: Collection[int] | None = None,
 ) -> Sandwich:
     """Put the findings of the taps together with those of the hop: each failure once.
 
@@ -479,8 +485,9 @@ def diagnose_hop(
         edge: findings of the client's side, or of a capture with both taps.
         origin: findings of the other capture where there are two.
         worth_comparing: as for `Hop.pairs`.
+        known: as for `Hop.pairs`.
     """
-    pairs = list(hop.pairs(worth_comparing))
+    pairs = list(hop.pairs(worth_comparing, known))
     apart = pairs if hop.is_one_file else [_numbered_apart(pair) for pair in pairs]
     ours = [finding for pair in apart for finding in diagnose_pair(pair)]
     faults = {pair.edge.id: pair.faults for pair in apart}

@@ -272,11 +272,15 @@ class LiveFindings:
     def _judge_all(self, at_ns: int) -> list[Note]:
         """At the end, once more as `diagnose` does it; nothing where there is too much for that."""
         numbers = self._reader.ids()
-        if len(numbers) > _ASKED_AGAIN or len(self._reader.eventful(numbers)) > _JUDGED_AGAIN:
+        if len(numbers) > _ASKED_AGAIN:
+            return []
+        eventful = self._reader.eventful(numbers)
+        if len(eventful) > _JUDGED_AGAIN:
             return []
         # To read every message that the hop passed on unharmed would take longer than recording it did.
         comparing = self._worth_comparing_at_the_end
-        found = diagnose_hop(Hop(self._query), diagnose(self._query), worth_comparing=comparing).findings
+        own = diagnose(self._query, eventful)
+        found = diagnose_hop(Hop(self._query), own, worth_comparing=comparing, known=eventful).findings
         wanted: dict[Place, list[Finding]] = {place: [] for place in stored.places(self._query)}
         for one in found:
             wanted.setdefault(place_of(one), []).append(one)
