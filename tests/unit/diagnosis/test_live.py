@@ -107,7 +107,7 @@ def test_a_database_that_cannot_be_written_is_looked_at_again(capture):
 
 @pytest.mark.parametrize("error", [sqlite3.OperationalError("disk I/O error"), ValueError("a bug")])
 def test_what_was_stored_is_said_though_the_last_judgement_fails(capture, monkeypatch, capsys, error):
-    def fail(query):
+    def fail(*_):
         raise error
 
     database = schema.open_for_writing(capture)
