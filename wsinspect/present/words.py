@@ -10,7 +10,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.findings.provenance import Card
 from wsinspect.net import bracketed
 from wsinspect.present.cells import Line
-from wsinspect.text import escape
+from wsinspect.text import cell_width, escape
 from wsinspect.units import format_duration, format_size
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
@@ -48,6 +48,22 @@ def end_words(connection: Connection) -> str:
     who = f" by {ender(connection)}" if connection.ended_by not in (None, "unknown") else ""
     how = "" if connection.how in (None, "close-frame") else f" {escape(connection.how)}"
     return f"{codes}{how}{who}"
+
+
+def end_in(connection: Connection, cells: int) -> str:
+    """How it ended, in the longest form that is whole in so many cells; the shortest where none is.
+
+    A FIN or RST as its end says that no CLOSE came, so these words go first, then the code that follows from
+    it. Where CLOSE frames have codes, who ended it goes. A refusal or an error has one form.
+    """
+    forms = [end_words(connection)]
+    if connection.state not in ("refused", "failed", "lost") and connection.closed_ns is not None:
+        codes, rest = close_codes(connection), forms[0].removeprefix(close_codes(connection)).strip()
+        if codes.endswith("no CLOSE") and rest:
+            forms += [f"{codes.removesuffix('no CLOSE')}{rest}", rest]
+        elif codes:
+            forms.append(codes)
+    return next((form for form in forms if cell_width(form) <= cells), forms[-1])
 
 
 def ender(connection: Connection) -> str:

@@ -14,7 +14,7 @@ from wsinspect.present.notes import severity_sign
 from wsinspect.present.requests import asked_words
 from wsinspect.present.words import end_words, listening_words
 from wsinspect.text import escape, grouped
-from wsinspect.tui.model import LIVE, STARTING, Model
+from wsinspect.tui.model import DISCONNECTED, LIVE, RECORDED, STARTING, Model
 from wsinspect.tui.workspace import Workspace
 
 #: Requests before a refused attempt, and after it, that are shown with its answer.
@@ -47,6 +47,18 @@ def no_connections(model: Model, width: int, glyphs: Glyphs) -> list[Line]:
     ]
 
 
+def is_over(model: Model) -> bool:
+    """Whether nothing more can come: it is a recording, or its proxy has exited."""
+    return model.state in (RECORDED, DISCONNECTED)
+
+
+def choose_first(model: Model, then: str, width: int) -> list[Line]:
+    """Where a page is about one connection and none is chosen: how to choose one, if there is any."""
+    if not model.connections and is_over(model):
+        return _flowing("No connection was recorded in this capture.", width)
+    return _flowing(f"Choose a connection first (1); then {then}.", width)
+
+
 def no_frames(workspace: Workspace, width: int) -> list[Line]:
     """Why there are none."""
     model, selection = workspace.model, workspace.selection
@@ -74,6 +86,8 @@ def no_frames(workspace: Workspace, width: int) -> list[Line]:
     if model.connections:
         words = "No frames yet: the connections above have not sent any."
         return _flowing(f"{words} {_hidden_words(workspace, None)}".rstrip(), width)
+    if is_over(model):
+        return _flowing("No frame was recorded in this capture.", width)
     return _flowing("Frames will be listed here, one a row, as lanes between client and server.", width)
 
 

@@ -44,7 +44,7 @@ async def test_the_panes_say_what_the_capture_holds(chat):
         assert "deflate" in connections[3]
         assert "5.1 ms" in connections[3]
         assert "↯2 ✖1 1001 by server" in connections[3]
-        assert "1006 no CLOSE fin" in connections[4]
+        assert "1006 fin by server" in connections[4]
         assert "REFUSED" in connections[5]
         assert "HTTP 403" in connections[5]
         frames = screen.pane("frames")
@@ -299,8 +299,11 @@ async def test_empty_panes_say_what_would_be_there(tmp_path):
         assert "No findings in this capture" in "\n".join(screen.pane("findings"))
         await screen.press("f")
         assert "No fault has acted in this capture" in "\n".join(screen.pane("faults"))
-        await screen.press("t")
-        assert "No connections yet" in "\n".join(screen.pane("timeline"))
+        for page, pane in (("t", "timeline"), ("h", "handshake"), ("W", "sandwich")):
+            await screen.press(page)
+            assert "No connection was recorded in this capture." in "\n".join(screen.pane(pane))
+        await screen.press("escape", "escape", "escape")
+        assert "No frame was recorded in this capture." in "\n".join(screen.pane("frames"))
         await screen.press("s")
         assert "nothing to play" in screen.line("keys")
 
@@ -313,6 +316,7 @@ async def test_before_the_first_connection_it_says_where_to_point_a_client(tmp_p
     async with opened(path) as screen:
         text = "\n".join(screen.pane("connections"))
         assert "No connections yet." in text
+        assert "Frames will be listed here" in "\n".join(screen.pane("frames"))
         assert "Listening on 127.0.0.1:8080 → http://localhost:8765." in text
         assert "ws://127.0.0.1:8080/" in text
         builder.connection(1)

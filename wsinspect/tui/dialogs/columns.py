@@ -6,10 +6,9 @@ from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
-from wsinspect.present.cells import Line, between, fit
+from wsinspect.present.cells import Line, fit
 from wsinspect.present.rows import COLUMNS, Columns
-from wsinspect.tui.dialogs.sheet import LinesDialog
-from wsinspect.tui.widgets.words import key_hints
+from wsinspect.tui.dialogs.sheet import LinesDialog, title_line
 from wsinspect.tui.workspace import Workspace
 
 _WORDS: Final = {
@@ -74,10 +73,8 @@ class ColumnsDialog(LinesDialog[None]):
     def lines(self) -> list[Line]:
         """The keys, then a line for each column."""
         width, glyphs = self.app.size.width, self.workspace.glyphs
-        title = " Columns of the frames pane " if width >= _WIDE else " Columns "
-        left: Line = [(glyphs.heavy, "focus"), (title, "title")]
-        right: Line = [*key_hints(_KEYS), (glyphs.heavy, "focus")]
-        lines = [between(left, right, width, glyphs.heavy, "focus")]
+        title = "Columns of the frames pane" if width >= _WIDE else "Columns"
+        lines = [title_line(self.workspace, title, _KEYS, width)]
         for number, name in enumerate(self.names):
             box = "[x]" if name in self.shown else "[ ]"
             cells = self.widths.get(name)

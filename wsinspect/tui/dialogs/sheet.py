@@ -20,7 +20,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from wsinspect.present.cells import Line, between, fit, flow, width_of
-from wsinspect.text import cell_width
+from wsinspect.text import cell_width, truncate
 from wsinspect.tui.dialogs.overlay import Overlay
 from wsinspect.tui.widgets.line_input import LineInput
 from wsinspect.tui.widgets.words import Words, hint, key_hints
@@ -28,8 +28,28 @@ from wsinspect.tui.workspace import Workspace
 
 Answer = TypeVar("Answer")
 LABEL_CELLS = 13
+#: Keys that a title keeps before its heading is cut: what confirms, and what leaves.
+LAST_KEYS: Final = 2
 SELECT: Final = ("arrows", "select")
 CANCEL: Final = ("esc", "cancel")
+
+
+def title_line(workspace: Workspace, heading: str, keys: Sequence[tuple[str, str]], width: int) -> Line:
+    """What a sheet is about, and at the right its keys: the last ones stay where not all have room.
+
+    The first ones are for moving about, as everywhere; the last one leaves, which must not be guessed. A
+    heading that is too long is cut before that.
+    """
+    rule: tuple[str, str] = (workspace.glyphs.heavy, "focus")
+    title = f" {heading} "
+    hints = [*key_hints(keys), rule]
+    while len(keys) > LAST_KEYS and 1 + cell_width(title) + 1 + width_of(hints) > width:
+        keys = keys[1:]
+        hints = [*key_hints(keys), rule]
+    room = max(width - width_of(hints) - 2, 0)
+    if keys and cell_width(title) > room:
+        title = f" {truncate(heading, max(room - 2, 1))} "
+    return between([rule, (title, "title")], hints, width, *rule)
 
 
 class Pick(Widget, can_focus=True):
@@ -196,10 +216,7 @@ class Dialog(Overlay[None]):
         self.judge()
 
     def _show_title(self) -> None:
-        glyphs = self.workspace.glyphs
-        left: Line = [(glyphs.heavy, "focus"), (f" {self.heading} ", "title")]
-        right: Line = [*key_hints(self.keys), (glyphs.heavy, "focus")]
-        self.words("dialog-title").show([between(left, right, self.width, glyphs.heavy, "focus")])
+        self.words("dialog-title").show([title_line(self.workspace, self.heading, self.keys, self.width)])
 
     def words(self, name: str) -> Words:
         """One of its texts."""

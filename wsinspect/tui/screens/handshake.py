@@ -13,6 +13,7 @@ from wsinspect.text import escape
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
+from wsinspect.tui.states import choose_first
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
@@ -86,7 +87,7 @@ class HandshakePane(LinePane):
         return "\n".join(text_of(line).rstrip() for line in lines) if lines else super().document_text()
 
     def empty_lines(self, width: int) -> list[Line]:
-        return [[("  Choose a connection first (1); then h shows its opening handshake.", "muted")]]
+        return choose_first(self.model, "h shows its opening handshake", width)
 
 
 class HandshakeScreen(Page):

@@ -81,7 +81,7 @@ class HeldPane(LinePane):
     def header(self, width: int) -> Line:
         """The names of the columns."""
         return fit(
-            [(f" {'waits':>9}  {'conn':>5}  dir  {'what':<8}  {'silent':<19}  payload", "muted")], width
+            [(f" {'waits':>9}  {'conn':>5}  dir  {'what':<9}  {'silent':<19}  payload", "muted")], width
         )
 
     def render_line(self, y: int) -> Strip:
@@ -136,7 +136,7 @@ class HeldPane(LinePane):
         line += [
             (f"{waits:>9}  ", "warn"),
             (f"{one.get('connection', 0):>5}  ", ""),
-            (f"{arrow}  {truncate(escape(str(what)), 8):<8}  ", ""),
+            (f"{arrow}  {truncate(escape(str(what)), 9):<9}  ", ""),
             (f"{truncate(', '.join(parts), 19):<19}  ", "muted"),
             (until + behind, "note"),
             (payload_words(one), ""),
@@ -151,7 +151,7 @@ class HeldPane(LinePane):
             "run --break FILTER begins with one."
         )
         if reason := self.workspace.engine_reason():
-            words += f" Nothing can be held now: {reason}."
+            words += f" Nothing can be held now ({reason})."
         return [[("  " + line, "muted")] for line in flow(escape(words), min(width - 4, 100))]
 
 

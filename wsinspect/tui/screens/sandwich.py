@@ -15,6 +15,7 @@ from wsinspect.tui.asking import MOST_FRAMES, Asker, HopView, hop_of
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
+from wsinspect.tui.states import choose_first
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
@@ -110,7 +111,7 @@ class SandwichPane(LinePane):
 
     def empty_lines(self, width: int) -> list[Line]:
         if self.connection is None:
-            return [[("  Choose a connection first (1); then W shows both sides of it.", "muted")]]
+            return choose_first(self.model, "W shows both sides of it", width)
         words = escape(self.words) or "looking for the other side …"
         return [[("  " + line, "muted")] for line in flow(words, max(min(width - 4, 100), 20))]
 

@@ -20,6 +20,7 @@ from wsinspect.text import counted, escape, grouped, pad, truncate
 from wsinspect.tui import lanes
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
+from wsinspect.tui.states import is_over
 from wsinspect.tui.stories import Stories
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -266,7 +267,10 @@ class TimelinePane(LinePane):
         return len(self.rows)
 
     def empty_lines(self, width: int) -> list[Line]:
-        return [[("  No connections yet. Each attempt will be a bar here.", "muted")]]
+        words = "No connections yet. Each attempt will be a bar here."
+        if is_over(self.model):
+            words = "No connection was recorded in this capture."
+        return [[(f"  {words}", "muted")]]
 
     def row(self, number: int, width: int) -> Line:
         line = self.lines[self.rows[number].line]

@@ -12,8 +12,8 @@ from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
 from wsinspect.present.rows import byte_count, duration, short_count
-from wsinspect.present.words import ago, end_words, extension_words, state_word, target_words
-from wsinspect.text import counted, escape, grouped, pad, truncate
+from wsinspect.present.words import ago, end_in, extension_words, state_word, target_words
+from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
 from wsinspect.tui.states import no_connections
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -137,7 +137,7 @@ class ConnectionsPane(LinePane):
         if connection is None:
             return self._all(columns, width)
         one = self.model.connections[connection]
-        cells = self._cells(one)
+        cells = self._cells(one, columns[-1][1])
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         for name, size, right in columns:
             text, style = cells[name]
@@ -165,8 +165,10 @@ class ConnectionsPane(LinePane):
             line += [(pad(text, size, right=right), "muted" if name != "target" else ""), (" ", "")]
         return fit(line, width)
 
-    def _cells(self, one: Connection) -> dict[str, tuple[str, str]]:
+    def _cells(self, one: Connection, end: int) -> dict[str, tuple[str, str]]:
+        """What stands in each column; the last one is `end` cells wide."""
         rtt_ns = self.selection.round_trip_ns(one)
+        flags = self._flags(one)
         return {
             "#": (str(one.id), "muted"),
             "state": (state_word(one), _STATE_STYLES.get(one.state, "")),
@@ -178,7 +180,10 @@ class ConnectionsPane(LinePane):
             "s>c": (_count(one, one.s2c_frames), "s2c"),
             "rtt p50": ("-" if rtt_ns is None else duration(rtt_ns), "muted"),
             "last": (self._last(one), "muted"),
-            "close, flags": (self._flags(one) + end_words(one) + _missing(one), _end_style(one)),
+            "close, flags": (
+                flags + end_in(one, end - cell_width(flags)) + _missing(one),
+                _end_style(one),
+            ),
         }
 
     def _last(self, one: Connection) -> str:

@@ -231,3 +231,29 @@ async def test_where_nothing_is_known_of_that_it_says_so(lab):
     async with opened(lab.engine.capture) as screen:
         await intercepting(screen, 1)
         assert "how long either side waits in silence is not known" in screen.pane("intercept")[2]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_a_dialog_s_title_keeps_the_keys_that_confirm_and_leave(lab, width):
+    hold(lab, "m1-c2s-4")
+    async with opened(lab.engine.capture, size=(width, 24)) as screen:
+        await intercepting(screen, 1)
+        await screen.press("r")
+        await screen.until(lambda: isinstance(screen.app.screen, HeldDialog))
+        title = screen.app.screen.query_one("#dialog-title").render_line(0).text
+        assert title.startswith(f"{screen.app.workspace.glyphs.heavy} Answer the client instead")
+        assert " enter continue  esc cancel " in title
+        assert ("m1-c2s-4" in title) == (width >= 80)
+        assert ("arrows select" in title) == (width >= 120)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+async def test_what_is_held_is_named_whole(lab, width):
+    hold(lab, "h1", "handshake", b"GET /chat HTTP/1.1\r\n\r\n")
+    async with opened(lab.engine.capture, size=(width, 24)) as screen:
+        await intercepting(screen, 1)
+        rows = screen.pane("intercept")
+        (row,) = [one for one in rows if "GET /chat" in one]
+        assert " handshake " in row
+        (names,) = [one for one in rows if "payload" in one]
+        assert names.index("payload") == row.index("GET /chat")

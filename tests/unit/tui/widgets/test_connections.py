@@ -4,9 +4,10 @@ import pytest
 
 from tests.support.chats import chat_capture
 from tests.support.tui_captures import CaptureBuilder, hold_engine_lock
+from tests.support.tui_captures import chat_capture as timeline_capture
 from tests.support.tui_pilot import opened
 from wsinspect.capture.reader import Capture
-from wsinspect.present.words import end_words
+from wsinspect.present.words import end_in, end_words
 from wsinspect.text import grouped
 from wsinspect.tui.widgets.connections import _missing
 
@@ -59,3 +60,45 @@ async def test_many_open_connections_are_counted_in_groups_of_three(tmp_path):
         await screen.until(lambda: screen.model.is_live)
         assert f"Connections  {grouped(1_001)}, {grouped(1_001)} open" in screen.pane("connections")[0]
     lock.release()
+
+
+_NO_CODES = dict.fromkeys(
+    ("client_close_code", "client_close_reason", "server_close_code", "server_close_reason")
+)
+
+
+@pytest.mark.parametrize(
+    ("facts", "forms"),
+    [
+        (
+            {"ended_by": "server", "how": "fin", "js_code": 1006, **_NO_CODES},
+            ["1006 no CLOSE fin by server", "1006 fin by server", "fin by server"],
+        ),
+        (
+            {"ended_by": "client", "how": "rst", "js_code": None, **_NO_CODES},
+            ["no CLOSE rst by client", "rst by client"],
+        ),
+        (
+            {"ended_by": "server", "how": "close-frame"}
+            | {"client_close_code": 1000, "server_close_code": 1001},
+            ["1000/1001 by server", "1000/1001"],
+        ),
+        ({"state": "refused", "status": 403, "error": "not today"}, ["HTTP 403 not today"]),
+    ],
+)
+def test_an_end_is_said_in_the_longest_form_that_is_whole(connection, facts, forms):
+    one = connection._replace(**facts)
+    for form, longer in zip(forms, [100, *(len(form) - 1 for form in forms)], strict=False):
+        assert end_in(one, longer) == form
+        assert end_in(one, len(form)) == form
+    assert end_in(one, 3) == forms[-1]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("width", "end"), [(80, "1006 fin by server"), (120, "1006 fin by server")])
+async def test_who_ended_it_is_never_cut_off_in_the_list(tmp_path, width, end):
+    async with opened(timeline_capture(tmp_path / "chat.db"), size=(width, 40)) as screen:
+        await screen.press("1", "g")
+        rows = screen.pane("connections")
+        assert [row for row in rows if f" {end}" in row], rows
+        assert not [row for row in rows if "CLOSED" in row and "…" in row], rows
