@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from wsinspect.text import cell_width, truncate
 
 #: Pieces of text with the names of their styles: a line before a theme is applied.
 Line = list[tuple[str, str]]
+#: A blank between a number and its unit, or inside `4 min 12 s`: a line does not end there.
+_UNIT: Final = re.compile(
+    r"(?<=[0-9]) (?=(?:[num]?s|min|h|d|%|(?:k|[KMGT]i)?B)(?![A-Za-z0-9]))"
+    r"|(?<=[0-9] min) (?=[0-9]+ s\b)|(?<=[0-9] h) (?=[0-9]+ min\b)|(?<=[0-9] d) (?=[0-9]+ h\b)"
+)
 
 
 def width_of(line: Line) -> int:
@@ -70,35 +78,67 @@ def fold(line: Line, width: int) -> list[Line]:
         return [*lines, end, *fold([(" " * (4 if width > 20 else 0), ""), (text.lstrip(), style)], width)]
     indent = begin if begin <= width // 3 else 4 if width > 20 else 0
     room = max(width - indent, 1)
+    if before and text.strip() and cell_width(text.strip()) <= width // 3:
+        return [before, [(" " * indent, ""), (text.strip(), style)]]
     first, *more = broken(text, max(width - begin, 1), room)
     folded: list[Line] = [fit([*before, (first, style)], width)]
     return folded + [[(" " * indent, ""), (piece, style)] for piece in more]
 
 
 def broken(text: str, first: int, room: int) -> list[str]:
-    """Escaped text in pieces, at spaces where there are some; the first is at most `first` cells wide."""
+    """Escaped text in pieces, at spaces where there are some; the first is at most `first` cells wide.
+
+    A number and its unit stay in one piece.
+    """
     pieces: list[str] = []
     left = text
     while left:
         cells = room if pieces else first
         piece = wrap(left, cells)[0]
-        if len(piece) < len(left) and (at := piece.rfind(" ")) > len(piece) // 2 and left[len(piece)] != " ":
+        if len(piece) < len(left) and (at := _last_blank(left, len(piece))) > len(piece) // 2:
             piece = piece[: at + 1]
         pieces.append(piece)
         left = left[len(piece) :].lstrip(" ")
     return pieces or [""]
 
 
+def _last_blank(text: str, end: int) -> int:
+    """The last blank of a text, up to `end`, at which a line may end; -1 where there is none."""
+    at = text.rfind(" ", 0, end + 1)
+    while at >= 0 and _UNIT.match(text, at):
+        at = text.rfind(" ", 0, at)
+    return at
+
+
 def flow(text: str, width: int) -> list[str]:
-    """Our own sentences, broken at spaces."""
+    """Our own sentences, broken at spaces, but not between a number and its unit."""
     lines, line = [], ""
-    for word in text.split():
+    for word in _words(text):
         if line and len(line) + 1 + len(word) > width:
             lines.append(line)
             line = word
         else:
             line = f"{line} {word}" if line else word
     return [*lines, line] if line else lines
+
+
+def _words(text: str) -> list[str]:
+    """Words, each number with its unit."""
+    text = " ".join(text.split())
+    words: list[str] = []
+    begin = 0
+    while (end := _first_blank(text, begin)) >= 0:
+        words.append(text[begin:end])
+        begin = end + 1
+    return [*words, text[begin:]] if text else []
+
+
+def _first_blank(text: str, begin: int) -> int:
+    """The first blank of a text, from `begin`, at which a line may end; -1 where there is none."""
+    at = text.find(" ", begin)
+    while at >= 0 and _UNIT.match(text, at):
+        at = text.find(" ", at + 1)
+    return at
 
 
 def cut(line: Line, width: int, indent: int = 0) -> list[Line]:

@@ -151,10 +151,12 @@ def step_lines(connection: Connection, handshake: Handshake) -> Iterator[Line]:
     known = steps_of(handshake)
     zero = connection.attempt_ns if connection.attempt_ns is not None else known[0][0] if known else 0
     before = known[0][0] if known else 0
-    for number, (time_ns, words) in enumerate(known):
-        at = f"{(time_ns - zero) / 1e6:+10.3f} ms"
-        since = (f"+{format_duration(time_ns - before)}", "muted")
-        yield [*fact("" if number else "steps", f"{at}  {words:<22}"), since]
+    times = [f"{(time_ns - zero) / 1e6:+.3f} ms" for time_ns, _ in known]
+    time_cells = max(map(len, times), default=0)
+    word_cells = max((len(words) for _, words in known), default=0)
+    for number, ((time_ns, words), at) in enumerate(zip(known, times, strict=True)):
+        since = (f"  +{format_duration(time_ns - before)}", "muted")
+        yield [*fact("" if number else "steps", f"{at:>{time_cells}}  {words:<{word_cells}}"), since]
         before = time_ns
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.capture.records import Connection
-from wsinspect.present.cells import Line, flow
+from wsinspect.present.cells import Line, broken, flow, width_of
 from wsinspect.present.findings import SEVERITY_STYLES, finding_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.handshakes import body_lines, header_blocks
 from wsinspect.present.notes import severity_sign
 from wsinspect.present.requests import asked_words
 from wsinspect.present.words import end_words, listening_words
-from wsinspect.text import escape, grouped
+from wsinspect.text import cell_width, escape, grouped
 from wsinspect.tui.model import DISCONNECTED, LIVE, RECORDED, STARTING, Model
 from wsinspect.tui.workspace import Workspace
 
@@ -117,7 +117,20 @@ def _attempt(workspace: Workspace, one: Connection, width: int) -> list[Line]:
         return lines
     request, response = header_blocks(handshake)
     blocks = [*response.lines(), *body_lines(handshake), *_asked(workspace, one), *request.lines()]
-    return [*lines, *([("  ", ""), *line] for line in blocks)]
+    room = max(width - 3, 20)
+    return [*lines, *([("  ", ""), *piece] for line in blocks for piece in _continued(line, room))]
+
+
+def _continued(line: Line, width: int) -> list[Line]:
+    """A line of a block; what does not fit continues below, indented more than a line of its own."""
+    if not line or width_of(line) <= width:
+        return [line]
+    *before, (text, style) = line
+    words = text.lstrip(" ")
+    begin = width_of(line) - cell_width(words)
+    first, *more = broken(words, max(width - begin, 1), max(width - begin - 2, 1))
+    lead = text[: len(text) - len(words)]
+    return [[*before, (lead + first, style)], *([(" " * (begin + 2) + piece, style)] for piece in more)]
 
 
 def _asked(workspace: Workspace, one: Connection) -> Iterator[Line]:

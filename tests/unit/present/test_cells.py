@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsinspect.handshake.diff import Change, ChangeKind
-from wsinspect.present.cells import cut, fold, mark, text_of, width_of
+from wsinspect.present.cells import cut, flow, fold, mark, text_of, width_of
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import change_lines
 
@@ -33,8 +33,15 @@ from wsinspect.present.handshakes import change_lines
         (
             [("x  ", ""), ("a title of words", "title"), ("  [hop]", "")],
             20,
-            ["x  a title of words ", "[hop]"],
+            ["x  a title of words", "[hop]"],
         ),
+        (
+            [("steps   ", "muted"), ("+0.500 ms  connected", ""), ("  +500 us", "muted")],
+            34,
+            ["steps   +0.500 ms  connected", "    +500 us"],
+        ),
+        ([("seen  ", "muted"), ("no answer for 12.5 ms", "")], 25, ["seen  no answer for ", "      12.5 ms"]),
+        ([("seen  ", "muted"), ("no answer for 12.5 ms", "")], 24, ["seen  no answer for ", "      12.5 ms"]),
         ([("x  ", ""), ("twelve cells", "title"), (" and more", "")], 15, ["x  twelve cells", "and more"]),
         ([], 10, [""]),
     ],
@@ -43,6 +50,15 @@ def test_a_line_that_is_too_long_continues_below_its_words(line, width, folded):
     pieces = fold(line, width)
     assert [text_of(piece) for piece in pieces] == folded
     assert all(width_of(piece) <= width for piece in pieces)
+
+
+@pytest.mark.parametrize("width", range(12, 40))
+def test_a_sentence_keeps_a_number_and_its_unit_on_one_line(width):
+    """Wherever it is broken: `4 min 12 s`, `8.0 ms`, `64 KiB`."""
+    text = "lasted 4 min 12 s, answered in 8.0 ms, 64 KiB at 17 % (3 h)"
+    lines = flow(text, width)
+    assert " ".join(lines) == text
+    assert not {"min", "12", "s,", "ms,", "KiB", "%", "h)"} & {line.split()[0] for line in lines}
 
 
 @given(st.text(alphabet="ab 世\u0301", max_size=60), st.integers(2, 40), st.integers(0, 12))

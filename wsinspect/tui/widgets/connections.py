@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from wsinspect.capture.missing import lacks
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
+from wsinspect.present.notes import severity_sign
 from wsinspect.present.rows import byte_count, duration, short_count
 from wsinspect.present.words import ago, end_in, extension_words, state_word, target_words
 from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
@@ -201,9 +202,13 @@ class ConnectionsPane(LinePane):
     def _flags(self, one: Connection) -> str:
         model = self.model
         faults = model.faults_of_connection.get(one.id, 0)
-        findings = len(model.findings_of_connection.get(one.id, ()))
+        found = {row.severity for row in model.findings_of_connection.get(one.id, ())}
         text = f"{self.glyphs.altered}{faults} " if faults else ""
-        return text + (f"{self.glyphs.error}{findings} " if findings else "")
+        if not found:
+            return text
+        worst = next((severity for severity in ("error", "warning") if severity in found), "note")
+        findings = len(model.findings_of_connection[one.id])
+        return f"{text}{severity_sign(worst, self.glyphs)}{findings} "
 
 
 def _missing(one: Connection) -> str:

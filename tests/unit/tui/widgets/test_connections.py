@@ -102,3 +102,19 @@ async def test_who_ended_it_is_never_cut_off_in_the_list(tmp_path, width, end):
         rows = screen.pane("connections")
         assert [row for row in rows if f" {end}" in row], rows
         assert not [row for row in rows if "CLOSED" in row and "…" in row], rows
+
+
+@pytest.mark.parametrize(
+    ("severities", "flag"),
+    [(["note"], "·1"), (["warning"], "▲1"), (["note", "warning"], "▲2"), (["error", "note"], "✖2")],
+)
+@pytest.mark.asyncio
+async def test_the_sign_of_a_connection_s_findings_is_that_of_the_worst_one(tmp_path, severities, flag):
+    with CaptureBuilder(tmp_path / "one.db") as builder:
+        builder.connection(1)
+        for severity in severities:
+            builder.finding("WS-CL-001", severity, 1, None, title="closed")
+    async with opened(tmp_path / "one.db") as screen:
+        await screen.until(lambda: len(screen.model.findings) == len(severities))
+        await screen.settle()
+        assert any(f" {flag} " in line for line in screen.pane("connections"))
