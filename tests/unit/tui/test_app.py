@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -262,26 +261,6 @@ async def test_the_handshake_page_has_both_sides(chat):
         assert "Response (unchanged)" in text
         await screen.press("escape")
         assert screen.app.page.page == "main"
-
-
-async def test_at_60_columns_the_time_of_a_step_keeps_its_unit(chat):
-    async with opened(chat, size=(60, 20)) as screen:
-        await screen.press("1", "down", "h")
-        lines = [line.rstrip(" │█") for line in screen.pane("handshake")]
-        steps = [line for line in lines if re.search(r"\+[0-9.]+ ms  \w", line)]
-        assert steps
-        assert all(re.search(r"  \+[0-9.]+ (us|ms|s)$", line) for line in steps), steps
-
-
-async def test_at_60_columns_the_headers_of_a_refused_attempt_continue_below(chat):
-    async with opened(chat, size=(60, 40)) as screen:
-        screen.main.show_connection(1)
-        await screen.until(lambda: screen.selection.connection == 1)
-        await screen.press("3")
-        text = "\n".join(screen.pane("frames"))
-        assert "This attempt never opened" in text
-        assert "Request (" in text
-        assert "…" not in text
 
 
 async def test_the_timeline_page_leads_to_frames(chat):
