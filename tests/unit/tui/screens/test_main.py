@@ -288,7 +288,7 @@ async def test_requests_are_hidden_and_that_is_remembered(asked: Path) -> None:
         assert "is hidden" not in "\n".join(screen.pane("frames"))
         assert "/token" in "\n".join(screen.pane("frames"))
         await screen.press("a")
-        assert len(http_rows(screen)) == 7
+        await screen.until(lambda: len(http_rows(screen)) == 7)
 
 
 async def test_the_inspector_follows_where_a_chosen_request_is_hidden(asked: Path) -> None:
@@ -308,7 +308,7 @@ async def test_a_filter_shows_frames_alone_and_undoing_it_brings_requests_back(a
         assert http_rows(screen) == ["1", "2", "3"]
         await screen.press("escape")
         await screen.settle()
-        assert len(http_rows(screen)) == 7
+        await screen.until(lambda: len(http_rows(screen)) == 7)
 
 
 async def test_a_refused_attempt_says_what_was_asked_for_before_it(asked: Path) -> None:
