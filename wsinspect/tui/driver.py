@@ -52,6 +52,15 @@ class TerminalDriver(LinuxDriver):
         file: Any = HangupProofFile(terminal)
         self._file = file
 
+    def _sigcont_application(self, *arguments: Any) -> None:
+        """Draw again after `fg`; not while the program ends.
+
+        A terminal that hangs up sends SIGCONT behind its SIGHUP. A program that was ending just then would
+        read keys again, from a terminal that is gone, and never end.
+        """
+        if self._app.is_running:
+            super()._sigcont_application(*arguments)
+
 
 class PlainDriver(TerminalDriver):
     """The same with the terminal's cursor shown: a screen reader reads the line that it is in."""
