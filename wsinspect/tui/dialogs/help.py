@@ -27,6 +27,7 @@ _NAMES = {
     "full_stop": ".",
     "question_mark": "?",
     "backslash": "\\",
+    "asterisk": "*",
 }
 
 

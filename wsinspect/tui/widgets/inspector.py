@@ -68,10 +68,22 @@ class InspectorPane(LinePane):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "tab(-1)", "tab", show=False, id="inspector.tab_left"),
-        Binding("right", "tab(1)", "tab", show=False, id="inspector.tab_right"),
-        Binding("less_than_sign,comma", "window(-1)", "window", show=False, id="inspector.window_back"),
-        Binding("greater_than_sign,full_stop", "window(1)", "window", show=False, id="inspector.window_on"),
+        Binding("left", "tab(-1)", "previous tab", show=False, id="inspector.tab_left"),
+        Binding("right", "tab(1)", "next tab", show=False, id="inspector.tab_right"),
+        Binding(
+            "less_than_sign,comma",
+            "window(-1)",
+            "back in a long text",
+            show=False,
+            id="inspector.window_back",
+        ),
+        Binding(
+            "greater_than_sign,full_stop",
+            "window(1)",
+            "on in a long text",
+            show=False,
+            id="inspector.window_on",
+        ),
         Binding("enter", "fold", "fold or unfold (JSON)", show=False, id="inspector.fold"),
         Binding("z", "fold_all", "fold all, or unfold all (JSON)", show=False, id="inspector.fold_all"),
         Binding(

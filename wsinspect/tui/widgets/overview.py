@@ -173,7 +173,7 @@ class OverviewPane(LinePane):
         selected = self.selection.selected
         if selected is not None and selected.state in ("refused", "failed"):
             words = "Nothing to draw: this attempt never opened."
-        elif not self.model.is_live:
+        elif self.model.has_begun and not self.model.is_live:
             words = "Nothing to draw: no frame was recorded."
         return [[(f"  {words}", "muted")]]
 
