@@ -343,8 +343,10 @@ def with_console(
         replace_detail(one, console=lines, attempts=attempts) if one.kind == "page" else one
         for one in facts.events
     ]
-    if not attempts and not any(one.kind == "page" for one in events):
-        detail = {"url": url, "attempts": 0, "waited_ms": waited_ns // 10**6, "console": lines}
+    if (lines or not attempts) and not any(one.kind == "page" for one in events):
+        # The watch may end before the proxy has read the page's code: the browser knows what was tried.
+        detail = {"url": url, "attempts": attempts, "waited_ms": waited_ns // 10**6, "console": lines}
+        detail["ws_urls"] = [one.url for one in visited.sockets]
         events.append(EngineEvent(0, "page", detail))
     if not visited.is_loaded:
         events = [
