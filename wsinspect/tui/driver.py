@@ -11,6 +11,7 @@ import contextlib
 import os
 from typing import IO, Any
 
+from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 
 
@@ -46,8 +47,9 @@ def has_job_control() -> bool:
 class TerminalDriver(LinuxDriver):
     """Draws on stderr's terminal for as long as it is there."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, app: App[Any], **options: Any) -> None:
+        self._program = app
+        super().__init__(app, **options)
         terminal: Any = self._file
         file: Any = HangupProofFile(terminal)
         self._file = file
@@ -58,7 +60,7 @@ class TerminalDriver(LinuxDriver):
         A terminal that hangs up sends SIGCONT behind its SIGHUP. A program that was ending just then would
         read keys again, from a terminal that is gone, and never end.
         """
-        if self._app.is_running:
+        if self._program.is_running:
             super()._sigcont_application(*arguments)
 
 
