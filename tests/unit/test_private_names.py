@@ -31,6 +31,8 @@ ALLOWED: dict[str, set[str]] = {
 OVERRIDDEN = {
     # Textual prints an exception with local variables, in which a peer's bytes are; nothing else stops it.
     "InspectApp._handle_exception",
+    # Textual begins again at each SIGCONT, also while it ends.
+    "TerminalDriver._sigcont_application",
 }
 #: What an extra brings, which not every Python has.
 OPTIONAL = {"mcp"}
