@@ -51,7 +51,7 @@ class ConnectDialog(Dialog):
     def judge(self) -> None:
         """Say whether that is a URL, and where it will be recorded."""
         if not self.input("connect-url").value.strip():
-            # Nothing is typed yet: that is no mistake.
+            # An empty line is not a mistake: show an example.
             self.verdict(" ", f"a URL, such as localhost:3000/chat; {self._where}", "muted")
             return
         try:

@@ -372,7 +372,7 @@ class InspectorPane(LinePane):
                 self.rebuild()
                 document = self._document
                 edge = -1 if step > 0 else document.line_count(self._width)
-                # A match that goes on in the next window begins in the last line of this one.
+                # A match may be cut by the window's end: then it begins in the last line.
                 at = document.next_match(edge, step, self._width)
                 at = document.line_count(self._width) - 1 if at is None else at
         if at is not None:
