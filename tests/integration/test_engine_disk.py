@@ -127,7 +127,11 @@ def test_no_finding_reasons_from_what_a_full_disk_lost(disk: Path, tmp_path: Pat
     assert shown["missing"]["unstored_bytes"] > 0
     gaps = {one["id"]: one["missing"] for one in shown["connections"]}
     assert gaps[1]["c2s"]["bytes"] > 0
-    # The server's CLOSE came while the disk was full: that it is not there proves nothing.
-    assert gaps[1]["s2c"] == {"bytes": len(b"\x88\x0a\x03\xf3it broke")}
+    # The server's CLOSE came while the disk was full: that it is not there proves nothing. A short record
+    # may still find room.
+    lost = gaps[1]["s2c"]
+    assert lost in (None, {"bytes": len(b"\x88\x0a\x03\xf3it broke")})
+    told = said("show", path, "1")
+    assert "client sent   no CLOSE frame on record" in told
+    assert ("server sent   1011" in told) is (lost is None)
     assert (gaps[2], gaps[3]) == (None, None)
-    assert "no CLOSE frame on record" in said("show", path, "1")
