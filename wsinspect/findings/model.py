@@ -18,6 +18,7 @@ Confidence = Literal["high", "medium", "low"]
 Scope = Literal["connection", "capture", "pair", "probes"]
 
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
+CONFIDENCES: Final[tuple[Confidence, ...]] = ("high", "medium", "low")
 FAMILIES: Final = {
     "HS": "Opening handshake",
     "TLS": "TLS",
@@ -124,6 +125,11 @@ class Finding:
     frame: int | None = None
     covers: tuple[tuple[int, str], ...] = ()
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What to sort by, so that the worst comes first, and the surest among equals."""
+        return SEVERITIES.index(self.severity), CONFIDENCES.index(self.confidence)
+
     def as_json(self) -> dict[str, Any]:
         """The JSON object, stable for `"schema": 1`."""
         return {
@@ -153,7 +159,7 @@ class Finding:
             title=str(value.get("title")),
             meaning=str(value.get("meaning")),
             js=str(value.get("js")),
-            confidence=value.get("confidence") or "low",
+            confidence=value["confidence"] if value.get("confidence") in CONFIDENCES else "low",
             evidence=tuple(map(str, value.get("evidence") or ())),
             fixes=tuple(map(Fix.from_json, value.get("fixes") or ())),
             causes=tuple(

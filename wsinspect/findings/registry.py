@@ -13,7 +13,6 @@ from wsinspect.findings.excuses import excused
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.model import (
-    SEVERITIES,
     Check,
     Confidence,
     FaultOf,
@@ -32,8 +31,6 @@ _MODULES: Final = (
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),
     *("sandwich", "sandwich_answers", "sandwich_ends", "sandwich_refusals", "probes", "held"),
 )
-_RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-_SURE: Final = {"high": 0, "medium": 1, "low": 2}
 
 
 class Rules:
@@ -231,4 +228,4 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
     findings = list(findings)
     covered = {pair for one in findings for pair in one.covers}
     kept = [one for one in findings if (one.connection, one.id) not in covered]
-    return sorted(kept, key=lambda one: (_RANK[one.severity], _SURE[one.confidence], one.connection or 0))
+    return sorted(kept, key=lambda one: (*one.rank, one.connection or 0))

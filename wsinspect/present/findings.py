@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from wsinspect.capture.records import FindingRow
-from wsinspect.findings.model import SEVERITIES, Cause, Confidence, FaultOf, Finding, Fix
+from wsinspect.findings.model import CONFIDENCES, SEVERITIES, Cause, FaultOf, Finding, Fix
 from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
 from wsinspect.present.clients import clients_lines
@@ -91,7 +91,7 @@ def finding_of(row: FindingRow) -> Finding:
         title=_text(facts, "title"),
         meaning=_text(facts, "meaning"),
         js=_text(facts, "js"),
-        confidence=cast(Confidence, _text(facts, "confidence") or "low"),
+        confidence=sure if (sure := _text(facts, "confidence")) in CONFIDENCES else "low",
         evidence=tuple(map(str, _items(facts, "evidence"))),
         fixes=tuple(map(Fix.from_json, _objects(facts, "fixes"))),
         causes=tuple(

@@ -96,9 +96,9 @@ def _about_none(workspace: Workspace, width: int) -> list[Line]:
     lines: list[Line] = []
     found = workspace.model.findings_of_connection.get(0, ())
     # A browser's own requests to its maker's servers are notes, often many: they take nobody's place.
-    for row in [one for one in found if one.severity != "note"][-_MOST_ABOUT_NONE:]:
-        finding = finding_of(row)
-        sign = severity_sign(row.severity, workspace.glyphs)
+    wrong = [finding_of(row) for row in found if row.severity != "note"]
+    for finding in sorted(reversed(wrong), key=lambda one: one.rank)[:_MOST_ABOUT_NONE]:
+        sign = severity_sign(finding.severity, workspace.glyphs)
         lines.append([(f"  {sign} {escape(finding.title)}", SEVERITY_STYLES[finding.severity])])
         if finding.evidence:
             lines += _flowing(f"  {escape(finding.evidence[0])}", width)

@@ -12,7 +12,6 @@ from textual.strip import Strip
 from wsinspect.capture.records import FindingRow
 from wsinspect.errors import CaptureError
 from wsinspect.filters.jsonvalue import JsonValue
-from wsinspect.findings.model import SEVERITIES
 from wsinspect.present.cells import Line, fit, width_of
 from wsinspect.present.details import connection_findings, frame_findings, header_lines, summary
 from wsinspect.present.findings import finding_of
@@ -219,12 +218,12 @@ class InspectorPane(LinePane):
     def _of_connection(self, connection: int | None) -> list[FindingRow]:
         """Findings of a connection that name no frame; where no frame is chosen, all of the selected one.
 
-        What is worst is above: notes that came first push nothing off the screen.
+        What is worst and surest is above: notes and guesses that came first push nothing off the screen.
         """
         number = self.selection.connection if connection is None else connection
         found = self.model.findings_of_connection.get(number or 0, [])
         shown = [one for one in found if connection is None or one.frame_id is None]
-        return sorted(shown, key=lambda one: SEVERITIES.index(finding_of(one).severity))
+        return sorted(shown, key=lambda one: finding_of(one).rank)
 
     def content(self) -> tuple[Blob, str] | None:
         """The bytes that are shown and what they are, for copying; None where the tab shows no bytes."""

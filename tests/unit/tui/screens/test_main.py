@@ -367,6 +367,23 @@ async def test_a_refused_certificate_is_on_the_screen_with_its_remedy(
         assert chosen.rule == "WS-TOOL-007"
 
 
+async def test_what_is_surer_is_shown_above_a_guess_of_the_same_severity(tmp_path: Path) -> None:
+    path = tmp_path / "page.db"
+    builder = CaptureBuilder(path)
+    # A browser opens connections in advance, and drops them once it does not trust the first one.
+    for number in range(3):
+        builder.finding("WS-TLS-003", "warning", None, None, title=f"Guess {number}", confidence="low")
+    builder.finding("WS-TOOL-007", "warning", None, None, title="It is refused", confidence="high")
+    for number in range(3, 6):
+        builder.finding("WS-TLS-003", "warning", None, None, title=f"Guess {number}", confidence="low")
+    builder.close()
+    async with opened(path, size=(80, 24)) as screen:
+        inspector = [line for line in screen.pane("inspector") if "WS-T" in line]
+        assert "WS-TOOL-007" in inspector[0]
+        frames = [line for line in screen.pane("frames") if "Guess" in line or "refused" in line]
+        assert "It is refused" in frames[0]
+
+
 @pytest.mark.slow
 async def test_a_finding_about_no_connection_is_the_first_one_that_is_reached(
     tmp_path: Path,
