@@ -167,6 +167,22 @@ def test_what_each_side_waits_for_is_said_of_what_is_held(lab: Lab) -> None:
     assert (asked["side"], asked["limit_ms"], asked["default"]) == ("client", 10_000, True)
 
 
+def test_a_client_that_has_gone_waits_for_nothing(lab: Lab) -> None:
+    async def talk() -> Any:
+        client = await connect(lab.echo.url("/chat"), ping_interval=20)
+        await client.send(ORDER)
+        there = await lab.held(lambda one: one["what"] == "message")
+        client.transport.abort()
+        gone = await lab.held(lambda one: bool(one["gone"]))
+        await lab.echo.control("POST", "/v1/pass")
+        return there, gone
+
+    there, gone = lab.run(talk())
+    assert there["gone"] == []
+    assert gone["gone"] == ["client"]
+    assert "client" not in {one["side"] for one in gone["waits"]}
+
+
 def test_decisions_are_in_the_ledger(lab: Lab) -> None:
     lab.echo.hang_up()
     lab.echo.engine.stop()

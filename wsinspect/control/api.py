@@ -264,7 +264,11 @@ class Api:
         answer = []
         for one in found:
             heard = {"client": one.client_heard_ns, "server": one.server_heard_ns}
-            waits = [each.as_json(now, heard[each.side]) for each in known.get(one.connection, ())]
+            waits = [
+                each.as_json(now, heard[each.side])
+                for each in known.get(one.connection, ())
+                if each.side not in one.gone
+            ]
             waits.sort(key=lambda wait: (wait["left_ms"] is None, wait["left_ms"], wait["side"]))
             answer.append({**one.as_json(now, whole=whole), "waits": waits})
         return answer

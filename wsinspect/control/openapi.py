@@ -206,6 +206,11 @@ def _held() -> Json:
             "required": ["client", "server"],
         },
         "behind": {**_NUMBER, "description": "frames that wait behind it"},
+        "gone": {
+            "type": "array",
+            "items": {"enum": ["client", "server"]},
+            "description": "sides that have ended the connection meanwhile",
+        },
         "waits": {"type": "array", "items": _ref("Wait"), "description": "what ends first in front"},
     }
     return {"type": "object", "properties": properties, "required": list(properties)}

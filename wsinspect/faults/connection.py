@@ -137,6 +137,7 @@ class ConnectionFaults:
         self.is_aborted = False
         self._ended_by: Author | None = None
         self._late_by = Author(BY_HAND, "hold")  # the newest rule that acted
+        self._ended: set[Direction] = set()
         self._heard_ns: list[int | None] = [None, None]  # when each direction's receiver got its last bytes
         self._now = 0
         self._spoken = 0  # frames of ours so far: each has a masking key of its own
@@ -164,6 +165,7 @@ class ConnectionFaults:
 
     def end(self, direction: Direction, how: str, now: int) -> None:
         """A sender ended its direction."""
+        self._ended.add(direction)
         if self.is_aborted:
             self._actions.append(PassEnd(direction, how))
         else:
@@ -307,9 +309,10 @@ class ConnectionFaults:
     # Breakpoints
 
     def held_messages(self) -> list[Held]:
-        """What breakpoints hold, with when each side has got its last bytes."""
+        """What breakpoints hold, with when each side has got its last bytes, and who has left."""
+        gone = tuple(side for way, side in ((C2S, "client"), (S2C, "server")) if way in self._ended)
         return [
-            replace(held, client_heard_ns=self._heard_ns[S2C], server_heard_ns=self._heard_ns[C2S])
+            replace(held, client_heard_ns=self._heard_ns[S2C], server_heard_ns=self._heard_ns[C2S], gone=gone)
             for _, stage in self._break_stages()
             for held in stage.held_messages()
         ]

@@ -115,6 +115,7 @@ class Held:
         data: what the message says, inflated; or the header block.
         client_heard_ns, server_heard_ns: when each side got its last bytes; None where it got none yet.
         behind: how many frames wait behind it in its direction.
+        gone: the sides that have ended the connection meanwhile, of `client` and `server`.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Held:
     client_heard_ns: int | None = None
     server_heard_ns: int | None = None
     behind: int = 0
+    gone: tuple[str, ...] = ()
 
     def as_json(self, now_ns: int, *, whole: bool = False) -> dict[str, Any]:
         """For the control API; times are milliseconds."""
@@ -148,4 +150,5 @@ class Held:
             "left_ms": None if self.until_ns is None else max(0, self.until_ns - now_ns) // 10**6,
             "silent_ms": {side: None if at is None else (now_ns - at) // 10**6 for side, at in heard.items()},
             "behind": self.behind,
+            "gone": list(self.gone),
         }

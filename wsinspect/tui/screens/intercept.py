@@ -30,6 +30,8 @@ from wsinspect.units import format_milliseconds
 _MILLISECOND: Final = 10**6
 #: With less than this left it is time to decide.
 _SOON_MS: Final = 15_000
+#: From here on the list says how long each side has heard nothing.
+_WIDE: Final = 100
 #: What is edited in a file keeps its kind, so that editors colour it.
 _ENDINGS: Final = {"message": ".json", "request": ".http", "response": ".http"}
 
@@ -80,9 +82,8 @@ class HeldPane(LinePane):
 
     def header(self, width: int) -> Line:
         """The names of the columns."""
-        return fit(
-            [(f" {'waits':>9}  {'conn':>5}  dir  {'what':<9}  {'silent':<19}  payload", "muted")], width
-        )
+        silent = f"{'silent':<19}  " if width >= _WIDE else ""
+        return fit([(f" {'waits':>9}  {'conn':>5}  dir  {'what':<9}  {silent}payload", "muted")], width)
 
     def render_line(self, y: int) -> Strip:
         """Below the names of the columns: how long each side of the chosen one is known to wait."""
@@ -96,7 +97,8 @@ class HeldPane(LinePane):
     def _patience_lines(self, held: Json) -> list[Line]:
         """What each side waits for, and how much longer; what ends first is above."""
         passed_ms = (time.monotonic_ns() - self.seen_ns) / _MILLISECOND
-        lines: list[Line] = []
+        gone = [str(side) for side in held.get("gone") or ()]
+        lines: list[Line] = [[(f" {escape(side)} has ended the connection", "warn")] for side in gone]
         for one in _nearest(held):
             left_ms, waited_ms = one.get("left_ms"), one.get("waited_ms")
             what, words, style = one.get("for"), str(one.get("side")), "muted"
@@ -113,7 +115,22 @@ class HeldPane(LinePane):
                 words += f" waits for {what}"
                 words += "" if waited_ms is None else f", {format_milliseconds(waited_ms + passed_ms)} so far"
             lines.append([(" " + escape(words), style)])
-        return lines or [[(" how long either side waits in silence is not known", "muted")]]
+        if lines:
+            return lines
+        words = " how long either side waits in silence is not known"
+        if self.size.width < _WIDE:
+            words += f" (silent: {', '.join(self._silences(held, passed_ms))})"
+        return [[(words, "muted")]]
+
+    @staticmethod
+    def _silences(held: Json, passed_ms: float) -> list[str]:
+        """Since when each side has heard nothing: `c 3.2 s`."""
+        parts = []
+        for side, name in (("client", "c"), ("server", "s")):
+            heard = (held.get("silent_ms") or {}).get(side)
+            words = "-" if heard is None else format_milliseconds(heard + passed_ms)
+            parts.append(f"{name} {'gone' if side in (held.get('gone') or ()) else words}")
+        return parts
 
     def row_count(self) -> int:
         return len(self.held)
@@ -122,22 +139,21 @@ class HeldPane(LinePane):
         one = self.held[number]
         passed_ms = (time.monotonic_ns() - self.seen_ns) / _MILLISECOND
         waits = format_milliseconds(float(one.get("held_ms", 0)) + passed_ms)
-        silent = one.get("silent_ms") or {}
-        parts = []
-        for side, name in (("client", "c"), ("server", "s")):
-            heard = silent.get(side)
-            parts.append(f"{name} {'-' if heard is None else format_milliseconds(heard + passed_ms)}")
         what = one.get("op") or str(one.get("what"))
         arrow = "s>c" if one.get("direction") == "s2c" else "c>s"
         left_ms = one.get("left_ms")
         until = "" if left_ms is None else f"passes in {format_milliseconds(max(left_ms - passed_ms, 0))}  "
         behind = f"{one['behind']} behind  " if one.get("behind") else ""
+        # Where both have no room, what is held says more than how long a side has heard nothing.
+        silent = ""
+        if width >= _WIDE - 1:
+            silent = f"{truncate(', '.join(self._silences(one, passed_ms)), 19):<19}  "
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         line += [
             (f"{waits:>9}  ", "warn"),
             (f"{one.get('connection', 0):>5}  ", ""),
             (f"{arrow}  {truncate(escape(str(what)), 9):<9}  ", ""),
-            (f"{truncate(', '.join(parts), 19):<19}  ", "muted"),
+            (silent, "muted"),
             (until + behind, "note"),
             (payload_words(one), ""),
         ]

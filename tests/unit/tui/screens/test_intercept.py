@@ -213,6 +213,27 @@ async def test_both_sides_patience_is_whole_on_lines_of_its_own(lab):
         assert '{"type":"order"}' in row
 
 
+async def test_of_a_client_that_has_gone_no_time_is_left(lab):
+    hold(lab, "m1", client_heard_ns=10**9, gone=("client",))
+    async with opened(lab.engine.capture, size=(80, 24)) as screen:
+        await intercepting(screen, 1)
+        assert screen.pane("intercept")[2] == " client has ended the connection"
+        assert " left " not in "\n".join(screen.pane("intercept"))
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, 38), (120, 55)])
+async def test_what_is_held_has_room(lab, width, shown):
+    text = '{"type":"order","lines":[{"sku":"A-1","count":2}],"paid":false}'
+    hold(lab, "m1", data=text.encode(), client_heard_ns=10**9)
+    async with opened(lab.engine.capture, size=(width, 24)) as screen:
+        await intercepting(screen, 1)
+        lines = screen.pane("intercept")
+        assert text[:shown] in lines[4]
+        # How long each side has heard nothing stands in the list, or above it.
+        assert ("silent" in lines[1]) == (width >= 100)
+        assert ("(silent: c " in lines[2]) == (width < 100)
+
+
 async def test_each_page_says_that_something_is_held(lab):
     hold(lab, "m1-c2s-4")
     hold(lab, "h2-request", "request", b"GET / HTTP/1.1")
