@@ -1,7 +1,7 @@
 """How fast the terminal draws: paints are given as it asks for them, so that a key is answered at once.
 
-Behind a slow line, what was painted waits in buffers that no program sees. Each paint is therefore followed by
-the question where the cursor is, which every terminal answers behind what it has drawn. While too much is
+Behind a slow line, what was painted waits in buffers that no program sees. Each paint is therefore followed
+by the question where the cursor is, which every terminal answers behind what it has drawn. While too much is
 unanswered nothing is painted: what changes meanwhile is shown by one paint, later. A terminal that answers
 nothing is given everything.
 """
