@@ -60,6 +60,8 @@ CAUSES: list[tuple[str, Extras, tuple[str, ...], tuple[tuple[str, ...], str] | N
     ("/hop/404/echo", NONE, ("WS-HS-011",), (("WS-HS-011",), "hop")),
     ("/hop/page/echo", NONE, ("WS-HS-004",), (("WS-HS-004",), "hop")),
     ("/hop/gone/echo", NONE, GATEWAY, (GATEWAY, "hop")),
+    ("/hop/covered/404", NONE, ("WS-HS-004", "WS-HS-011"), (("WS-HS-011",), "server")),
+    ("/hop/covered/echo", NONE, (), None),
 ]
 
 

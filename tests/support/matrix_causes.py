@@ -69,6 +69,15 @@ CAUSES = (
     Cause("429 of the hop", "/hop/429/echo", ("WS-HS-017", "client"), ("WS-HS-017",)),
     Cause("500 of the hop", "/hop/500/echo", ("WS-HS-019", "hop"), ("WS-HS-019",)),
     Cause("page of the hop", "/hop/page/echo", ("WS-HS-004", "hop"), ("WS-HS-004",)),
+    Cause(
+        "404 under a page of the hop",
+        "/hop/covered/404",
+        ("WS-HS-011", "server"),
+        ("WS-HS-004", "WS-HS-011"),
+        is_covered=True,
+    ),
+    Cause("429 next to such a page", "/hop/covered/429", ("WS-HS-017", "client"), ("WS-HS-017",)),
+    Cause("healthy next to such a page", "/hop/covered/echo", None),
     Cause("stripped", "/hop/stripped/echo", ("WS-HS-101", "hop"), ("WS-HS-002", "WS-HS-012", "WS-HS-014")),
     Cause(
         "Host for a same-origin check",
@@ -257,8 +266,11 @@ def judged(cause: Cause, seen: Seen | None, setup: Sequence[str], guilty: int) -
             yield f"{where} - the last tap alone says {first}"
     if cause.one and not seen.one:
         yield f"{where} - one tap says nothing"
-    if party != "hop" and any(one.fault_of == "hop" for one in errors):
+    if party != "hop" and any(one.fault_of == "hop" and one.id != "WS-HS-113" for one in errors):
         yield f"{where} - the hop is innocent"
+    # Apache keeps the status, and the application behind it says no words that could be lost.
+    if (cause.is_covered and seen.status == 200) != any(one.id == "WS-HS-113" for one in seen.all):
+        yield f"{where} - whose page it is"
     taps = ["edge", *(["middle"] if len(setup) == 2 else []), "origin"]
     between = f"the hop between {taps[guilty]} and {taps[guilty + 1]}"
     for one in errors:

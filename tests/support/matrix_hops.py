@@ -98,6 +98,8 @@ _NGINX: Mapping[str, str] = {
     "idle": "proxy_pass http://{origin}; {good} proxy_read_timeout 2s;",
     "extensions": "proxy_pass http://{origin}; {good} proxy_hide_header Sec-WebSocket-Extensions;",
     "forwarded": "proxy_pass http://{origin}; {good} proxy_set_header X-Forwarded-For $remote_addr;",
+    "covered": "proxy_pass http://{origin}; {good} proxy_intercept_errors on;"
+    " error_page 404 =200 /hop/page/;",
 }
 
 
@@ -172,6 +174,11 @@ _HAPROXY: Mapping[str, tuple[str, str]] = {
     "idle": ("", "timeout tunnel 2s\n    server app {origin}"),
     "extensions": ("", "http-response del-header Sec-WebSocket-Extensions\n    server app {origin}"),
     "forwarded": ("", "option forwardfor\n    server app {origin}"),
+    "covered": (
+        "",
+        'http-response return status 200 content-type text/html string "<!doctype html>Sorry"'
+        " if { status 404 }\n    server app {origin}",
+    ),
 }
 
 
@@ -230,6 +237,7 @@ _APACHE: Mapping[str, tuple[str, str]] = {
     "idle": ("http://{origin}/hop/idle/ upgrade=websocket timeout=2", "Timeout 2"),
     # Apache adds X-Forwarded-For to all requests.
     "forwarded": ("http://{origin}/hop/forwarded/ upgrade=websocket", ""),
+    "covered": ("http://{origin}/hop/covered/ upgrade=websocket", "ProxyErrorOverride On"),
 }
 
 
@@ -278,6 +286,8 @@ _CADDY: Mapping[str, str] = {
     "gone": "reverse_proxy {gone}",
     "tls": "reverse_proxy {tls} {\ntransport http {\ntls\ntls_trusted_ca_certs {authority}\n}\n}",
     "slow": "reverse_proxy {origin} {\ntransport http {\nresponse_header_timeout 1s\n}\n}",
+    "covered": "reverse_proxy {origin} {\n@gone status 404\nhandle_response @gone {\n"
+    'header Content-Type text/html\nrespond "<!doctype html>Sorry" 200\n}\n}',
     "forwarded": "reverse_proxy {origin}",  # it adds X-Forwarded-For to all requests
 }
 

@@ -67,6 +67,7 @@ class Cause:
         one: ids that one tap before the hop may say first; None where it says no error.
         does: what the client does once it is open.
         is_mended: whether a hop behind this one makes it good.
+        is_covered: whether the hop puts a page in the place of what the server answers: that is said, too.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Cause:
     headers: Mapping[str, str] = field(default_factory=dict)
     subprotocols: Sequence[str] = ()
     is_mended: bool = False
+    is_covered: bool = False
 
     @property
     def route(self) -> str | None:

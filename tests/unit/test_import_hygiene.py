@@ -146,6 +146,7 @@ DOCTORS_IO = {
     "certificates": "the paths where OpenSSL looks for authorities",
     "examination": "how long it took",
     "holder": "holds connections",
+    "lateness": "a timer that measures how late it runs",
     "tls_refusal": "asks what TLS a server would take",
     "proof.application": "the server behind a hop that is tried",
     "proof.programs": "the hop's own program",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from wsinspect.closing import abort
 from wsinspect.doctor.answers import Answer, Reached, Tried
 from wsinspect.doctor.certificates import session_facts, trusting, trusting_all
+from wsinspect.doctor.lateness import Lateness
 from wsinspect.doctor.proxies import Proxy
 from wsinspect.doctor.questions import Question
 from wsinspect.doctor.response import MAX_HEAD, ResponseReader
@@ -30,6 +31,7 @@ from wsinspect.doctor.talk import Talk
 from wsinspect.doctor.target import Target
 from wsinspect.doctor.tls_refusal import wants_certificate
 from wsinspect.findings.facts import ConnectionFacts, EndFact
+from wsinspect.findings.lag import STARVED_NS, within
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import Negotiation, negotiate
 from wsinspect.net import Address
@@ -107,6 +109,7 @@ class Asker:
         self.wanting_none: set[tuple[Address, str]] = set()
         self._anchor = time.time_ns() - time.monotonic_ns()
         self._context: ssl.SSLContext | None = None
+        self.lateness = Lateness(self.now_ns)
         if self._trusted:
             self.context()  # report a file that is not a certificate before asking anything
 
@@ -206,20 +209,21 @@ class Asker:
         if question.http_version == "HTTP/2":
             return await self._ask_http2(number, question, place)
         attempt = Attempt(number, question, place, self)
-        try:
-            await self.open(attempt)
-            if attempt.talk is not None:
-                await attempt.converse(self._listen_seconds if question.is_long else 0.0)
-            await attempt.close()
-        finally:
-            attempt.abort()
+        with self.lateness.watched():
+            try:
+                await self.open(attempt)
+                if attempt.talk is not None:
+                    await attempt.converse(self._listen_seconds if question.is_long else 0.0)
+                await attempt.close()
+            finally:
+                attempt.abort()
         return attempt.answer()
 
     async def open(self, attempt: Attempt) -> None:
         """Connect, send the request and read the response; the attempt knows what failed."""
         seconds = min(self._timeout, GUESS_SECONDS) if attempt.question.is_guess else self._timeout
         try:
-            async with asyncio.timeout(seconds) as limit:
+            async with self.lateness.timeout(seconds) as limit:
                 await attempt.open(is_insecure=self._is_insecure)
                 await attempt.send()
                 await attempt.read()
@@ -523,12 +527,19 @@ class Attempt:
                 if not self._is_over:
                     self._say(self.talk.close(self._asker.key()))
                     await self._listen(CLOSE_SECONDS if seconds else FIN_SECONDS, until_close=True)
+                    if seconds and not self.talk.has_server_close and self._was_late:
+                        # A machine that starves us starves its neighbours: what they owe comes late.
+                        await self._listen(STARVED_NS / 1e9, until_close=True)
                     await self._listen(FIN_SECONDS, until_close=False)
             except OSError as error:
                 self._server_ended("rst")
                 self._error = _words(error)
         if not self._is_over:
             self.talk.ended("client", "fin", self._asker.now_ns())
+
+    @property
+    def _was_late(self) -> bool:
+        return bool(within(self._asker.lateness.lags, self._begin_ns, self._asker.now_ns()))
 
     @property
     def _is_over(self) -> bool:
@@ -546,7 +557,7 @@ class Attempt:
         assert self._stream is not None
         taken = 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with self._asker.lateness.timeout(seconds):
                 while not self._is_over and taken < MAX_TALK:
                     if until_close and self.talk.has_server_close:
                         return
@@ -640,6 +651,7 @@ class Attempt:
             "times": self._times,
             "server_tls": self._tls,
             "ends": tuple(self._ends),
+            "lags": within(self._asker.lateness.lags, self._begin_ns, self._asker.now_ns()),
         }
         if self.talk is not None:
             values |= {"state": "closed", "open_ns": self._times.get("response_in_ns"), **self.talk.facts()}

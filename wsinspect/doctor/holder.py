@@ -18,6 +18,7 @@ from wsinspect.doctor.questions import Question
 from wsinspect.doctor.target import Extras, Target
 from wsinspect.findings.facts import SECOND_NS
 from wsinspect.findings.held import Held
+from wsinspect.findings.lag import SETTLE_NS, certain_ns
 from wsinspect.findings.probes import Probe
 from wsinspect.net import Address
 from wsinspect.units import format_size
@@ -83,12 +84,13 @@ class Holder:
         self._begin_ns = self._asker.now_ns()
         self._watched.begins()
         ticking = asyncio.create_task(self._tick())
-        try:
-            held = await asyncio.gather(*(self._hold(n, plan) for n, plan in enumerate(plans)))
-        finally:
-            ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ticking
+        with self._asker.lateness.watched():
+            try:
+                held = await asyncio.gather(*(self._hold(n, plan) for n, plan in enumerate(plans)))
+            finally:
+                ticking.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await ticking
         return tuple(one for one in held if one is not None)
 
     async def _tick(self) -> None:
@@ -140,7 +142,7 @@ class Holder:
         Returns:
             How many bytes came.
         """
-        line = _Line(hold, stream, self._asker.now_ns)
+        line = _Line(hold, stream, self._asker)
         if rest:
             line.take(rest)
         stopping = asyncio.create_task(self._watched.stop.wait())
@@ -163,10 +165,11 @@ class _Line:
         taken: bytes that came.
     """
 
-    def __init__(self, hold: Hold, stream: Stream, now_ns: Callable[[], int]) -> None:
+    def __init__(self, hold: Hold, stream: Stream, asker: Asker) -> None:
         self._hold = hold
         self._stream = stream
-        self._now_ns = now_ns
+        self._now_ns = asker.now_ns
+        self._lateness = asker.lateness
         self._reading: asyncio.Task[bytes] | None = None
         self.taken = 0
 
@@ -190,22 +193,33 @@ class _Line:
             next_ns = min(
                 end_ns,
                 self._hold.next_ns or end_ns,
-                end_ns if asked_ns is None else asked_ns + round(PONG_SECONDS * SECOND_NS),
+                end_ns if asked_ns is None else now + self._left_ns(asked_ns, PONG_SECONDS),
             )
             await self._read((next_ns - now) / 1e9, stopping)
-            is_late = asked_ns is not None and self._now_ns() - asked_ns >= PONG_SECONDS * SECOND_NS
-            if is_late and self._hold.is_asking and not self._hold.is_over:
+            is_late = asked_ns is not None and not self._left_ns(asked_ns, PONG_SECONDS)
+            if is_late and await self._is_unanswered():
                 self._hold.vanished()
 
     async def answered(self, seconds: float) -> None:
         """Wait for the answer to the PING at the end."""
-        end_ns = self._now_ns() + round(seconds * SECOND_NS)
+        asked_ns = self._now_ns()
         while not self._hold.is_over and self._hold.is_asking:
-            left = (end_ns - self._now_ns()) / 1e9
-            if left <= 0:
-                self._hold.vanished()
+            left = self._left_ns(asked_ns, seconds)
+            if not left:
+                if await self._is_unanswered():
+                    self._hold.vanished()
                 return
-            await self._read(left)
+            await self._read(left / 1e9)
+
+    def _left_ns(self, asked_ns: int, seconds: float) -> int:
+        """How much longer an answer is waited for: time in which we read nothing does not count."""
+        waited = certain_ns(self._lateness.lags, asked_ns, self._now_ns())
+        return max(0, round(seconds * SECOND_NS) - waited)
+
+    async def _is_unanswered(self) -> bool:
+        """Whether a PING is open still, with what waits to be read taken into account."""
+        await self._read(SETTLE_NS / 1e9)
+        return self._hold.is_asking and not self._hold.is_over
 
     async def leave(self) -> None:
         """The closing handshake (RFC 6455 section 7.1.2), as far as the server takes part."""

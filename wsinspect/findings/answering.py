@@ -20,6 +20,7 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.own_pages import covering
 
 JS_STATUS: Final = js_status(None).replace("None", "N")
 #: Statuses that a difference between two requests can explain.
@@ -57,7 +58,7 @@ def answer(
         title=title,
         title_more=other.suffix if other else "",
         meaning=meaning,
-        causes=two_causes(*((other.cause,) if other else ()), *causes),
+        causes=two_causes(*((other.cause,) if other else ()), *causes, *(covering(facts) if causes else ())),
     )
 
 

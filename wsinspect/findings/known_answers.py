@@ -7,9 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from wsinspect.findings.answering import answer
+from wsinspect.findings.changes import has_no_site
+from wsinspect.findings.evidence import answer_hop
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.messages_read import query
 from wsinspect.findings.model import Fix, Found
+from wsinspect.findings.own_pages import BARE, is_bare, is_page, own_page_cause, served_file
+from wsinspect.findings.software import NAMES
 
 
 def sockjs_greeting(facts: ConnectionFacts, kind: str) -> Found:
@@ -142,3 +146,57 @@ def of_engineio(facts: ConnectionFacts, origin: tuple[str, str]) -> tuple[tuple[
     is_old = asked.get("EIO") not in ("4", None)
     first = (version,) if is_old else ()
     return (*first, *((session,) if asked.get("sid") else ()), origin, handler)
+
+
+def content(facts: ConnectionFacts) -> Found:
+    """Content with 2xx in the place of a 101: whose it is as far as the answer shows that."""
+    kind = facts.response_line("Content-Type")
+    if (file := served_file(facts)) is not None:
+        name = NAMES[file.software]
+        return answer(
+            facts,
+            kind,
+            file.evidence,
+            fault_of="hop",
+            title=f"{name} itself answered with a file instead of 101 Switching Protocols",
+            meaning=f"{name} served a file for this request: a catch-all route for a single-page application"
+            " (try_files, FallbackResource), or an error page of its own in the place of another answer.",
+            causes=(
+                ("this path has no rule of its own that passes it on", "its configuration for this path"),
+                own_page_cause(name),
+            ),
+        )
+    is_of_no_site, is_html = has_no_site(facts), is_page(facts)
+    # An application's framework mostly leaves a mark of its own; without one, any proxy may have written it.
+    may_be_own = is_html and is_bare(facts)
+    no_site = (
+        "none of Caddy's sites has this Host, or nothing in that site takes the request",
+        "compare Host and path with the Caddyfile; a hop may have changed Host",
+    )
+    found = answer(
+        facts,
+        kind,
+        facts.request_line("Host") if is_of_no_site else "",
+        BARE if may_be_own else "",
+        fault_of="hop" if is_of_no_site else None,
+        title=None
+        if is_html
+        else f"Caddy answered {facts.status} with nothing instead of 101"
+        if is_of_no_site
+        else f"The server answered {facts.status} with content instead of 101",
+        causes=(
+            *((no_site,) if is_of_no_site else ()),
+            (
+                "the path is answered by a static page or another route"
+                if is_html
+                else "the path is answered by an ordinary HTTP route",
+                "connect to the application directly",
+            ),
+            *((own_page_cause(answer_hop(facts)),) if may_be_own else ()),
+            (
+                "a hop behind this tap removed Upgrade",
+                "a second tap behind it shows the request that arrives there",
+            ),
+        ),
+    )
+    return replace(found, confidence="medium") if may_be_own else found

@@ -85,6 +85,8 @@ _OWN_END: Final = (
 )
 
 
+#: How titles begin that name the server as who did it; the hop did where nothing arrived behind it.
+_SERVER_DID: Final = ("The server answered", "The server failed", "The server closed")
 #: Statuses that a proxy gives, and an application as well.
 _GATEWAYS: Final = ("WS-HS-020", "WS-HS-014")
 #: An answer that looks like an application's, and came from a hop that asked nobody.
@@ -479,6 +481,9 @@ class _Sorting:
                     line = "nothing arrived at the tap behind the hop: it is the hop's own doing"
                     self._change(one, "hop", link.hop, line)
                     now = self._changed[id(one)]
+                    if one.title.startswith(_SERVER_DID):
+                        now = replace(now, title=now.title.replace("The server", "The hop itself", 1))
+                        self._changed[id(one)] = now
                     if one.id == "WS-HS-002":
                         self._changed[id(one)] = replace(now, title=_UNASKED, causes=_OWN_GET)
                     elif one.id in _GATEWAYS and one.fault_of == "server":

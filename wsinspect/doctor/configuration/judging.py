@@ -16,6 +16,7 @@ from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.judge import Judgement
 from wsinspect.doctor.target import Target
 from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding, Fix
+from wsinspect.findings.own_pages import BARE
 from wsinspect.findings.software import NAMES
 from wsinspect.formats.secrets import mask_json
 from wsinspect.handshake.heads import RawHead
@@ -71,6 +72,10 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
             ),
         )
     ),
+    "cover": frozenset(
+        (*_REFUSED, "WS-HS-009", "WS-HS-010", "WS-HS-013", "WS-HS-020", "WS-HS-021", "WS-HS-023")
+    ),
+    "covered": frozenset(("WS-HS-011", "WS-HS-010", "WS-HS-012", "WS-HS-019")),
     "silent": frozenset(("WS-HS-032", "WS-HS-035", "WS-HS-036", "WS-DEV-005")),
     "slash": frozenset(("WS-HS-006", "WS-HS-008", "WS-HS-051", "WS-HS-103")),
     "tls": frozenset(("WS-TLS-019",)),
@@ -95,6 +100,9 @@ _OTHER_CAUSES: Final = frozenset(
 )
 #: Kinds that are the hop's fault even where the server may have a reason of its own.
 _OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime", "certificate")
+#: Pages in the place of the server's answer, and what a finding without a configuration calls that.
+_COVERS: Final = ("cover", "covered")
+_IN_PLACE: Final = " in the place of "
 #: What the pages say that are built in, where these do not say who wrote them; None where they always do.
 _BUILT_IN: Final[Mapping[str, re.Pattern[str] | None]] = {
     "nginx": None,
@@ -163,7 +171,7 @@ def with_configuration(
                 continue
             better = with_place(finding, explained)
             findings = tuple(better if one is errors[0] else one for one in judgement.findings)
-            words = masked(f"{finding.title}: {explained.line}")
+            words = masked(f"{better.title}: {explained.line}")
             return replace(judgement, findings=findings, headline=words), explained
         lines = [
             f"{line}, which does not explain it" if line.startswith("this URL meets") else line
@@ -226,6 +234,9 @@ def _may_be_of(finding: Finding, software: str) -> bool:
 
 def _may_have_written(software: str, defect: Defect, finding: Finding) -> bool:
     """Not where the page that the hop would have answered with is another one: then it passed that on."""
+    if defect.kind == "covered" and software == "nginx":
+        # The page that `error_page` names is another one than the one that is built in.
+        return not any(line.startswith(f"{NAMES[software]} itself wrote") for line in finding.evidence)
     if not defect.is_built_in or software not in _BUILT_IN:
         return True
     authors = tuple(
@@ -333,13 +344,24 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
     rival = Cause(
         line, "apply the diff, or add --prove" if explained.diffs else "change that line, and ask again"
     )
+    fault_of, title = finding.fault_of, finding.title
+    if is_sure or (defect.kind in _OF_THE_HOP and not is_possible):
+        fault_of = "hop"
+    elif defect.kind == "cover" and BARE in finding.evidence:
+        fault_of, title = "hop", f"{NAMES[software]} may have answered with a page of its own instead of 101"
+    elif defect.kind == "covered" and finding.fault_of == "hop":
+        # It passes this request on, so a status that is not its own came from behind it.
+        fault_of = "server"
+        title = f"{title[:3]}: the server's answer, under a page of {NAMES[software]}"
+    causes = tuple(one for one in finding.causes if defect.kind not in _COVERS or _IN_PLACE not in one.cause)
     return replace(
         finding,
-        fault_of="hop" if is_sure or (defect.kind in _OF_THE_HOP and not is_possible) else finding.fault_of,
+        title=title,
+        fault_of=fault_of,
         hop=finding.hop or NAMES[software],
         confidence="high" if is_sure else finding.confidence,
         evidence=(line, *unsure, *finding.evidence)[:MAX_EVIDENCE],
-        causes=() if is_sure or not finding.causes else (rival, *finding.causes),
+        causes=() if is_sure or not finding.causes else (rival, *causes),
         fixes=(*fixes, *rest),
     )
 

@@ -15,8 +15,9 @@ from wsinspect.doctor.target import Target
 
 #: What a defect breaks: the upgrade, HTTP/2 to the server, a Sec-WebSocket header, Host, another header or
 #: credentials, the path, which server is asked, the 101; "silent": nobody answers; "answer": the hop
-#: answers by itself; "tls": TLS ends before a request; "certificate": a client has to have one; "size": the
-#: headers are too large; "upstream": where it is passed to; the rest are limits.
+#: answers by itself; "cover": it puts a page with another status in the place of the server's answer;
+#: "covered": a page with the same one; "tls": TLS ends before a request; "certificate": a client has to
+#: have one; "size": the headers are too large; "upstream": where it is passed to; the rest are limits.
 #: Words of a defect of the kind "credentials" that is about a token in the URL.
 DROPS_QUERY: Final = "drops the query"
 
@@ -31,6 +32,8 @@ Kind = Literal[
     "response",
     "silent",
     "answer",
+    "cover",
+    "covered",
     "slash",
     "tls",
     "certificate",

@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl
 
 from wsinspect.findings.answering import JS_STATUS, answer, url_lines, url_size
 from wsinspect.findings.changes import (
-    has_no_site,
     is_mute,
     is_mute_400,
     is_refused_by_ws,
@@ -34,6 +33,7 @@ from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.known_answers import (
     OF_ORIGIN,
     REFUSES_ORIGIN,
+    content,
     has_proxy_header,
     of_engineio,
     own_for_foreign,
@@ -51,7 +51,6 @@ from wsinspect.vocabulary import Lack
 rules = Rules()
 
 _LARGE_HEADERS: Final = 7000
-_HTML: Final = re.compile(r"text/html|application/xhtml", re.I)
 
 
 @rules(
@@ -68,45 +67,8 @@ _HTML: Final = re.compile(r"text/html|application/xhtml", re.I)
 )
 def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and 200 <= facts.status < 300:
-        kind = facts.response_line("Content-Type")
-        is_page = _HTML.search(kind) is not None
-        is_of_no_site = has_no_site(facts)
-        if facts.wording.startswith(b"welcome to sockjs!"):
-            yield sockjs_greeting(facts, kind)
-            return
-        yield answer(
-            facts,
-            kind,
-            facts.request_line("Host") if is_of_no_site else "",
-            fault_of="hop" if is_of_no_site else None,
-            title=None
-            if is_page
-            else f"Caddy answered {facts.status} with nothing instead of 101"
-            if is_of_no_site
-            else f"The server answered {facts.status} with content instead of 101",
-            causes=(
-                *(
-                    (
-                        (
-                            "none of Caddy's sites has this Host, or nothing in that site takes the request",
-                            "compare Host and path with the Caddyfile; a hop may have changed Host",
-                        ),
-                    )
-                    if is_of_no_site
-                    else ()
-                ),
-                (
-                    "the path is answered by a static page or another route"
-                    if is_page
-                    else "the path is answered by an ordinary HTTP route",
-                    "connect to the application directly",
-                ),
-                (
-                    "a hop behind this tap removed Upgrade",
-                    "a second tap behind it shows the request that arrives there",
-                ),
-            ),
-        )
+        is_greeting = facts.wording.startswith(b"welcome to sockjs!")
+        yield sockjs_greeting(facts, facts.response_line("Content-Type")) if is_greeting else content(facts)
 
 
 @rules(

@@ -19,12 +19,14 @@ from wsinspect.findings.changes import (
 )
 from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, status_line, two_causes
 from wsinspect.findings.model import Found
+from wsinspect.findings.own_pages import is_page
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.around import blamed, covered_by, hop_of, is_connect_lost, lines_of, software_of
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
 from wsinspect.findings.rules.kept import NO_WAY, UNANSWERED, elsewhere, has_left
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.handshake.bridging import comparable_requests
+from wsinspect.vocabulary import Lack
 
 rules = Rules()
 
@@ -228,11 +230,18 @@ def replaces_refusal(pair: PairFacts) -> Iterator[Found]:
     said = origin.response_in
     if said is None or not said.is_complete or edge.status is None or edge.status in _GAVE_UP:
         return
-    if origin.status is None or origin.status < _LEAST_REFUSAL or origin.status == edge.status:
+    if origin.status is None or origin.status < _LEAST_REFUSAL:
+        return
+    is_same = origin.status == edge.status
+    # The status is the server's, so its cause is found all the same: only the words are lost.
+    if is_same and not _are_words_lost(pair):
         return
     has_kind = edge.response_in is not None and edge.response_in.get("content-type") is not None
     yield Found(
-        title=f"The hop answers {edge.status} in place of the server's {origin.status}",
+        title=f"The hop puts a page of its own in the place of the server's {origin.status}"
+        if is_same
+        else f"The hop answers {edge.status} in place of the server's {origin.status}",
+        severity="note" if is_same else None,
         evidence=(
             f"the server answered {status_line(origin)}",
             f"out of the hop came {status_line(edge)}",
@@ -254,6 +263,15 @@ def replaces_refusal(pair: PairFacts) -> Iterator[Found]:
         software=software_of(pair),
         js=js_status(edge.status),
     )
+
+
+def _are_words_lost(pair: PairFacts) -> bool:
+    """Whether a page came out of the hop that has nothing of what the server said."""
+    before, behind = pair.edge, pair.origin
+    if behind is None or not is_page(before) or Lack.BODY in behind.unrecorded | before.unrecorded:
+        return False
+    said = body_line(behind)
+    return bool(said) and said != body_line(before) and behind.content.strip() not in before.content
 
 
 @rules(

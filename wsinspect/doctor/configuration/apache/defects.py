@@ -92,6 +92,26 @@ def limits(found: Found) -> Iterator[Defect]:
     yield Defect("handshake", f"{words}: how long the server has to answer", at.at, mended, behind)
 
 
+#: What ProxyErrorOverride takes for an error, of what a handshake may be answered with.
+_OVERRIDDEN: Final = (400, 401, 403, 404, 405, 410, 500, 502, 503)
+
+
+def covers(found: Found) -> Iterator[Defect]:
+    """Pages of httpd's own in the place of the server's: each keeps the status that the server gave."""
+    scopes = [*(one.block or () for one in reversed(found.locations)), *found.scopes]
+    override = next(
+        (own[-1] for scope in scopes if (own := [one for one in scope if one.name == "proxyerroroverride"])),
+        None,
+    )
+    if override is None or [one.lower() for one in override.args[:1]] != ["on"]:
+        return
+    codes = [int(one) for one in override.args[1:] if one.isdigit()]
+    words = f"'{shown(override)}' puts a page of httpd's own in the place of the server's own answer"
+    advice = "ProxyErrorOverride Off   # here: clients get the server's own answer"
+    for code in codes or _OVERRIDDEN:
+        yield Defect("covered", words, override.at, status=code, advice=advice)
+
+
 class _Judge:
     def __init__(
         self, found: Found, passing: Passing, target: Target, version: tuple[int, ...] | None

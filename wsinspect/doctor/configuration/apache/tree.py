@@ -78,6 +78,7 @@ _SPELLED: Final = {
     "elseif": "ElseIf",
     "else": "Else",
     "directory": "Directory",
+    "proxyerroroverride": "ProxyErrorOverride",
 }
 
 

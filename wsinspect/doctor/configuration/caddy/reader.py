@@ -39,6 +39,8 @@ _OWN: Final = re.compile(
     re.M,
 )
 _SITE: Final = re.compile(r"^(?:https?://|:\d|[\w*.-]+(?::\d+)?)[^;=\n]*\{[ \t]*$|^\{[ \t]*$", re.M)
+#: A page in a directive is not quoted whole.
+_SHOWN: Final = 60
 _UNITS: Final = {
     "ns": 1e-9,
     "us": 1e-6,
@@ -448,6 +450,22 @@ class _Walk:
             )
         for one in proxy.all("rewrite"):
             yield from self._moved(one, one.args[-1].partition("?")[0] if one.args else self._path)
+        yield from self._covers(proxy)
+
+    def _covers(self, proxy: Directive) -> Iterator[Defect]:
+        """Pages in the place of the server's answer, and of Caddy's own errors."""
+        for outer, whose in ((proxy, "the server's own answer"), (self._found.site, "Caddy's own answer")):
+            name = "handle_response" if outer is proxy else "handle_errors"
+            for block in outer.all(name):
+                for one in _everywhere(block):
+                    status = self._status(one) if one.name in ("respond", "redir", "error") else None
+                    # Without a status of its own, an error's page has that of the error.
+                    is_own = str(status) in one.args and status is not None and status < 500
+                    if status is not None and (outer is proxy or is_own):
+                        shown = one.words if len(one.words) <= _SHOWN else f"{one.name} ... {status}"
+                        words = f"'{shown}' in '{block.words}' answers in place of {whose}"
+                        advice = f"take '{name}' out, or keep it from this path: clients get {whose}"
+                        yield Defect("cover", words, one.at, status=status, advice=advice)
 
     def _lines(self, file: str) -> Lines:
         return Lines(file, self._found.tree.sources.texts.get(file, ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from wsinspect.doctor.configuration.haproxy.conditions import Conditions
@@ -138,6 +139,7 @@ class _Walk:
 
     def _rules(self, section: Section) -> Iterator[Defect]:
         yield from self._request_rules(section)
+        yield from self._covers(section)
         for line in section.inherited("http-response"):
             header = line.words[2] if len(line.words) > 2 else ""
             is_upgrade = header.lower() in ("upgrade", "connection", "sec-websocket-accept")
@@ -163,6 +165,40 @@ class _Walk:
                     return
             elif action in _PATHS and holds:
                 yield from self._path_rule(line, action)
+
+    def _covers(self, section: Section) -> Iterator[Defect]:
+        """Pages in the place of the server's answer; which answers a condition is about is not looked at."""
+        for line in section.inherited("http-response"):
+            if line.words[1:2] not in (("return",), ("deny",)):
+                continue
+            status = 200 if line.words[1] == "return" else 502
+            for word in _STATUS_WORDS:
+                if word in line.words[:-1]:
+                    text = line.words[line.words.index(word) + 1]
+                    status = int(text) if text.isdigit() else status
+            if "websocket" not in line.text.lower():
+                words = f"'{line.text}' answers in place of the server's own answer"
+                advice = "take that line out, or keep it from this path: clients get the server's own answer"
+                yield Defect("cover", words, line.at, status=status, advice=advice)
+        for line in section.inherited("errorfile"):
+            changed = self._status_of_page(line)
+            if changed is not None:
+                words = f"'{line.text}' answers in place of HAProxy's own answer, with {changed}"
+                advice = "take that line out, or give the page the status that it is for"
+                yield Defect("cover", words, line.at, status=changed, advice=advice)
+
+    def _status_of_page(self, line: Line) -> int | None:
+        """The status in a file of `errorfile`, where it is another one than it is for; None else."""
+        if line.words[0] != "errorfile" or len(line.words) < 3:
+            return None
+        _, number, name = line.words[:3]
+        sources = self._found.tree.sources
+        # A page that is not on this machine is no fault of the configuration.
+        if not sources.is_pasted and not Path(name).is_file():
+            return None
+        text = sources.text(name)
+        match = re.match(r"HTTP/\d(?:\.\d)? (\d{3})\b", text or "")
+        return int(match[1]) if match and match[1] != number else None
 
     def _is_about_others(self, line: Line) -> bool:
         """A condition of a response is decided by the response."""

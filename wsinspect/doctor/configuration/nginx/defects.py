@@ -80,6 +80,7 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
     yield from _host(met, proxied, edits)
     yield from _path(met, proxied, edits, path)
     yield from _query(met, edits)
+    yield from _covers(met)
 
 
 def _before_requests(met: Met, tree: Tree) -> Iterator[Defect]:
@@ -153,6 +154,8 @@ def possible(met: Met, tree: Tree) -> Iterator[Defect]:
             yield Defect("answer", words, limit.at, status=status, is_built_in=is_own)
     yield from _header_size(met)
     proxied = passing(met)
+    if proxied is not None and proxied.name == "proxy_pass":
+        yield from _covers(met, is_same=True)
     if proxied is not None and proxied.args:
         at = _upstream(tree, proxied.args[0]) or proxied
         words = f"'{at.words}' is where it goes: no valid answer came from there"
@@ -249,6 +252,39 @@ def _is_built_in(met: Met, status: int) -> bool:
         if pages := list(block.all("error_page")):
             return not any(str(status) in page.args[:-1] for page in pages)
     return True
+
+
+def _covers(met: Met, *, is_same: bool = False) -> Iterator[Defect]:
+    """Error pages in the place of an answer: of the server's only with `proxy_intercept_errors`.
+
+    Args:
+        is_same: those that keep the answer's status, and not those with one of their own.
+    """
+    pages = next((found for block in reversed(met.chain) if (found := list(block.all("error_page")))), [])
+    intercepts = met.effective("proxy_intercept_errors")
+    is_intercepting = intercepts is not None and intercepts.args == ("on",)
+    for page in pages:
+        changed = next((arg for arg in page.args[:-1] if arg.startswith("=")), None)
+        codes = [arg for arg in page.args[:-1] if arg.isdigit() and (is_intercepting or arg in _OF_GATEWAY)]
+        if not codes or (changed is None) != is_same:
+            continue
+        whose = "the server's own answer" if is_intercepting else "nginx's own answer"
+        words = f"'{page.words}' answers in place of {whose} ({', '.join(codes)})"
+        advice = "proxy_intercept_errors off;   # in this location: clients get the server's own answer"
+        at = page.at
+        if not is_intercepting:
+            advice = f"take '{page.words}' out: clients get the {codes[0]}"
+        if changed is not None:
+            # `=` alone takes the status of what the page's own location answers.
+            status = int(changed[1:]) if changed[1:].isdigit() else 200
+            yield Defect("cover", words, at, status=status, advice=advice)
+        elif is_intercepting:
+            for code in codes:
+                yield Defect("covered", words, at, status=int(code), advice=advice)
+
+
+#: What nginx answers of its own where its way to the server fails.
+_OF_GATEWAY: Final = ("502", "504")
 
 
 def _around(met: Met, one: Directive) -> str:
