@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,9 +23,11 @@ from wsinspect.doctor.configuration.judging import explain_finding
 from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.recorded import recorded_target
 from wsinspect.errors import UsageError
+from wsinspect.findings.addresses import FORWARD_MODES
 from wsinspect.findings.model import Finding
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.formats.importing import PacketOptions, import_file, sniff
+from wsinspect.net import Address
 from wsinspect.present.clients import client_object
 from wsinspect.recorder.opening import open_capture
 
@@ -253,7 +255,13 @@ _UNSEEN = {
 
 def _unseen(capture: Capture) -> Nothing | None:
     """Why no attempt was seen although clients came; the most frequent of what happened."""
-    found = engine_events(capture, _UNSEEN, 1000)
+    forward = [one.get("tap") for one in _listeners(capture) if _is_forward(one)]
+    found = [
+        (kind, detail)
+        for kind, detail in engine_events(capture, _UNSEEN, 1000)
+        # A browser opens connections to its proxy in advance, and most of them ask for nothing.
+        if kind != "client_left" or detail.get("tap") not in forward
+    ]
     if not found:
         return None
     (kind, count), *_ = Counter(kind for kind, _ in found).most_common(1)
@@ -263,6 +271,27 @@ def _unseen(capture: Capture) -> Nothing | None:
     words, advice = _UNSEEN[kind]
     said = words.format(times=times, reason=detail.get("reason") or "-", error=detail.get("error") or "-")
     return Nothing(f"no WebSocket attempt was seen: {said}", advice)
+
+
+def _listeners(capture: Capture) -> list[Mapping[str, Any]]:
+    """The newest engine's listeners: tap, mode, host and port."""
+    found = next((detail for _, detail in engine_events(capture, ("listening",), 1)), {}).get("listeners")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _is_forward(listener: Mapping[str, Any]) -> bool:
+    return str(listener.get("mode")).partition(":")[0] in FORWARD_MODES
+
+
+def _how_to_reach(capture: Capture) -> str:
+    """A client has to be pointed at a reverse tap; a proxy is something that a browser is set up to use."""
+    listeners = _listeners(capture)
+    reverse = [one for one in listeners if str(one.get("mode")).startswith("reverse:http")]
+    if not reverse or len(reverse) < len(listeners):
+        return _ADVICE["capture"]
+    host, port = reverse[0].get("host"), reverse[0].get("port")
+    at = str(Address(host, port)) if isinstance(host, str) and isinstance(port, int) else "the tap's address"
+    return f"let the client connect to {at} instead of the server"
 
 
 def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool) -> Nothing:
@@ -277,7 +306,7 @@ def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool) -> Noth
     made_of = capture.meta.get("imported")
     if isinstance(made_of, dict) and (kind := made_of.get("format")) in _ADVICE:
         return Nothing(f"{made_of.get('from')} has no WebSocket connection{yet}", _ADVICE[kind])
-    return Nothing(f"no WebSocket attempt has reached the proxy{yet}", _ADVICE["capture"])
+    return Nothing(f"no WebSocket attempt has reached the proxy{yet}", _how_to_reach(capture))
 
 
 def _only(findings: Sequence[Finding], connection: int | None) -> list[Finding]:

@@ -10,6 +10,8 @@ from ipaddress import ip_address
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+#: Modes of taps that clients use as their proxy.
+FORWARD_MODES: Final = ("regular", "upstream", "socks5")
 Space = Literal["loopback", "local", "public"]
 #: Names that public DNS does not have.
 _PRIVATE_NAMES: Final = (

@@ -33,6 +33,11 @@ CAUSES: Final = {
     **dict.fromkeys(("strip_headers", "set_headers", "drop_subprotocol", "downgrade_http10"), _NEGOTIATED),
     **dict.fromkeys(("refuse_tcp", "reset_on_accept", "tls_error"), frozenset(("HS", "TLS", "DROP"))),
 }
+#: Codes by which a peer judges what it was sent: the finding blames who sent it, and no delay causes them.
+_JUDGED: Final = frozenset(f"WS-CL-{code:03}" for code in (2, 3, 7, 9, 10))
+_TOO_BIG: Final = "WS-CL-009"
+#: These change frames, and make no message larger.
+_NOT_LARGER: Final = frozenset(("drop", "duplicate", "reorder", "truncate", "fragment"))
 _DELAYS: Final = ("latency", "bandwidth", "loss", "slicer")
 _SENDERS: Final = {"client": "c2s", "server": "s2c"}
 
@@ -61,6 +66,11 @@ def may_cause(fault: ActedFault, finding: Finding) -> bool:
         return False
     if fault.kind in _DELAYS and fault.delay_ns is not None and fault.delay_ns < LEAST_DELAY_NS:
         return False
+    if finding.id in _JUDGED and finding.fault_of != "hop":
+        if CAUSES.get(fault.kind) is _LATE or (finding.id == _TOO_BIG and fault.kind in _NOT_LARGER):
+            return False
+        if CAUSES.get(fault.kind) is _CHANGED and fault.direction is not None:
+            return _SENDERS.get(finding.fault_of, fault.direction) == fault.direction
     if family in ("FR", "MS") and fault.direction is not None and finding.fault_of != "hop":
         # A tap records frames as their sender wrote them: a changed one is seen behind the next hop alone.
         is_sender = _SENDERS.get(finding.fault_of, fault.direction) == fault.direction

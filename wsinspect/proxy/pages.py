@@ -34,6 +34,7 @@ class Page:
 
     url: str
     client: str
+    user_agent: str | None = None
     csp: list[str] = field(default_factory=list)
     scanners: list[Scanner] = field(default_factory=list)
     attempts: int = 0
@@ -51,6 +52,7 @@ class Page:
         return events.PageWatched(
             url=self.url,
             client=self.client,
+            user_agent=self.user_agent,
             attempts=self.attempts,
             waited_ms=waited_ms,
             ws_urls=urls[:10],
@@ -125,7 +127,8 @@ class PageWatch:
             self._drop(self._pages[0])
 
     def _begin(self, flow: http.HTTPFlow) -> None:
-        page = Page(flow.request.pretty_url[:500], _client(flow))
+        agent = flow.request.headers.get("user-agent")
+        page = Page(flow.request.pretty_url[:500], _client(flow), agent and agent[:300])
         assert flow.response is not None
         page.csp = [value[:2000] for value in flow.response.headers.get_all("content-security-policy")][:4]
         page.scanners += self._scan(flow)

@@ -455,6 +455,7 @@ class PageWatched(Event):
     """What a page did in the time that it was watched.
 
     Attributes:
+        user_agent: what the browser calls itself.
         attempts: opening handshakes.
         ws_urls, interest: WebSocket URLs in its scripts, and code that looks like one being opened.
         csp: its content security policies.
@@ -467,6 +468,7 @@ class PageWatched(Event):
     KIND = EventKind.PAGE
     url: str | None = None
     client: str | None = None
+    user_agent: str | None = None
     attempts: int | None = None
     waited_ms: int | None = None
     ws_urls: list[Any]

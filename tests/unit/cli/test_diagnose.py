@@ -96,6 +96,37 @@ def test_a_capture_without_connections_is_nothing_to_look_at(tmp_path):
     assert found["advice"]
 
 
+def _listens(*modes: str) -> dict[str, Any]:
+    taps = [{"tap": mode[:4], "mode": mode, "host": "::1", "port": 8000 + n} for n, mode in enumerate(modes)]
+    return {"event": "listening", "listeners": taps}
+
+
+@pytest.mark.parametrize(
+    ("modes", "advice"),
+    [
+        (("reverse:http://127.0.0.1:3000",), "let the client connect to [::1]:8000 instead of the server"),
+        (("reverse:https://a.test", "reverse:http://b.test"), "connect to [::1]:8000"),
+        (("regular",), "wsinspect browser URL"),
+        (("reverse:http://127.0.0.1:3000", "socks5"), "wsinspect browser URL"),
+        (("reverse:tcp://127.0.0.1:25",), "wsinspect browser URL"),
+    ],
+)
+def test_a_client_is_to_use_what_listens(tmp_path, modes, advice):
+    maker = CaptureMaker(tmp_path / "a.db")
+    maker.event(0, 5, **_listens(*modes))
+    assert advice in diagnose(tmp_path, maker.finish())[0].splitlines()[-1]
+
+
+def test_a_connection_that_a_browser_opened_to_its_proxy_in_advance_is_no_reason(tmp_path):
+    for mode, is_said in (("regular", False), ("reverse:http://a.test", True)):
+        maker = CaptureMaker(tmp_path / f"{mode[:4]}.db")
+        maker.event(0, 5, **_listens(mode))
+        maker.event(0, 6, event="client_left", tap=mode[:4], client="127.0.0.1:4000", how="fin", ms=26.1)
+        said = diagnose(tmp_path, maker.finish())[0]
+        assert ("no WebSocket attempt has reached the proxy" in said) is not is_said
+        assert ("WS-PAGE-006" in said) is is_said
+
+
 @pytest.mark.parametrize("entries", [(), (PAGE,)])
 def test_a_har_without_a_websocket_is_nothing_to_look_at(tmp_path, entries):
     path = har(tmp_path / "page.har", *entries)

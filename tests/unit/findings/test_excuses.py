@@ -78,3 +78,29 @@ def test_findings_about_the_tool_stay_as_they_are():
     assert excused([found], [_acted("abort")]) == [found]
     # An error is excused like any other.
     assert excused([replace(found, severity="error")], [_acted("abort")])[0].severity == "note"
+
+
+@pytest.mark.parametrize("code", ["002", "003", "007", "009", "010"])
+def test_what_a_peer_says_of_frames_is_not_excused_by_when_they_came(code):
+    found = replace(_finding("CL", "client"), id=f"WS-CL-{code}")
+    for kind in ("latency", "bandwidth", "loss", "hold", "slicer"):
+        assert not may_cause(_acted(kind, "c2s", delay_ns=10**12), found), kind
+    assert may_cause(_acted("replace", "c2s"), found)
+    assert not may_cause(_acted("replace", "s2c"), found)
+    # With a hop between, nobody knows whose frames were changed; a handshake's fault has no direction.
+    assert may_cause(_acted("replace", "s2c"), replace(found, fault_of="hop"))
+    assert may_cause(_acted("strip_headers"), found)
+
+
+@pytest.mark.parametrize("kind", ["drop", "duplicate", "reorder", "truncate", "fragment"])
+def test_a_message_that_is_too_big_was_not_made_so_by_what_makes_none_larger(kind):
+    found = replace(_finding("CL", "client"), id="WS-CL-009")
+    assert not may_cause(_acted(kind, "c2s"), found)
+    assert may_cause(_acted(kind, "c2s"), replace(found, id="WS-CL-007"))
+    assert may_cause(_acted("inject", "c2s"), found)
+
+
+def test_timeouts_that_a_delay_lets_expire_are_still_excused():
+    for code in ("008", "011", "030", "031"):
+        found = replace(_finding("CL"), id=f"WS-CL-{code}")
+        assert may_cause(_acted("latency", "s2c", delay_ns=LEAST_DELAY_NS), found)

@@ -58,3 +58,20 @@ def test_others_at_another_tap_or_refused_there_say_nothing():
 
 def test_each_address_is_one_finding():
     assert len(found(0, 3, 9)) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "count"),
+    [
+        *(("regular", 0), ("upstream:http://127.0.0.1:3128", 0), ("socks5", 0)),
+        *(("reverse:http://127.0.0.1:3000", 1), ("transparent", 1)),
+    ],
+)
+def test_a_browser_opens_connections_to_its_proxy_in_advance(mode, count):
+    listener = {"tap": "main", "mode": mode, "host": "127.0.0.1", "port": 8080}
+    listening = EngineEvent(START, "listening", {"listeners": [listener]})
+    left = EngineEvent(
+        START, "client_left", {"tap": "main", "client": "127.0.0.1:4000", "how": "fin", "ms": 26.1}
+    )
+    findings = diagnose_capture(CaptureFacts(events=(listening, left)))
+    assert [one.id for one in findings] == ["WS-PAGE-006"] * count

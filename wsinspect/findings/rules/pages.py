@@ -12,7 +12,13 @@ from statistics import median
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from wsinspect.findings.addresses import address_space, is_public_origin, more_private, permission_of
+from wsinspect.findings.addresses import (
+    FORWARD_MODES,
+    address_space,
+    is_public_origin,
+    more_private,
+    permission_of,
+)
 from wsinspect.findings.csp import blocks_websocket
 from wsinspect.findings.evidence import JS_FAILED, js_sees, two_causes
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent, Summary
@@ -65,22 +71,33 @@ def _urls(page: Mapping[str, Any]) -> list[str]:
     return [str(url) for url in page.get("ws_urls") or ()][:20]
 
 
-def _is_exempt(url: str) -> bool:
-    """Whether an https page may try it: loopback, and since Chrome 146 private addresses and `.local`.
+#: The first Chrome whose https pages may try private addresses and `.local`; there a permission decides.
+_CHROME_TRIES_PRIVATE: Final = 146
+_CHROME: Final = re.compile(r"Chrom(?:e|ium)/(\d{1,4})")
+_OTHER_BROWSER: Final = re.compile(r"\b(?:Firefox/|Version/[\d.]+ .*Safari/)")
 
-    There the permission for the local network decides.
-    """
+
+def _tries_private(page: Mapping[str, Any]) -> bool:
+    """Whether this browser lets an https page try them; a browser that is not known may."""
+    agent = str(page.get("user_agent") or "")
+    if (chrome := _CHROME.search(agent)) is not None:
+        return int(chrome[1]) >= _CHROME_TRIES_PRIVATE
+    return _OTHER_BROWSER.search(agent) is None
+
+
+def _is_exempt(url: str, page: Mapping[str, Any]) -> bool:
+    """Whether an https page may try it: loopback, and in some browsers what is on the local network."""
     try:
-        host = urlsplit(url).hostname or ""
+        space = address_space(urlsplit(url).hostname or "")
     except ValueError:
         return False
-    return address_space(host) != "public"
+    return space == "loopback" or (space != "public" and _tries_private(page))
 
 
 def _mixed(page: Mapping[str, Any]) -> list[str]:
     if not str(page.get("url")).startswith("https:"):
         return []
-    return [url for url in _urls(page) if url.startswith(("ws://", "http://")) and not _is_exempt(url)]
+    return [url for url in _urls(page) if url.startswith(("ws://", "http://")) and not _is_exempt(url, page)]
 
 
 #: What Chromium's console says when it refuses to connect.
@@ -167,9 +184,9 @@ def _console_line(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str:
     "error",
     "client",
     "Mixed content: a ws:// or http:// URL for a WebSocket on an https page",
-    meaning="Browsers refuse an insecure WebSocket from a secure page; loopback is exempt, and since Chrome"
-    " 146 so are private addresses and .local. No attempt is made, and nothing arrives at any"
-    " server: use wss.",
+    meaning="Browsers refuse an insecure WebSocket from a secure page; loopback is exempt, and in Chrome"
+    " since 146 so are private addresses and .local (not in Firefox). No attempt is made, and nothing"
+    " arrives at any server: use wss.",
     js=JS_MIXED,
     topic="mixed",
     rows="H32",
@@ -462,10 +479,11 @@ _JS_LOCAL: Final = (
 )
 def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
     left: dict[tuple[Any, str], list[EngineEvent]] = {}
+    forward = forward_taps(facts.events)
     for event in facts.events:
         one = event.detail
         took = one.get("ms")
-        if event.kind != "client_left" or one.get("how") not in ("fin", "rst"):
+        if event.kind != "client_left" or one.get("how") not in ("fin", "rst") or one.get("tap") in forward:
             continue
         if isinstance(took, (int, float)) and took <= _AT_ONCE_MS:
             host = str(one.get("client")).rpartition(":")[0]
@@ -486,6 +504,18 @@ def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
             ),
             causes=(_CHECK, _BLOCKED) if harmless else (_BLOCKED, _CHECK),
         )
+
+
+def forward_taps(events: Sequence[EngineEvent]) -> set[Any]:
+    """Taps that clients use as their proxy: a browser opens connections to it in advance, and checks no
+    server's address before it asks there."""
+    return {
+        one.get("tap")
+        for event in events
+        if event.kind == "listening"
+        for one in event.detail.get("listeners") or ()
+        if isinstance(one, dict) and str(one.get("mode")).partition(":")[0] in FORWARD_MODES
+    }
 
 
 def _harmless(facts: CaptureFacts, tap: Any, host: str, events: Sequence[EngineEvent]) -> str:
