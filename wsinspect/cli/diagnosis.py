@@ -30,6 +30,8 @@ from wsinspect.formats.importing import PacketOptions, import_file, sniff
 from wsinspect.net import Address
 from wsinspect.present.clients import client_object
 from wsinspect.recorder.opening import open_capture
+from wsinspect.text import counted
+from wsinspect.vocabulary.rules import rule_words
 
 #: What to do when a file has no connection.
 _ADVICE = {
@@ -191,7 +193,7 @@ def _diagnose(
         is_live, is_partial = capture.is_live, is_imported(capture.query)
         done = story(capture)
         clients = judged_clients(capture)
-        why = None if count else _why_nothing(capture, lacks, is_live)
+        why = None if count else _why_nothing(capture, lacks, is_live, done)
         if connection is not None:
             if capture.connection(connection) is None:
                 raise UsageError(f"{name} has no connection {connection}", hint="wsinspect show lists them")
@@ -294,12 +296,17 @@ def _how_to_reach(capture: Capture) -> str:
     return f"let the client connect to {at} instead of the server"
 
 
-def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool) -> Nothing:
+def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool, done: Story | None) -> Nothing:
     if lacks is not None and lacks.connections:
         advice = "record again with a larger --max-capture-size"
         return Nothing("all recorded connections were deleted to make room", advice)
     if lacks is not None and lacks.unstored_records:
         return Nothing("what was seen could not be stored", "free some disk space, and record again")
+    # Long-polling, and what comes before a request, meets a rule in no connection.
+    if done is not None and (stopped := [one for one in done.acted if not one.connections]):
+        most = max(stopped, key=lambda one: one.times)
+        reason = f"no WebSocket attempt was seen: {rule_words(most.rule)} acted {counted(most.times, 'time')}"
+        return Nothing(f"{reason} before one", "disarm the rule to see what the client does without it")
     if (unseen := _unseen(capture)) is not None:
         return unseen
     yet = " yet" if is_live else ""

@@ -157,3 +157,19 @@ def test_without_faults_there_is_no_story(tmp_path):
     assert json.loads(say("show", path, "--json")[0])["on_purpose"] is None
     with open_capture(path) as capture:
         assert capture.story is None
+
+
+def test_a_rule_that_refused_all_before_an_attempt_is_the_reason(tmp_path):
+    """Socket.IO's long-polling: nobody is sent to look for the client."""
+    for times, words in (
+        (0, "no WebSocket attempt has reached the proxy"),
+        (2, "your rule `outage` acted 2 times"),
+    ):
+        maker = CaptureMaker(tmp_path / f"{times}.db")
+        rule(maker, 0, "outage", kind="refuse", armed=True, source="--fault", by="--fault")
+        for at in range(times):
+            acted(maker, 0, at, "outage", "refuse", detail={"status": 503}, ends=True)
+        maker.event(0, 9, event="client_left", tap="main", client="127.0.0.1:4000", how="fin", ms=900)
+        said = say("diagnose", maker.finish())[0]
+        assert (words in said) is bool(times)
+        assert ("disarm the rule" in said) is bool(times)
