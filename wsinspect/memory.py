@@ -4,12 +4,16 @@ CPython keeps what it freed for the next objects: whole blocks go back to the sy
 is used, and its own lists of free objects use a little of nearly every block. A full collection empties these
 lists, and `malloc_trim` gives back what C's heap has free inside. Both stop everything for some milliseconds,
 so they wait for a moment with few connections.
+
+One object that lives on keeps its whole block: what is made while many connections are open, and kept for
+longer than they are, should be made before the first one comes, or be in an array.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+from collections.abc import Callable
 from typing import Final
 
 #: So many have to have closed: 20 KB each in the engine, 6 KB in the recorder.
@@ -37,11 +41,18 @@ class HighWater:
         """Whether many have closed, and few are open."""
         return open_count <= FEW and self._most - open_count >= MANY
 
-    def give_back(self, open_count: int) -> None:
-        """Give it back now."""
+    def give_back(self, open_count: int, shrink: Callable[[], None] | None = None) -> None:
+        """Give it back now.
+
+        Args:
+            open_count: so many are open.
+            shrink: gives back what others keep, to C's heap.
+        """
         self._most = open_count
         self.count += 1
         gc.collect()
+        if shrink is not None:
+            shrink()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:  # glibc's
             trim(0)

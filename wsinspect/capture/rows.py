@@ -158,6 +158,12 @@ class Rows:
         self.finished: list[tuple[int]] = []
         self.position: tuple[int, int, int] | None = None
 
+    def clear(self) -> None:
+        """For the next transaction."""
+        self.position = None
+        for _, rows in self._statements():
+            rows.clear()
+
     def place(self, position: Position, next_frame: int) -> None:
         """Where the journal is to be read on from once these rows are committed."""
         self.position = (*position, next_frame)
@@ -181,7 +187,7 @@ class Rows:
                 database.execute("ROLLBACK")
             raise
 
-    def _statements(self) -> Iterable[tuple[str, Sequence[tuple[Any, ...]]]]:
+    def _statements(self) -> Iterable[tuple[str, list[Any]]]:
         yield _META, self.meta
         yield _CONNECTION, self.connections
         yield _HANDSHAKE, self.handshakes

@@ -45,8 +45,8 @@ _LEAST_LIMIT: Final = 16 * 1024 * 1024
 _LEAST_ROW: Final = 8
 #: Leaving WAL mode waits this long for readers.
 _LEAVE_WAL_MS: Final = 200
-#: After so many more cursors Python's module forgets those that are gone.
-_CURSORS_SWEPT: Final = 201
+#: After so many more cursors Python's module forgets those that are gone; and it keeps fewer statements.
+_SWEPT: Final = 201
 
 TABLES: Final = """
 CREATE TABLE meta (
@@ -396,12 +396,13 @@ def query_on(database: Database) -> Query:
 def shrink_memory(database: Database) -> None:
     """Give back what SQLite keeps of the file's pages; it reads them again when they are needed.
 
-    Python's module keeps a weak reference to each cursor, and looks for those that are gone after every 200:
-    some of each block of memory would be in use.
+    Python's module keeps a weak reference to each cursor, and looks for those that are gone after every 200;
+    and it keeps the newest 128 statements. They were made at any time: some of each block of memory would be
+    in use. Others take their place, which are next to each other.
     """
+    for number in range(_SWEPT):
+        database.execute(f"SELECT {number}")
     database.execute("PRAGMA shrink_memory")
-    for _ in range(_CURSORS_SWEPT):
-        database.cursor()
 
 
 def set_bulk(database: Database, is_bulk: bool) -> None:

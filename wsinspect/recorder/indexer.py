@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections import deque
+from array import array
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -75,7 +75,8 @@ class Indexer:
         self.last_ns = 0
         self.looks: set[int] = set()
         self.is_engine_changed = False
-        self._ended: deque[tuple[int, int]] = deque(maxlen=_ENDED)
+        self._ended_ns, self._ended_ids = (array("q", bytes(8 * _ENDED)) for _ in range(2))
+        self._ended = 0
         self._run = progress.newest_run
         meta = self._meta()
         self._set_options(meta)
@@ -156,7 +157,7 @@ class Indexer:
             self._build()
         self._rows.write(self._database)
         self._is_built = False
-        self._rows = Rows()
+        self._rows.clear()
         self.weight = 0
         for connection in self._touched:
             if connection.is_closed:
@@ -315,7 +316,9 @@ class Indexer:
         if kind in _LOOKED_AT:
             self.looks.add(connection_id)
         if kind == EventKind.CLOSED:
-            self._ended.append((time_ns, connection_id))
+            place = self._ended % _ENDED
+            self._ended_ns[place], self._ended_ids[place] = time_ns, connection_id
+            self._ended += 1
             self._end_streams(connection, time_ns)
         connection.add_event(event, time_ns)
         self._add_own_event(connection_id, time_ns, event)
@@ -358,7 +361,8 @@ class Indexer:
             self._mark_gaps(Unstored.read(event), time_ns)
         elif kind == EventKind.LAG:
             since_ns = time_ns - (Lag.read(event).for_ns or 0)
-            self.looks.update(number for at_ns, number in self._ended if at_ns >= since_ns)
+            ends = zip(self._ended_ns, self._ended_ids[: self._ended], strict=False)
+            self.looks.update(number for at_ns, number in ends if at_ns >= since_ns)
         elif kind == EventKind.LATE:
             self._add_own_event(None, time_ns, event)  # no finding depends on it
             return

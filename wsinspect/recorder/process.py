@@ -19,6 +19,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,7 @@ from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.narrator import Narrator
 from wsinspect.recorder.prepare import close_books, finish
+from wsinspect.vocabulary.events import make_shapes
 
 #: Commits are at least this far apart while little happens, so that the WAL stays small (a commit writes
 #: whole pages).
@@ -91,6 +93,7 @@ class Recorder:
         self._is_bulk = False
         self._last_commit = 0.0
         self._water = HighWater()
+        make_shapes()
         self._indexer = Indexer(self._database, self._notes)
         is_restart = self._indexer.position.segment > 0
         self._findings = LiveFindings(self._database, is_restart=is_restart, explain=explain)
@@ -142,8 +145,8 @@ class Recorder:
         self._commit()
         self._look(is_idle=True)
         if self._water.is_due(self._indexer.open_count):
-            schema.shrink_memory(self._database)
-            self._water.give_back(self._indexer.open_count)
+            shrink = partial(schema.shrink_memory, self._database)
+            self._water.give_back(self._indexer.open_count, shrink)
         if self._evictor.has_more:
             self._keep_size()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wsinspect.vocabulary import EventKind
-from wsinspect.vocabulary.record import IF_SET, if_set
+from wsinspect.vocabulary.record import IF_SET, if_set, shape_of
 from wsinspect.vocabulary.record import Event as Event  # each of them is one
 
 # -- of a connection
@@ -628,3 +628,10 @@ class Unreadable(Event):
     """A record of the journal that is not an event."""
 
     KIND = EventKind.UNREADABLE
+
+
+def make_shapes() -> None:
+    """Make now what the first record of each kind needs: memory that holds both is not given back."""
+    for one in list(globals().values()):
+        if isinstance(one, type) and issubclass(one, Event) and one is not Event:
+            shape_of(one)

@@ -73,7 +73,8 @@ class _Shape(NamedTuple):
 _SHAPES: Final[dict[type[Event], _Shape]] = {}
 
 
-def _shape(kind: type[Event]) -> _Shape:
+def shape_of(kind: type[Event]) -> _Shape:
+    """The shape of a kind of record, made when it is first asked for."""
     found = _SHAPES.get(kind)
     if found is None:
         parts = fields(kind)  # type: ignore[arg-type]  # each kind is a dataclass; their base has no fields
@@ -96,7 +97,7 @@ class Event:
 
     def as_json(self) -> dict[str, Any]:
         """The object that goes into the journal."""
-        keys, values, optional, _ = _SHAPES.get(type(self)) or _shape(type(self))
+        keys, values, optional, _ = _SHAPES.get(type(self)) or shape_of(type(self))
         found = dict(zip(keys, values(self), strict=True))
         for name in optional:
             value = getattr(self, name)
@@ -113,4 +114,4 @@ class Event:
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
         """The record that an object stands for."""
-        return cls(**{name: reader(found.get(name)) for name, reader in _shape(cls).readers})
+        return cls(**{name: reader(found.get(name)) for name, reader in shape_of(cls).readers})

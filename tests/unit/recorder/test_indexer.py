@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from tests.support.journals import (
 from wsinspect.capture import schema
 from wsinspect.capture.missing import Gap, lacks, missing
 from wsinspect.diagnosis.facts import FactReader, diagnose
-from wsinspect.journal.format import DATA, Position, Record, journal_directory
+from wsinspect.journal.format import DATA, EVENT, Position, Record, journal_directory
 from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder import connections, streams
 from wsinspect.recorder import indexer as writer
@@ -206,6 +207,30 @@ def test_a_mistake_of_ours_in_an_event_costs_that_event(path, monkeypatch, capsy
         errors = [event for event in capture.events(1) if event.kind == "recorder_error"]
         assert [error.detail["kind"] for error in errors] == [2, 2, 2, 2]
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "seen"), [(3, {2, 3}), (6, {3, 4, 5, 6})])
+def test_an_engine_that_was_late_has_the_newest_ends_looked_at_again(path, monkeypatch, count, seen):
+    """Of those within its lateness, as many as are remembered."""
+    monkeypatch.setattr(writer, "_ENDED", 4)
+    script = Script()
+    for connection in range(1, count + 1):
+        script.attempt(connection)
+        script.event(connection, "closed")
+    write_journal(path, script.steps)
+    records = read_all(path)
+    ends = [record.time_ns for record in records if b'"closed"' in record.payload]
+    schema.create(path)
+    database = schema.open_for_writing(path)
+    indexer = Indexer(database)
+    for record in records:
+        indexer.add(record)
+    indexer.commit()
+    indexer.looks.clear()
+    late = {"event": "lag", "for_ns": script.now - ends[1]}
+    indexer.add(Record(EVENT, 0, 0, script.now, 0, json.dumps(late).encode()))
+    database.close()
+    assert indexer.looks == seen
 
 
 def test_a_commit_that_fails_can_be_repeated(path):
