@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.findings.model import CONFIDENCES, SEVERITIES, Cause, FaultOf, Finding, Fix
 from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
 from wsinspect.present.clients import clients_lines
+from wsinspect.present.notes import SEVERITY_STYLES
 from wsinspect.present.sandwich import sandwich_lines
 from wsinspect.present.story import story_lines
 from wsinspect.text import counted, escape, escape_lines
 
 #: The style of each severity.
-SEVERITY_STYLES: Final[Mapping[str, str]] = {"error": "error", "warning": "warn", "note": "note"}
 _CONNECTIONS = 12
 #: How many clients are printed, each with its grade.
 _CLIENTS = 4

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from wsinspect import decoders
@@ -23,6 +23,8 @@ from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.opcodes import Opcode, is_control
 from wsinspect.wire.violations import VIOLATIONS
 
+#: With what findings are drawn, the worst first.
+SEVERITY_STYLES: Final[Mapping[str, str]] = {"error": "error", "warning": "warn", "note": "note"}
 #: Below this a frame counts as forwarded, or as arrived, at once.
 NOTABLE_NS: Final = 1_000_000
 #: Bytes of a payload that is not text, in a preview or in a line of a dump.
@@ -80,6 +82,9 @@ def make_row(
         fate=fate,
         fate_note=f"+{format_duration(delay_ns)}" if is_delayed else "",
         is_marked=bool(frame.violation) or bool(findings),
+        mark_style=worst_style(one.severity for one in findings)
+        if findings and not frame.violation
+        else "error",
         notes=tuple(_notes(record, fragment, glyphs, is_live, is_delayed, findings, connection)),
         preview=preview(record),
     )
@@ -96,7 +101,10 @@ def _notes(
 ) -> Iterator[_Note]:
     frame = record.frame
     for finding in findings:
-        yield f"{severity_sign(finding.severity, glyphs)} {escape(finding.rule)}", "error"
+        yield (
+            f"{severity_sign(finding.severity, glyphs)} {escape(finding.rule)}",
+            worst_style([finding.severity]),
+        )
     if frame.violation:
         yield f"{glyphs.error} {escape(frame.violation.replace(',', ', '))}", "error"
     for event in record.faults:
@@ -271,6 +279,12 @@ def whole_characters(data: bytes) -> bytes:
         if byte < 0x80:
             return data
     return data
+
+
+def worst_style(severities: Iterable[str]) -> str:
+    """The name of the style of the worst of some severities; a note's where there are none."""
+    found = set(severities)
+    return next((style for severity, style in SEVERITY_STYLES.items() if severity in found), "note")
 
 
 def severity_sign(severity: str, glyphs: Glyphs) -> str:

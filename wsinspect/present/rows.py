@@ -43,6 +43,7 @@ class Row(NamedTuple):
         fate: `PASSED`, `ALTERED`, `STOPPED` or `INJECTED`.
         fate_note: what stands in the lane of an altered frame, as `+250 ms`.
         is_marked: a violation or a finding concerns it.
+        mark_style: the name of the style of that, by the worst of them.
         notes: what it is part of and what is odd, escaped, each with the name of its style.
         preview: how its payload begins, escaped.
     """
@@ -57,6 +58,7 @@ class Row(NamedTuple):
     fate: str = PASSED
     fate_note: str = ""
     is_marked: bool = False
+    mark_style: str = "error"
     notes: tuple[tuple[str, str], ...] = ()
     preview: str = ""
 
@@ -182,7 +184,7 @@ def _cell(row: Row, name: str, cells: int, caps: Caps) -> tuple[str, str, bool]:
         case "delta":
             return milliseconds(row.delta_ns), "muted", True
         case "mark":
-            return caps.glyphs.marked if row.is_marked else " ", "error", False
+            return caps.glyphs.marked if row.is_marked else " ", row.mark_style, False
         case "lane":
             return lane(row, cells, caps.glyphs), side, False
         case "op":
@@ -195,7 +197,7 @@ def _cell(row: Row, name: str, cells: int, caps: Caps) -> tuple[str, str, bool]:
 
 def marks(row: Row, glyphs: Glyphs) -> Line:
     """`!` where a violation or a finding concerns the frame, and what became of it on the way."""
-    found: Line = [(f"{glyphs.marked} ", "error")] if row.is_marked else []
+    found: Line = [(f"{glyphs.marked} ", row.mark_style)] if row.is_marked else []
     sign = {ALTERED: glyphs.altered, STOPPED: glyphs.stopped, INJECTED: glyphs.injected}.get(row.fate)
     return [*found, (f"{sign} ", "warn")] if sign else found
 

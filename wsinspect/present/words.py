@@ -28,6 +28,14 @@ def fact(name: str, words: str, style: str = "") -> Line:
     return [(f"{name:<{_NAME_CELLS}}", "muted"), (words, style)]
 
 
+#: How an error begins that names places: its reason is behind a colon.
+_NO_WAY: Final = "cannot connect to "
+#: No last words before an ellipsis.
+_JOINING: Final = frozenset(
+    {"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"}
+)
+
+
 def state_word(connection: Connection) -> str:
     """The state in capitals."""
     return escape(connection.state.upper())
@@ -50,13 +58,31 @@ def end_words(connection: Connection) -> str:
     return f"{codes}{how}{who}"
 
 
+def _begin(text: str, cells: int) -> str:
+    """As many whole words of a text as fit; with an ellipsis where some do not."""
+    if cell_width(text) <= cells:
+        return text
+    words = text.split(" ")
+    while len(words) > 1 and (cell_width(" ".join(words)) >= cells or words[-1].strip(",:;") in _JOINING):
+        words.pop()
+    return f"{' '.join(words).rstrip(',:;')}…"
+
+
 def end_in(connection: Connection, cells: int) -> str:
     """How it ended, in the longest form that is whole in so many cells; the shortest where none is.
 
     A FIN or RST as its end says that no CLOSE came, so these words go first, then the code that follows from
-    it. Where CLOSE frames have codes, who ended it goes. A refusal or an error has one form.
+    it. Where CLOSE frames have codes, who ended it goes. A refusal is at least its status; of an error, its
+    reason stands before the place, and whole words before parts of one.
     """
     forms = [end_words(connection)]
+    if connection.state == "refused" and connection.status is not None:
+        forms.append(f"HTTP {connection.status}")
+    if connection.state == "failed":
+        what, _, reason = forms[0].partition(": ")
+        if what.startswith(_NO_WAY) and reason:
+            forms += [f"cannot connect: {reason}", reason]
+        forms.append(_begin(what.partition(" to ")[0] if what.startswith(_NO_WAY) else forms[0], cells))
     if connection.state not in ("refused", "failed", "lost") and connection.closed_ns is not None:
         codes, rest = close_codes(connection), forms[0].removeprefix(close_codes(connection)).strip()
         if codes.endswith("no CLOSE") and rest:

@@ -65,15 +65,15 @@ class Pacing:
 
     @property
     def is_slow(self) -> bool:
-        """Whether the terminal is not known to draw a whole paint at once."""
-        return self._is_slow
+        """Whether a terminal was asked, and is not known to draw a whole paint at once."""
+        return self._is_slow and self._loop is not None
 
     def may_grow(self) -> bool:
         """Whether what arrives may be painted now: behind a slow line most of the time is for keys."""
         now = time.monotonic()
         if now < self._grows_at:
             return False
-        self._grows_at = now + _SHARE * self._took_s if self._is_slow else 0.0
+        self._grows_at = now + _SHARE * self._took_s if self.is_slow else 0.0
         return True
 
     # -- the event loop's

@@ -7,10 +7,10 @@ from typing import Final
 
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, broken, flow, width_of
-from wsinspect.present.findings import SEVERITY_STYLES, finding_of
+from wsinspect.present.findings import finding_of
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.handshakes import body_lines, header_blocks
-from wsinspect.present.notes import severity_sign
+from wsinspect.present.notes import SEVERITY_STYLES, severity_sign
 from wsinspect.present.requests import asked_words
 from wsinspect.present.words import end_words, listening_words
 from wsinspect.text import cell_width, escape, grouped

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from tests.support.tui_captures import chat_capture
 from tests.support.tui_parts import read_all, row
+from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import between, fit, flow, text_of, width_of, wrap
 from wsinspect.present.glyphs import ASCII, UNICODE
-from wsinspect.present.notes import make_row, preview, whole_characters
+from wsinspect.present.notes import make_row, preview, whole_characters, worst_style
 from wsinspect.present.rows import (
     ALTERED,
     INJECTED,
@@ -21,6 +22,7 @@ from wsinspect.present.rows import (
     format_header,
     format_row,
     lane,
+    marks,
     short_count,
 )
 from wsinspect.text import cell_width, escape
@@ -222,3 +224,25 @@ def test_a_payload_that_was_deleted_to_make_room_says_so(tmp_path):
     )
     assert "payload deleted to make room (size limit)" in text_of(line)
     source.close()
+
+
+@pytest.mark.parametrize(
+    ("severities", "style"),
+    [
+        (("error",), "error"),
+        (("warning",), "warn"),
+        (("note",), "note"),
+        (("note", "warning"), "warn"),
+        (("note", "error"), "error"),
+    ],
+)
+def test_what_a_finding_marks_has_the_colour_of_its_severity(tmp_path, severities, style):
+    source = Source(chat_capture(tmp_path / "chat.db"))
+    record = source.records([3])[3]
+    source.close()
+    found = [FindingRow(number, f"WS-{one}", one, 1, 3, "{}") for number, one in enumerate(severities)]
+    made = make_row(record, None, zero_ns=0, delta_ns=0, glyphs=UNICODE, findings=found)
+    own = [(text, colour) for text, colour in made.notes if "WS-" in text]
+    assert [colour for _, colour in own] == [worst_style([one]) for one in severities]
+    assert marks(made, UNICODE) == [("! ", style)]
+    assert worst_style(severities) == style

@@ -51,6 +51,18 @@ async def test_while_a_paint_is_under_way_nothing_is_painted_and_all_keys_work(t
         assert not pacing.is_holding
 
 
+async def test_dialogs_dim_the_page_below_unless_that_takes_seconds(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 60.0)
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        await screen.press("question_mark")
+        assert screen.app.screen.styles.background.a > 0
+        await screen.press("escape")
+        screen.app.pacing.asked(5_000)
+        await screen.pilot.press("question_mark")
+        assert isinstance(screen.app.screen, HelpScreen)
+        assert screen.app.screen.styles.background.a == 0
+
+
 async def test_a_terminal_that_says_nothing_is_given_everything(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_FIRST_SECONDS", 0.02)
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:

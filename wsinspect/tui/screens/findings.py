@@ -11,8 +11,8 @@ from textual.strip import Strip
 
 from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import Line, between, fit, flow
-from wsinspect.present.findings import SEVERITY_STYLES, finding_facts, finding_lines, finding_of
-from wsinspect.present.notes import severity_sign
+from wsinspect.present.findings import finding_facts, finding_lines, finding_of
+from wsinspect.present.notes import SEVERITY_STYLES, severity_sign
 from wsinspect.text import counted, escape, pad, truncate
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.finding_steps import FindingSteps

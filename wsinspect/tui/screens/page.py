@@ -69,6 +69,7 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Shown again: draw what has changed meanwhile."""
+        self.lay_out_keys()
         self.lay_out()
         self.repaint()
 

@@ -21,8 +21,10 @@ from wsinspect.tui.workspace import Workspace
 
 _NOTHING = (
     "Nothing was found on the other side of a hop for this connection. A sandwich needs two taps in one "
-    "capture: wsinspect run --tap edge=8081=URL-OF-THE-HOP --tap origin=3001=URL-OF-THE-SERVER"
+    "capture:"
 )
+#: In a line each where one is too short: it is to be copied.
+_COMMAND = ("wsinspect run --tap edge=8081=URL-OF-THE-HOP", "--tap origin=3001=URL-OF-THE-SERVER")
 
 
 class SandwichPane(LinePane):
@@ -113,7 +115,12 @@ class SandwichPane(LinePane):
         if self.connection is None:
             return choose_first(self.model, "W shows both sides of it", width)
         words = escape(self.words) or "looking for the other side …"
-        return [[("  " + line, "muted")] for line in flow(words, max(min(width - 4, 100), 20))]
+        lines: list[Line] = [[("  " + line, "muted")] for line in flow(words, max(min(width - 4, 100), 20))]
+        if self.words == _NOTHING:
+            whole = " ".join(_COMMAND)
+            command = [whole] if len(whole) + 6 <= width else [f"{_COMMAND[0]} \\", f"    {_COMMAND[1]}"]
+            lines += [[], *([(f"    {line}", "key")] for line in command)]
+        return lines
 
 
 class SandwichScreen(Page):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -102,11 +103,19 @@ async def test_one_key_goes_to_the_partner_and_back(hop):
         await screen.until(lambda: screen.selection.connection == 1)
 
 
-async def test_without_a_hop_it_says_what_a_sandwich_needs(tmp_path):
-    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+@pytest.mark.parametrize("width", [60, 80, 120])
+async def test_without_a_hop_it_says_what_a_sandwich_needs(tmp_path, width):
+    async with opened(chat_capture(tmp_path / "chat.db"), size=(width, 36)) as screen:
         await screen.press("1", "down", "down", "W")
         await sandwich(screen)
-        assert "two taps in one" in "\n".join(screen.pane("sandwich"))
+        lines = screen.pane("sandwich")
+        assert "two taps in one" in "\n".join(lines)
+        # The command to copy is on lines of its own, and a shell reads them as one.
+        begin = next(at for at, line in enumerate(lines) if line.startswith("    wsinspect run"))
+        command = "\n".join(lines[begin:]).strip().replace("\\\n", " ")
+        assert shlex.split(command) == [
+            "wsinspect", "run", "--tap", "edge=8081=URL-OF-THE-HOP", "--tap", "origin=3001=URL-OF-THE-SERVER",
+        ]  # fmt: skip
         await screen.press("p")
         assert "no partner" in screen.line("keys")
 

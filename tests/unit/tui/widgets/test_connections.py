@@ -49,6 +49,30 @@ def test_a_close_that_may_be_among_missing_bytes_was_not_therefore_never_sent(co
     assert end_words(cut._replace(gaps="s2c=1")) == "end not on record fin by server"
 
 
+REFUSED = "cannot connect to 127.0.0.1:9999: Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("facts", "cells", "shown"),
+    [
+        ({"error": REFUSED}, 60, REFUSED),
+        ({"error": REFUSED}, 40, "cannot connect: Connection refused"),
+        ({"error": REFUSED}, 18, "Connection refused"),
+        ({"error": REFUSED}, 15, "cannot connect"),
+        ({"error": REFUSED}, 10, "cannot…"),
+        ({"error": "cannot connect to [::1]:9 or 127.0.0.1:9: timed out"}, 18, "timed out"),
+        ({"error": "the client closed the connection to the proxy"}, 30, "the client closed…"),
+        ({"error": "the certificate, which has expired"}, 18, "the certificate…"),
+        ({"error": "Unbreakable-and-long"}, 10, "Unbreakable-and-long…"),
+        ({"error": None}, 18, "failed"),
+        ({"state": "refused", "status": 403, "error": "not one of ours"}, 18, "HTTP 403"),
+        ({"state": "refused", "status": 403, "error": "short"}, 18, "HTTP 403 short"),
+    ],
+)
+def test_why_a_connection_failed_is_whole_or_ends_at_a_word(connection, facts, cells, shown):
+    assert end_in(connection._replace(**{"state": "failed", **facts}), cells) == shown
+
+
 @pytest.mark.asyncio
 async def test_many_open_connections_are_counted_in_groups_of_three(tmp_path):
     builder = CaptureBuilder(tmp_path / "many.db")
@@ -83,7 +107,7 @@ _NO_CODES = dict.fromkeys(
             | {"client_close_code": 1000, "server_close_code": 1001},
             ["1000/1001 by server", "1000/1001"],
         ),
-        ({"state": "refused", "status": 403, "error": "not today"}, ["HTTP 403 not today"]),
+        ({"state": "refused", "status": 403, "error": "not today"}, ["HTTP 403 not today", "HTTP 403"]),
     ],
 )
 def test_an_end_is_said_in_the_longest_form_that_is_whole(connection, facts, forms):
