@@ -16,7 +16,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit, fold
 from wsinspect.present.rows import duration
 from wsinspect.present.words import GRADE_STYLES, end_words
-from wsinspect.text import counted, escape, grouped, pad, truncate
+from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
 from wsinspect.tui import lanes
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
@@ -282,8 +282,9 @@ class TimelinePane(LinePane):
         chosen = self.chosen_connection() if number == self.cursor else None
         client = self.client_of(line)
         letter = client.grade.letter if client is not None else None
-        name = f"{lanes.numbers(line.ones)} {escape(line.target)} {escape(line.client)}"
-        name = truncate(name, label - 4)
+        name = f"{lanes.numbers(line.ones)} {escape(line.target)}"
+        whole = f"{name} {escape(line.client)}"  # a part of an address is nobody's
+        name = whole if cell_width(whole) <= label - 4 else truncate(name, label - 4)
         words = truncate(lanes.pattern_words(line.ones), max(note - 1, 0))
         return fit(
             [

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.chats import Chat, store
 from tests.support.svg import assert_same_screen
+from tests.support.tui_captures import CaptureBuilder, at
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.clients.grading import Client
 from wsinspect.present.clients import StoryLine
@@ -228,3 +229,15 @@ async def test_what_is_unfolded_is_told_again_by_the_thread_that_reads(
         await screen.until(lambda: stories.client_of(1) is not before)
         assert tellers == ["client-stories"]
         assert rows(screen) == rows_before
+
+
+@pytest.mark.parametrize(("width", "is_named"), [(80, False), (160, True)])
+async def test_a_client_s_address_is_whole_or_not_there(tmp_path: Path, width: int, is_named: bool):
+    with CaptureBuilder(tmp_path / "two.db") as builder:
+        builder.connection(1, client="10.11.12.13:50000", state="closed", closed_ns=at(5_000))
+    async with opened(tmp_path / "two.db", size=(width, 24)) as screen:
+        await screen.press("t")
+        line = next(one for one in screen.pane("timeline") if "#1" in one)
+        assert ("10.11.12.13" in line) == is_named
+        assert "/chat?room=1 " in line
+        assert "…" not in line
