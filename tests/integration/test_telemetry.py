@@ -147,6 +147,7 @@ def test_a_collector_that_never_answers_holds_up_neither_traffic_nor_the_end(tmp
 
     said = asyncio.run(talk()).read_text()
     assert "the collector did not take everything in time" in said
+    assert "1 span not sent to the collector" in said
 
 
 def test_a_wrong_url_is_one_line_before_anything_starts(tmp_path) -> None:

@@ -344,7 +344,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         CaptureError: no such file, not a capture, or one of a version that this program does not read.
     """
     if not path.is_file():
-        raise CaptureError(f"there is no capture {path}")
+        raise CaptureError(f"there is no capture {path}", hint="wsinspect ls lists those of earlier runs")
     try:
         database = sqlite3.connect(_uri(path, "ro"), uri=True, isolation_level=None, timeout=5.0)
         database.execute("PRAGMA trusted_schema = OFF")
@@ -464,8 +464,12 @@ def check(database: sqlite3.Connection, path: Path) -> None:
             raise LocalError(f"cannot read {path}: {error}") from None
         raise CaptureError(f"{path} is damaged: {error}") from None
     except sqlite3.DatabaseError as error:
-        raise CaptureError(f"{path} is not a capture: {error}") from None
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise CaptureError(f"{path} is damaged: {error}", hint="copy it again if it is a copy") from None
+        raise CaptureError(f"{path} is not a capture: {error}", hint=_OTHERS) from None
     if application != APPLICATION_ID:
+        if not path.stat().st_size:
+            raise CaptureError(f"{path} is an empty file, not a capture")
         raise CaptureError(f"{path} is an SQLite database, but not a capture of wsinspect")
     if version > SCHEMA_VERSION:
         raise CaptureError(
@@ -478,6 +482,10 @@ def check(database: sqlite3.Connection, path: Path) -> None:
     is_ours = all(tables.get(name) == sql for name, sql in _TABLES.items())
     if version != SCHEMA_VERSION or not is_ours or code != [(_VIEW,)]:
         raise CaptureError(f"{path} is damaged: its tables are not those of format {SCHEMA_VERSION}")
+
+
+#: What to do with files of other kinds.
+_OTHERS: Final = "wsinspect import makes one of HAR, JSONL, mitmproxy flows and packets"
 
 
 def _uri(path: Path, mode: str) -> str:

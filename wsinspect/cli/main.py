@@ -100,6 +100,12 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             _silence_stdout()
             return 0
+        except click.UsageError as error:
+            # click forgets whose option it is that has no value; its help is what to look at.
+            if error.ctx is None and (name := ctx.invoked_subcommand) is not None:
+                command = self.get_command(ctx, name)
+                error.ctx = None if command is None else click.Context(command, ctx, name)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table of commands, from the summaries."""

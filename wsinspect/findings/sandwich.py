@@ -163,6 +163,12 @@ class PairFacts:
     accepted: tuple[Accepted, ...] = ()
     now_ns: int | None = None
 
+    @property
+    def joined_words(self) -> str:
+        """Evidence: why the two are one connection."""
+        same = ": the same Sec-WebSocket-Key on both sides of the hop" if self.joined_by == "key" else ""
+        return f"joined by {self.joined_by}{same}"
+
     def lived_after_ns(self, direction: Direction, sent_ns: int) -> int:
         """How long the side that a direction comes out of was there after something had gone in."""
         is_c2s = direction == C2S

@@ -61,9 +61,9 @@ def steps_of(handshake: Handshake) -> list[tuple[int, str]]:
 def tls_words(facts: dict[str, Any]) -> str:
     """One side's TLS: version, cipher, ALPN, SNI. Not escaped."""
     offered = listed(facts.get("alpn_offered")) or "nothing"
-    said = (
-        f"{facts.get('version')} {facts.get('cipher')}, ALPN {facts.get('alpn') or '-'} (offered {offered})"
-    )
+    # A TLS handshake that failed has agreed on nothing.
+    agreed = " ".join(str(one) for one in (facts.get("version"), facts.get("cipher")) if one)
+    said = f"{agreed or 'not completed'}, ALPN {facts.get('alpn') or '-'} (offered {offered})"
     return said + (f", SNI {facts['sni']}" if facts.get("sni") else "")
 
 

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,7 +129,7 @@ def _findings(findings: Sequence[Finding], diagnosis: Any, content: Content, mas
         groups.setdefault((one.id, one.hop, one.title), []).append(one)
     if not groups:
         yield "<p>Nothing.</p>"
-    if words := _of_hops(findings, content):
+    if words := _explained(findings, content):
         yield f'<p class="aside">{_e(words)}</p>\n'
     urls = {one.row.id: one.url.partition("?")[0] for one in content.connections}
     for group in groups.values():
@@ -140,10 +141,28 @@ def _findings(findings: Sequence[Finding], diagnosis: Any, content: Content, mas
     yield "</section>\n"
 
 
-def _of_hops(findings: Sequence[Finding], content: Content) -> str:
-    """What the words mean that findings name places with, for who never used them."""
-    if not any(one.fault_of == "hop" for one in findings):
-        return ""
+def _explained(findings: Sequence[Finding], content: Content) -> str:
+    """What the words of the findings mean, for who never used them."""
+    said = " ".join(
+        words
+        for one in findings
+        for words in (
+            one.title,
+            one.meaning,
+            *one.evidence,
+            *(fix.text for fix in one.fixes),
+            *(words for cause in one.causes for words in (cause.cause, cause.tell_apart)),
+        )
+    )
+    words = [_of_hops(content)] if any(one.fault_of == "hop" for one in findings) else []
+    if re.search(r"\btaps?\b", said):
+        words.append("A tap is a place where wsinspect watched the traffic.")
+    if "c>s" in said or "s>c" in said:
+        words.append("c>s is from the client to the server, s>c from the server to the client.")
+    return " ".join(words)
+
+
+def _of_hops(content: Content) -> str:
     words = "A hop is what stands between the client and the server: a proxy, a load balancer, a tunnel."
     taps = [*dict.fromkeys(one.row.tap for one in content.connections if one.row.tap)]
     if not 1 < len(taps) <= _MOST_TAPS:
@@ -197,12 +216,19 @@ def _finding(group: Sequence[Finding], urls: Mapping[int, str], masker: Masker) 
 
 
 def _fix(fix: Fix, masker: Masker) -> Iterator[str]:
-    lines = "\n".join(escape_lines(masker.text(fix.text)))
+    words = fix.text
+    if fix.diff is not None and fix.diff in words:
+        # What a terminal prints in one piece has parts here: where it is, and the diff.
+        before, _, after = words.partition(fix.diff)
+        words = before.removeprefix(f"{fix.file}:{fix.line}").strip() + after.strip()
+    lines = "\n".join(escape_lines(masker.text(words)))
     for_ = escape(NAMES.get(fix.for_, fix.for_))
     place = ""
     if fix.file is not None:
         place = f" in <code>{_e(escape(fix.file))}{'' if fix.line is None else f', line {fix.line}'}</code>"
-    yield f'<div class="fix"><p><strong>{_e(for_)}</strong>{place}</p><pre tabindex="0">{_e(lines)}</pre>'
+    yield f'<div class="fix"><p><strong>{_e(for_)}</strong>{place}</p>'
+    if lines:
+        yield f'<pre tabindex="0">{_e(lines)}</pre>'
     if fix.diff is not None:
         diff = "\n".join(escape_lines(masker.text(fix.diff)))
         yield f'<pre tabindex="0" class="diff">{_e(diff)}</pre>'

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, Literal
@@ -48,6 +49,8 @@ Protocol = Literal["http/protobuf", "grpc"]
 BATCH: Final = 512
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG: Final = (0.1, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+#: What the SDK's words end with where it tries once more: it may not come to that.
+_NEXT_TRY: Final = re.compile(r",? retrying in [\d.]+ ?s\.?$")
 _SIDES: Final = ("c2s", "s2c")
 
 
@@ -82,7 +85,7 @@ class _LastWords(logging.Handler):
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()
+        self.text = _NEXT_TRY.sub("", record.getMessage())
 
 
 class Collector:
@@ -95,10 +98,11 @@ class Collector:
 
     Attributes:
         dropped: spans that were not sent.
+        sending: spans of the request that is not answered yet.
     """
 
     def __init__(self, protocol: Protocol, source: str, say: Callable[[str], None]) -> None:
-        self.dropped = 0
+        self.dropped = self.sending = 0
         self._say = say
         self._is_down = False
         self._words = _LastWords()
@@ -142,7 +146,10 @@ class Collector:
         made, self._ended.spans = self._ended.spans, []
         if not made or self._spans is None:
             return
-        if self._spans.export(made) is SpanExportResult.SUCCESS:
+        self.sending = len(made)
+        result = self._spans.export(made)
+        self.sending = 0
+        if result is SpanExportResult.SUCCESS:
             if self._is_down:
                 self._is_down = False
                 self._say(f"the collector takes spans again; {counted(self.dropped, 'span')} dropped so far")

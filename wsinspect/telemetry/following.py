@@ -58,6 +58,9 @@ class Follower:
         source: what tells the capture from all others.
         marks: what was there before, and is not sent.
         titles: of rules.
+
+    Attributes:
+        newest: the id of the last connection that was seen.
     """
 
     def __init__(self, source: str, marks: Marks, meters: Meters, titles: Mapping[str, str]) -> None:
@@ -69,6 +72,12 @@ class Follower:
         #: The taps of those that are open, and of those that have ended with the time when that was seen.
         self._open: dict[int, str | None] = {}
         self._settling: dict[int, tuple[str | None, int]] = {}
+        self.newest = marks.connection
+
+    @property
+    def waiting(self) -> int:
+        """Connections that have no span yet."""
+        return len(self._open) + len(self._settling)
 
     def look(self, capture: Capture, now_ns: int, *, is_last: bool) -> Iterator[SpanFacts]:
         """What there is to send now.
@@ -113,6 +122,7 @@ class Follower:
             for after, tap in rows:
                 self._meters.began(tap)
                 self._open[after] = tap
+                self.newest = after
         found = states(capture, self._open)
         for number, tap in [*self._open.items()]:
             if found.get(number) is not False:  # at its end, or deleted to make room

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from wsinspect.capture.queries import every_meta
-from wsinspect.capture.queries.telemetry import marks_before_run
+from wsinspect.capture.queries.telemetry import marks_before_run, newest
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import WsinspectError
 from wsinspect.findings.registry import all_rules
@@ -44,14 +44,14 @@ def follow(path: Path, protocol: str) -> int:
         if collector is None:
             source = source_of(capture)
             collector = Collector("grpc" if protocol == "grpc" else "http/protobuf", source, _say)
-            _say_on_term(collector)
             titles = {rule.id: rule.title for rule in all_rules()}
             follower = Follower(source, marks_before_run(capture), collector, titles)
+            _say_on_term(path, collector, follower)
         assert follower is not None
         collector.send(follower.look(capture, time.time_ns(), is_last=is_last))
     if collector is not None:
         collector.close()
-        _say_dropped(collector)
+        _say_unsent(collector.dropped)
     return 0
 
 
@@ -64,18 +64,22 @@ def source_of(capture: Capture) -> str:
     return f"{capture.path.stem}-{digest}"
 
 
-def _say_on_term(collector: Collector) -> None:
+def _say_on_term(path: Path, collector: Collector, follower: Follower) -> None:
     def leave(_number: int, _frame: FrameType | None) -> NoReturn:
         _say(f"the collector did not take everything in time ({collector.last_words or 'no answer'})")
-        _say_dropped(collector)
+        unsent = collector.dropped + collector.sending + follower.waiting
+        with contextlib.suppress(WsinspectError), Capture.open(path) as capture:
+            # While a send hangs no one looks at the capture: it may have more connections by now.
+            unsent += max(0, newest(capture).connection - follower.newest)
+        _say_unsent(unsent)
         os._exit(0)
 
     signal.signal(signal.SIGTERM, leave)
 
 
-def _say_dropped(collector: Collector) -> None:
-    if collector.dropped:
-        _say(f"{counted(collector.dropped, 'span')} not sent to the collector")
+def _say_unsent(spans: int) -> None:
+    if spans:
+        _say(f"{counted(spans, 'span')} not sent to the collector")
 
 
 def _say(text: str) -> None:

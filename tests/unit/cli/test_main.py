@@ -97,6 +97,10 @@ assert not heavy, heavy
     [
         (["nonsense"], "wsinspect: no such command 'nonsense' (see 'wsinspect --help')\n"),
         (["ps", "--x"], "wsinspect: no such option '--x' (see 'wsinspect ps --help')\n"),
+        (
+            ["show", "--filter"],
+            "wsinspect: option '--filter' requires an argument (see 'wsinspect show --help')\n",
+        ),
         (["stop", "x"], "wsinspect: invalid value for '[PID]': 'x' is not a valid integer range (see"),
     ],
 )

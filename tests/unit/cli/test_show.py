@@ -264,14 +264,16 @@ def test_last_is_the_newest_and_a_number_is_its_connection(show, capture, tmp_pa
     [
         ("missing.db", "there is no capture"),
         (".", "there is no capture"),
-        ("text.db", "is not a capture"),
+        ("empty.db", "empty.db is an empty file, not a capture"),
+        ("text.db", "text.db is not a capture: file is not a database (wsinspect import makes one of "),
         ("other.db", "not a capture of wsinspect"),
         ("newer.db", "update wsinspect"),
-        ("cut.db", ""),
+        ("cut.db", "cut.db is damaged: database disk image is malformed (copy it again"),
     ],
 )
 def test_a_file_that_is_not_a_capture_is_one_line_and_exit_code_2(show, capture, tmp_path, name, words):
     (tmp_path / "text.db").write_text("hello " * 1000)
+    (tmp_path / "empty.db").touch()
     sqlite3.connect(tmp_path / "other.db").executescript("CREATE TABLE x (y)").connection.close()
     (tmp_path / "newer.db").write_bytes(capture.read_bytes())
     newer = sqlite3.connect(tmp_path / "newer.db")

@@ -22,6 +22,7 @@ from wsinspect.present import objects
 from wsinspect.present.cells import text_of
 from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.frame_table import FrameTable, Page, hex_dump, opaque_lines, payload_lines
+from wsinspect.present.handshakes import tls_words
 from wsinspect.present.records import Fragment
 from wsinspect.present.terminal import Palette, date_time, json_line, milliseconds, table
 from wsinspect.present.words import end_lines
@@ -237,3 +238,9 @@ def test_sentences_are_broken_between_words():
 def test_an_interval_of_up_to_a_day_takes_eight_cells(interval_ns, expected):
     assert milliseconds(interval_ns) == expected
     assert len(expected) <= 8
+
+
+def test_of_a_tls_handshake_that_failed_nothing_is_agreed():
+    assert tls_words({"sni": "chat.example"}) == "not completed, ALPN - (offered nothing), SNI chat.example"
+    done = {"version": "TLSv1.3", "cipher": "TLS_AES_128_GCM_SHA256", "alpn": "h2", "alpn_offered": ["h2"]}
+    assert tls_words(done) == "TLSv1.3 TLS_AES_128_GCM_SHA256, ALPN h2 (offered h2)"

@@ -63,6 +63,28 @@ def test_the_verdict_comes_first_and_the_fix_after_it(tmp_path: Path, report: Re
     assert places == sorted(places)
 
 
+def test_a_diff_is_shown_once_and_words_that_only_we_use_are_explained(
+    tmp_path: Path, report: Report
+) -> None:
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        "http { server { listen 80; server_name chat.example;\n"
+        "location /chat { proxy_pass http://10.0.0.3:3000; } } }\n"
+    )
+    capture = refused(tmp_path / "a")
+    page = report(capture, "--config", str(config))
+    assert page.count("+++ b/") == page.count('<pre tabindex="0" class="diff">') == 1
+    assert f"{config}, line 2</code></p>" in page
+    assert "joined by key: the same Sec-WebSocket-Key on both sides of the hop" in page
+    assert "c&gt;s is from the client to the server" not in page
+    chat = Chat()
+    chat.accept(1)
+    chat.tick(60_000)
+    chat.end(1, "server", "fin")
+    said = Parsed(report(store(tmp_path / "b.db", chat))).text()
+    assert said.index("c>s is from the client to the server") < said.index("silence c>s before the end: 60 s")
+
+
 def test_on_paper_a_finding_as_long_as_a_page_begins_where_it_stands(tmp_path: Path, report: Report) -> None:
     """What is not to be divided moves to the next page as a whole: then the first one has a title alone."""
     style = report(refused(tmp_path / "a")).partition("@media print")[2].partition("</style>")[0]

@@ -81,7 +81,7 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
             ""
             if is_reason
             else "the answer has another reason; without Upgrade it would not be a 101 either",
-            f"joined by {pair.joined_by}",
+            pair.joined_words,
         ),
         severity=None if is_reason else "warning",
         hop=hop_of(pair),
@@ -185,7 +185,7 @@ def strips_101(pair: PairFacts) -> Iterator[Found]:
     if lost:
         changed = [one for one in pair.response_fields if one.name in ("upgrade", "connection")]
         yield Found(
-            evidence=(*(line for one in changed for line in one.lines), f"joined by {pair.joined_by}"),
+            evidence=(*(line for one in changed for line in one.lines), pair.joined_words),
             hop=hop_of(pair),
             software=software_of(pair),
             covers=(*covered_by(pair, "attempt"), (pair.edge.id, "WS-HS-025")),
@@ -247,7 +247,7 @@ def forgets_connect(pair: PairFacts) -> Iterator[Found]:
                 "before the hop: extended CONNECT with :protocol websocket",
                 f"behind it: {came}, with no :protocol",
                 answered_behind(pair),
-                f"joined by {pair.joined_by}",
+                pair.joined_words,
             ),
             hop=hop_of(pair),
             software=software_of(pair),
