@@ -39,6 +39,7 @@ FAILED = {
     "url": "http://app.test/",
     "server": "app.test:80",
 }
+UNREAD = FAILED | {"where": "head", "error": "Bad HTTP request line", "status": 400}
 
 JSON_TEXT: dict[str, Any] = {"Content_Type": "application/json"}
 
@@ -592,6 +593,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-TOOL-008": (
         [capture(events=(("request_failed", FAILED | {"where": "connect", "error": "connection refused"}),))],
         [capture(events=(("request_failed", FAILED | {"where": "head", "error": "Bad HTTP request line"}),))],
+    ),
+    "WS-TOOL-014": (
+        [
+            capture(events=(("request_failed", UNREAD),)),
+            capture(summary(1, 0), events=(("request_failed", UNREAD | {"client": "10.0.0.77:5"}),)),
+        ],
+        [
+            capture(events=(("request_failed", FAILED | {"where": "connect", "error": "refused"}),)),
+            capture(events=(("request_failed", UNREAD | {"method": "PROXY"}),)),
+            # Its fields could be read: it is a connection.
+            capture(summary(1, 0), events=(("request_failed", UNREAD | {"client": summary(1, 0).client}),)),
+        ],
     ),
     "WS-TOOL-010": (
         [

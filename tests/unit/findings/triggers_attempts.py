@@ -315,6 +315,25 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [refused("405 Method Not Allowed", head=request().replace(b"GET", b"HEAD", 1))],
         [refused("405 Method Not Allowed"), ended(*HELLO)],
     ),
+    "WS-HS-070": (
+        [
+            failed(words, "request", ended_by="client")
+            for words in (
+                "Invalid request scheme: ftp",
+                "unknown transfer-encoding header: 'foo'",
+                "Received invalid header name: b'Bad Name' from client, refusing",
+                "multiple content-length headers: ['5', '6']",
+                "message with both transfer-encoding and content-length headers",
+            )
+        ],
+        [
+            failed("server closed connection", "response"),
+            failed("Received unknown transfer-encoding header: 'x' from server, refusing", "response"),
+            failed("unknown transfer-encoding header: 'x'", "response"),
+            failed("connection closed", "request"),
+            failed("Client disconnected.", "client"),
+        ],
+    ),
     "WS-HS-032": (
         [failed("cannot connect to 127.0.0.1:9: connection refused", "connect")],
         [failed("cannot connect to the server: Name or service not known", "connect")],
@@ -325,7 +344,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-HS-035": (
         [failed("server closed connection", "response")],
-        [failed("Client disconnected.", "client")],
+        [failed("Client disconnected.", "client"), failed("Invalid request scheme: ftp", "request")],
     ),
     "WS-HS-066": (
         [

@@ -414,6 +414,8 @@ _STOPPED: Final = (
     group="attempt",
 )
 def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_unreadable(facts):
+        return
     is_late = left_before_answer(facts)
     is_stopped = facts.failed_where == "stop"
     if not is_late and (
@@ -551,6 +553,21 @@ def client_left(facts: ConnectionFacts) -> bool:
     return facts.failed_where in ("client", "request")
 
 
+#: What mitmproxy says of a request that it does not send on; of an answer, "from server" is behind it.
+_UNREADABLE: Final = re.compile(
+    r"(?!.* from server\b)(?:received )?(?:invalid request scheme"
+    r"|(?:unknown|invalid|unexpected|multiple|message with)\b.{0,30}"
+    r"\b(?:transfer-encoding|content-length|header))",
+    re.I,
+)
+
+
+def is_unreadable(facts: ConnectionFacts) -> bool:
+    """Whether this proxy answered 400 by itself, because nobody can say where the request ends or goes."""
+    is_ours = facts.failed_where == "request" and facts.raw_response_in is None
+    return is_ours and _UNREADABLE.match(facts.error or "") is not None
+
+
 def _failure(facts: ConnectionFacts) -> str:
     """What ended an attempt that has no answer."""
     if client_left(facts):
@@ -595,6 +612,7 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
     if (
         facts.state != "failed"
         or facts.failed_where in ("connect", "tls-server", "stop")
+        or is_unreadable(facts)
         or client_left(facts)
         or reported(facts) is not None
     ):

@@ -31,6 +31,7 @@ from wsinspect.findings.rules.handshake import (
     has_failed,
     has_reached_server,
     is_refused,
+    is_unreadable,
 )
 from wsinspect.findings.software import PROXIES
 from wsinspect.handshake.negotiation import is_valid_key
@@ -109,6 +110,27 @@ def _compared(facts: ConnectionFacts) -> tuple[tuple[str, ...], str]:
 
 def _answer(facts: ConnectionFacts) -> tuple[str, ...]:
     return (status_line(facts), *body_line(facts))
+
+
+@rules(
+    "WS-HS-070",
+    "error",
+    "client",
+    "The client's request is not valid HTTP, and this proxy answered 400",
+    meaning="It cannot be sent on: where it ends, or where it goes, is not clear. The server was not asked;"
+    " some servers read such a request all the same, which is how requests are smuggled past others.",
+    js=JS_FAILED,
+    topic="bad-request",
+    rows="H19",
+    group="attempt",
+)
+def unreadable(facts: ConnectionFacts) -> Iterator[Found]:
+    if is_unreadable(facts):
+        head = facts.request_in
+        line = head.start_line.decode("latin-1")[:160] if head else ""
+        fields = [facts.request_line(name)[:160] for name in ("Transfer-Encoding", "Content-Length")]
+        sent = [one for one in fields if not one.startswith("no ")]
+        yield Found(evidence=(f"request: {line}", *sent, f"this proxy answered 400: {facts.error}"))
 
 
 @rules(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, end_line, js_sees, status_line
-from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -291,6 +291,37 @@ def unreachable(facts: CaptureFacts) -> Iterator[Found]:
                     _times(len(lost)),
                 )
             )
+
+
+@rules(
+    "WS-TOOL-014",
+    "warning",
+    "client",
+    "A client's request is not valid HTTP, and this proxy answered it itself",
+    meaning="Its header block cannot be read, or is larger than 1 MiB, so it could not be sent on: the server"
+    " was not asked. A WebSocket that begins like this is not among the connections.",
+    js=JS_NOTHING,
+    topic="bad-request",
+    scope="capture",
+)
+def unreadable(facts: CaptureFacts) -> Iterator[Found]:
+    # Where the fields could be read it is a connection, with a finding of its own.
+    known = {one.client for one in facts.connections}
+    found: dict[str, list[EngineEvent]] = {}
+    for event in facts.events:
+        one = event.detail
+        is_head = event.kind == "request_failed" and one.get("where") == "head"
+        if is_head and one.get("client") not in known and one.get("method") != "PROXY":
+            found.setdefault(str(one.get("error")), []).append(event)
+    for error, events in list(found.items())[:4]:
+        first = events[0].detail
+        yield Found(
+            evidence=(
+                f"client {first.get('client')}: {first.get('method')} {first.get('url')}"[:200],
+                f"this proxy answered {first.get('status') or 400}: {error}"[:200],
+                _times(len(events)),
+            )
+        )
 
 
 def _failed(facts: CaptureFacts) -> dict[str, list[dict[str, Any]]]:
