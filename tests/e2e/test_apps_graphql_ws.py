@@ -14,7 +14,7 @@ import pytest
 from tests.support.app_capture import Recording, asked, graphql_before, recording
 from tests.support.apps import Outcome
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.lab
 
 PROTOCOL = "graphql-transport-ws"
 INIT = json.dumps({"type": "connection_init"})

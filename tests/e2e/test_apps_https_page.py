@@ -24,7 +24,7 @@ from tests.support.origin import Origin
 from tests.support.talk_server import TalkServer
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.lab
 
 #: A page has no way to drop a connection without a closing handshake.
 ENDINGS = [ending for ending in server_endings() if ending.name != "client-terminates"]

@@ -25,7 +25,7 @@ from tests.support.engine import Engine
 from tests.support.hops import NGINX_GOOD, nginx
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.lab
 
 #: What an operator adds to it: who the client is, and patience with a silent connection.
 HEADERS = """
@@ -111,7 +111,7 @@ async def talk(url: str) -> dict[str, Any]:
             seen["received"].append(await socket.recv())
         seen["sent"].append("in four parts")
         await socket.send(["in ", "four ", "", "parts"])
-        await asyncio.wait_for(await socket.ping(b"client"), 10)
+        await asyncio.wait_for(await socket.ping(b"client"), 20)
         for order in ('cmd:{"do": "ping"}', 'cmd:{"do": "send", "text": "after the ping"}'):
             seen["sent"].append(order)
             await socket.send(order)

@@ -19,7 +19,7 @@ from tests.support.apps import NodeApp
 from tests.support.engine import Engine
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.lab
 
 RANDOM = random.Random(7692)
 #: Repetitions, which a kept context makes small; noise, which does not shrink; every size of length field.

@@ -18,7 +18,7 @@ from tests.support.devtools import DevTools, devtools, differences
 from tests.support.engine import Engine
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.lab
 
 
 class Lab:

@@ -19,7 +19,7 @@ from tests.support.app_capture import Recording, engine_before, recording
 from tests.support.app_uvicorn import running
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.lab
 
 
 class Lab:

@@ -17,7 +17,7 @@ from tests.support.app_capture import Recording, asked, engine_before, node, rec
 from tests.support.devtools import DevTools, devtools, differences
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.lab
 
 PROJECT = Path(__file__).resolve().parents[1] / "apps" / "vite"
 GREETING = "document.querySelector('#greeting')"

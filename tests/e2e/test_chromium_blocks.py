@@ -34,7 +34,7 @@ from wsinspect.doctor.target import Extras
 from wsinspect.findings.registry import all_rules, diagnose_capture
 from wsinspect.handshake.heads import RawHead
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.lab
 
 NODE = Path(__file__).resolve().parents[1] / "node"
 BLOCKED = "net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS"

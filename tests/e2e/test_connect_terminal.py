@@ -9,7 +9,7 @@ import pytest
 from tests.support.small_servers import echo_server
 from tests.support.tmux import Tmux, private, run_command, wsinspect
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 
 def ends_with(line: str, text: str) -> bool:

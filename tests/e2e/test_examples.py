@@ -87,7 +87,7 @@ def test_the_shell_script_tells_a_clients_story(environment: dict[str, str], ser
                 with connect(url) as socket:
                     while not over.is_set():
                         socket.send("x")
-                        socket.recv(timeout=5)
+                        socket.recv(timeout=20)
                         time.sleep(0.2)
             except (OSError, ConnectionClosed, InvalidStatus, TimeoutError):
                 continue

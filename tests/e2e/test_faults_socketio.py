@@ -29,7 +29,7 @@ def test_a_reconnecting_client_goes_through_an_outage(tmp_path: Path) -> None:
             target = f"app=127.0.0.1:0=http://127.0.0.1:{port}"
             with Engine.start("--tap", target, *options, folder=tmp_path / "engine") as engine:
                 url = f"http://127.0.0.1:{engine.port('app')}"
-                told = loop.run(node.ask(url=url, slow_ms=300 * SCALE - 5), 60)
+                told = loop.run(node.ask(url=url, slow_ms=300 * SCALE - 5), 100)
         finally:
             loop.run(node.stop())
     story = [one["event"] for one in told["story"]]

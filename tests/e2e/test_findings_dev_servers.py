@@ -26,7 +26,7 @@ from tests.support.hops import NGINX_GOOD, Hop, nginx
 from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 PROJECT = Path(__file__).resolve().parents[1] / "apps" / "vite"
 NO_UPGRADE = "proxy_http_version 1.1; proxy_set_header Host $http_host;"
@@ -111,16 +111,16 @@ async def attempt(port: int, query: str, host: str = LOOPBACK, **options: Any) -
             host=LOOPBACK,
             port=port,
             proxy=None,
-            open_timeout=5,
+            open_timeout=20,
             **options,
         ) as socket:
-            await asyncio.wait_for(socket.recv(), 5)
+            await asyncio.wait_for(socket.recv(), 20)
 
 
 def test_a_token_and_a_host_that_vite_does_not_know(browser, tmp_path):
     with vite(browser, tmp_path) as port, engine_before(tmp_path, app=port) as engine:
         page = f"http://{LOOPBACK}:{port}"
-        client = build_opener(ProxyHandler({})).open(f"{page}/@vite/client", timeout=10).read()
+        client = build_opener(ProxyHandler({})).open(f"{page}/@vite/client", timeout=20).read()
         found = re.search(rb'wsToken = "([\w-]+)"', client)
         assert found is not None
         token, tap = f"token={found[1].decode()}", engine.port("app")

@@ -99,7 +99,7 @@ def test_report_2_the_page_that_never_tries(tmp_path):
     ):
         url = f"http://{LOOPBACK}:{engine.port('edge')}/"
         opener = build_opener(ProxyHandler({}))
-        opener.open(Request(url, headers={"Accept": "text/html"}), timeout=10).read()
+        opener.open(Request(url, headers={"Accept": "text/html"}), timeout=20).read()
         event = engine.wait_for_event("finding")
         engine.stop()
         assert event["id"] == "WS-PAGE-001"
@@ -175,7 +175,7 @@ def test_report_3_the_client_that_gives_up(tmp_path):
             engine = await asyncio.to_thread(
                 lambda: Engine.start("--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{port}", folder=tmp_path)
             )
-            await converse(f"ws://{LOOPBACK}:{engine.port('edge')}/socket")
+            await converse(f"ws://{LOOPBACK}:{engine.port('edge')}/socket", patience=3)
             await asyncio.to_thread(engine.stop)
         return engine.capture
 
@@ -218,7 +218,7 @@ def test_report_3_dropped_frames(tmp_path):
                 await socket.send(f"update {number}")
                 await asyncio.sleep(0.02)
             for _ in range(expected):
-                await asyncio.wait_for(socket.recv(), 5)
+                await asyncio.wait_for(socket.recv(), 20)
 
     async def play() -> Path:
         async with serve(application, LOOPBACK, 0, ping_interval=None) as server:

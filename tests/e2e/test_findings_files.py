@@ -24,7 +24,7 @@ from tests.support.hops import LOOPBACK, Hop
 from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 
 async def application(socket: ServerConnection) -> None:
@@ -263,7 +263,7 @@ def test_a_flow_file_of_mitmdump(lab, tmp_path):
                 await socket.send("hello")
                 await socket.recv()
                 if path == "/1011":
-                    await asyncio.wait_for(socket.wait_closed(), 5)
+                    await asyncio.wait_for(socket.wait_closed(), 20)
 
     with Hop.start(command, port, tmp_path):
         for path in ("/good", "/403", "/1011"):

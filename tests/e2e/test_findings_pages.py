@@ -18,7 +18,7 @@ from tests.support.named_sites import NamedSites, Served
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.findings.model import Finding
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.lab
 
 ICON = '<!doctype html><link rel="icon" href="data:,"><title>waiting</title>'
 TALK = """<script>

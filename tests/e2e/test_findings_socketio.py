@@ -24,7 +24,7 @@ from tests.support.finding_lab import LOOPBACK, by_path, found_in, stretched
 from tests.support.hops import NGINX_GOOD, nginx
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 PATH = "/socket.io/"
 
 
@@ -44,7 +44,7 @@ async def attempt(url: str) -> None:
     """A WebSocket as a client of any version makes it; it answers nothing and leaves when it is asked to."""
     with contextlib.suppress(WebSocketException, OSError, TimeoutError):
         async with connect(url, ping_interval=None, proxy=None) as socket:
-            await asyncio.wait_for(socket.wait_closed(), 8)
+            await asyncio.wait_for(socket.wait_closed(), 20)
 
 
 def play(tmp_path: Path, port: int, *urls: str) -> Path:
@@ -83,7 +83,7 @@ def test_allow_request_that_refuses_is_found(tmp_path, servers):
 def test_a_session_of_another_process_needs_sticky_sessions(tmp_path, servers):
     """Polling reached one server, the WebSocket another: what a balancer without sticky sessions does."""
     address = f"http://{LOOPBACK}:{servers[1]['other']}{PATH}?EIO=4&transport=polling"
-    opened = build_opener(ProxyHandler({})).open(address, timeout=10).read()
+    opened = build_opener(ProxyHandler({})).open(address, timeout=20).read()
     sid = json.loads(opened[1:])["sid"]
     found = one(tmp_path, servers[1]["plain"], f"{PATH}?EIO=4&transport=websocket&sid={sid}")
     assert found.id == "WS-APP-002"
@@ -103,11 +103,11 @@ def test_polls_that_a_balancer_sends_in_turn_to_two_servers_need_sticky_sessions
 
         def statuses(way: str) -> list[int]:
             address = f"http://{LOOPBACK}:{engine.port(way)}{PATH}?EIO=4&transport=polling"
-            sid = json.loads(ask(address, timeout=10).read()[1:])["sid"]
+            sid = json.loads(ask(address, timeout=20).read()[1:])["sid"]
             seen = []
             for said in (b"40", b"3", b"3"):
                 try:
-                    seen.append(ask(f"{address}&sid={sid}", said, timeout=10).status)
+                    seen.append(ask(f"{address}&sid={sid}", said, timeout=20).status)
                 except HTTPError as error:
                     seen.append(error.code)
             return seen

@@ -7,7 +7,7 @@ from tests.support.apps import NODE
 from tests.support.finding_lab import LOOPBACK, by_path, found_in
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.lab
 PATH = "/socket.io/"
 
 

@@ -22,7 +22,7 @@ from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.closing import abort
 from wsinspect.findings.model import Finding
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 
 class Lab:
@@ -76,9 +76,9 @@ def lab(tmp_path):
 async def dial(url: str, context: ssl.SSLContext | None, proxy: int | None = None) -> str | None:
     through = f"http://{LOOPBACK}:{proxy}" if proxy else None
     try:
-        async with connect(url, ssl=context, proxy=through, open_timeout=5) as socket:
+        async with connect(url, ssl=context, proxy=through, open_timeout=20) as socket:
             await socket.send("hello")
-            await asyncio.wait_for(socket.recv(), 5)
+            await asyncio.wait_for(socket.recv(), 20)
     except (WebSocketException, OSError, TimeoutError, EOFError) as error:
         return f"{type(error).__name__}: {error}"
     return None

@@ -37,7 +37,7 @@ from wsinspect.diagnosis.facts import FactReader
 from wsinspect.diagnosis.hops import Hop as TwoTaps
 from wsinspect.findings.registry import diagnose_connection
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.lab
 
 #: Each WebSocket ended so; which of these findings there are is not what is tested here.
 EXPECTED_FINDINGS = {"WS-TLS-020", "WS-CL-030", "WS-H2-006"}

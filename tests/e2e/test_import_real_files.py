@@ -23,7 +23,7 @@ from tests.support.replay_peers import Server, echo
 from tests.support.small_servers import Page, pages
 from tests.support.tui_pilot import opened
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.lab
 
 PAGE = """<!doctype html><title>waiting</title><link rel="icon" href="data:,"><script>
 const socket = new WebSocket("ws://127.0.0.1:%d/chat?room=7");

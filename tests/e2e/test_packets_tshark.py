@@ -176,7 +176,7 @@ def test_a_websocket_over_http2_in_tls_is_read_with_the_clients_secrets(
             _until_all_have_ended(trace, 2)
         finally:
             dump.terminate()
-            dump.communicate(timeout=10)
+            dump.communicate(timeout=20)
     monkeypatch.delenv("SSLKEYLOGFILE")
     subprocess.run(["editcap", "--inject-secrets", f"tls,{keys}", str(trace), str(whole)], check=True)
     for name, options in (("file", [str(trace), "--keylog", str(keys)]), ("within", [str(whole)])):

@@ -25,7 +25,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.replay.socketio.engineio import session_of
 from wsinspect.replay.socketio.polled import polled
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).parents[1]
 SOCKET_IO = ROOT / "node" / "node_modules" / "socket.io" / "client-dist" / "socket.io.js"

@@ -27,7 +27,7 @@ from tests.support.tui_captures import chat_capture
 from wsinspect.launch.engines import list_engines
 from wsinspect.recorder.opening import open_capture
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.lab
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J[bold]x[/bold]\x9b31m\u202eevil 世界"
 
@@ -49,7 +49,7 @@ def talk(port: int, *messages: str) -> None:
     with connect(f"ws://127.0.0.1:{port}/chat?room=1", compression=None) as client:
         for message in messages:
             client.send(message)
-            assert client.recv(timeout=10) == message
+            assert client.recv(timeout=20) == message
 
 
 def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_path, origin, home):
@@ -137,7 +137,7 @@ def test_run_config_names_the_line_in_the_timeline(tmp_path, home):
         with Tmux(command, home) as terminal:
             listening = port_of(terminal.wait_for("No connections yet.", "Listening on"))
             with pytest.raises(InvalidStatus):
-                connect(f"ws://127.0.0.1:{listening}/chat", open_timeout=10)
+                connect(f"ws://127.0.0.1:{listening}/chat", open_timeout=20)
             terminal.wait_for("1 finding")
             terminal.press("i")
             terminal.wait_for("WS-HS-002", f"{place}:4".rpartition("/")[2])

@@ -108,7 +108,7 @@ async def test_faults_in_a_stock_mitmdump(tmp_path, told):
         url = f"ws://{LOOPBACK}:{proxy.ports[0]}/chat"
         async with connect(url, subprotocols=[Subprotocol("chat.v2")]) as client:
             await client.send("hello")
-            assert await asyncio.wait_for(client.recv(), 10) == "broken"
+            assert await asyncio.wait_for(client.recv(), 20) == "broken"
         with pytest.raises(Exception, match="HTTP 418"):
             async with connect(url, subprotocols=[Subprotocol("chat.v2")]):
                 pass

@@ -67,7 +67,7 @@ def serving(kind: type[BaseHTTPRequestHandler]) -> Iterator[int]:
 
 
 def ask(port: int, method: str, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     connection.request(method, path, headers={"User-Agent": "poller"}, body=b"" if method == "POST" else None)
     answer = connection.getresponse()
     found = answer.status, answer.read()
@@ -107,7 +107,7 @@ def test_server_sent_events_are_a_connection_until_they_end(tmp_path: Path, stre
     with Engine.start("--tap", f"app=127.0.0.1:0=http://127.0.0.1:{streaming}", folder=tmp_path) as engine:
         at = engine.port("app")
         assert ask(at, "POST", "/hub/negotiate?negotiateVersion=1")[0] == 200
-        stream = http.client.HTTPConnection("127.0.0.1", at, timeout=10)
+        stream = http.client.HTTPConnection("127.0.0.1", at, timeout=20)
         stream.request("GET", "/hub?id=stream-42", headers={"Accept": "text/event-stream"})
         answer = stream.getresponse()
         assert answer.readline() == b"data: {}\x1e\r\n"

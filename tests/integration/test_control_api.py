@@ -26,7 +26,7 @@ async def raw(
 ) -> tuple[int, Any]:
     def work() -> tuple[int, Any]:
         place = urlsplit(lab.engine.ready["control"]["url"])
-        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=5)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=20)
         try:
             connection.putrequest(method, path, skip_host="Host" in headers)
             for name, value in headers.items():
@@ -71,7 +71,7 @@ async def test_a_client_that_sends_too_much_sees_why_at_the_end(tmp_path: Path) 
         good = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
         def send(pieces: int, length: int | None) -> tuple[int, str]:
-            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=5)
+            connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=20)
             try:
                 headers = good if length is None else {**good, "Content-Length": str(length)}
                 body = (b" " * 65536 for _ in range(pieces))

@@ -548,7 +548,7 @@ def test_the_command_says_it_all_and_the_patch_applies(tmp_path) -> None:
         assert "upgrade" not in [one.kind for one in met.defects]
     finally:
         application.terminate()
-        application.communicate(timeout=10)
+        application.communicate(timeout=20)
 
 
 def test_options_that_need_config_say_so() -> None:

@@ -35,7 +35,7 @@ async def opened(engine: Engine, origin: Origin, tap: str, name: bytes, *, tls: 
     future = origin.expect(name.decode())
     client = await Peer.connect(engine.port(tap), CLIENT_TLS if tls else None)
     await client.send(REQUEST % name)
-    server = await asyncio.wait_for(future, 10)
+    server = await asyncio.wait_for(future, 20)
     await server.send(RESPONSE)
     await client.until(lambda: bytes(client.received).endswith(b"\r\n\r\n"), 10)
     client.received.clear()

@@ -212,7 +212,7 @@ def test_listening_for_others_is_warned_of(tmp_path: Path) -> None:
 def test_a_proxy_with_a_password_asks_for_it(tmp_path: Path) -> None:
     """The addon for it is imported where it is wanted alone."""
     with Engine.start("--listen", "127.0.0.1:0", "--set", "proxyauth=me:secret", folder=tmp_path) as engine:
-        with socket.create_connection(("127.0.0.1", engine.port("regular")), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", engine.port("regular")), timeout=20) as client:
             client.sendall(b"GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 407 ")
         assert engine.stop() == 0

@@ -68,7 +68,7 @@ async def test_a_client_that_ends_its_side_while_a_frame_is_held_never_gets_it(t
         await client.send("x")
         await lab.event("fault", rule="slow")
         client.transport.close()
-        await asyncio.wait_for(lab.ended.wait(), 10)  # the server has seen the FIN, and ends its side
+        await asyncio.wait_for(lab.ended.wait(), 20)  # the server has seen the FIN, and ends its side
         with await lab.stop() as capture:
             (frame,) = [one for one in capture.frames(1) if one.direction.short == "s2c" and one.opcode == 1]
             assert frame.sent_ns is None
@@ -87,7 +87,7 @@ async def test_a_held_frame_has_the_time_at_which_it_left(spec: str, tmp_path: P
     async with echo_engine(tmp_path, "--fault", f"{spec},name=late") as lab:
         async with connect(lab.url(), ping_interval=None) as client:
             await client.send("x")
-            assert await asyncio.wait_for(client.recv(), 10) == "x"
+            assert await asyncio.wait_for(client.recv(), 20) == "x"
         await lab.event("close")
         with await lab.stop() as capture:
             frame = next(one for one in capture.frames(1) if one.direction.short == "s2c")

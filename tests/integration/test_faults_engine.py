@@ -62,7 +62,7 @@ async def test_a_real_client_reads_what_the_fault_leaves(
             messages = [f"{LONG}{number}" for number in range(4)]
             for message in messages:
                 await client.send(message)
-            got = [await asyncio.wait_for(client.recv(), 5) for _ in expected]
+            got = [await asyncio.wait_for(client.recv(), 20) for _ in expected]
             assert got == [messages[index] for index in expected]
         await lab.event("fault")
         assert (await lab.event("close"))["js"] == {"code": 1000, "wasClean": True}
@@ -74,7 +74,7 @@ async def test_replace_corrupt_truncate_and_inject_reach_a_real_client(tmp_path:
     async with echo_engine(tmp_path, *options) as lab, connect(lab.url()) as client:
         for number in range(3):
             await client.send(f"message {number}")
-        got = [await asyncio.wait_for(client.recv(), 5) for _ in range(4)]
+        got = [await asyncio.wait_for(client.recv(), 20) for _ in range(4)]
         assert got == ["other", "mess", "message 2", "added"]
 
 
@@ -85,7 +85,7 @@ async def test_an_abort_is_1006_to_both_sides(how: str, tmp_path: Path) -> None:
             await client.send("go on")
             assert await client.recv() == "go on"
             await client.send("stop")
-            await asyncio.wait_for(client.wait_closed(), 5)
+            await asyncio.wait_for(client.wait_closed(), 20)
             assert client.close_code == 1006
         close = await lab.event("close")
         assert (close["ended_by"], close["how"]) == ("fault", how)
@@ -96,7 +96,7 @@ async def test_a_rule_acts_behind_one_that_concerns_other_connections(tmp_path: 
     rules = ("--fault", "drop,match=path:/other", "--fault", "abort,match=stop")
     async with echo_engine(tmp_path, *rules) as lab, connect(lab.url(), compression=None) as client:
         await client.send("stop")
-        await asyncio.wait_for(client.wait_closed(), 5)
+        await asyncio.wait_for(client.wait_closed(), 20)
         assert client.close_code == 1006
 
 
@@ -138,7 +138,7 @@ async def test_hops_that_end_connections(spec: str, code: int, tmp_path: Path) -
     async with echo_engine(tmp_path, "--fault", spec, compression=None) as lab:
         async with connect(lab.url(), compression=None) as client:
             await client.send("a message of some length")
-            await asyncio.wait_for(client.wait_closed(), 5)
+            await asyncio.wait_for(client.wait_closed(), 20)
             assert client.close_code == code
         assert (await lab.event("close"))["ended_by"] == "fault"
 
@@ -185,7 +185,7 @@ async def test_a_hanging_handshake_continues_when_its_rule_is_removed(tmp_path: 
         await lab.event("fault", kind="hang")
         assert not opening.done()
         await lab.control("DELETE", "/v1/faults/hang")
-        client = await asyncio.wait_for(opening, 5)
+        client = await asyncio.wait_for(opening, 20)
         await client.send("x")
         assert await client.recv() == "x"
         await client.close()
@@ -197,7 +197,7 @@ async def test_connections_are_refused_and_reset_before_the_request(tmp_path: Pa
 
         async def visit() -> None:
             reader, _ = await asyncio.open_connection("127.0.0.1", lab.engine.port("reverse"))
-            assert await asyncio.wait_for(reader.read(), 5) is None
+            assert await asyncio.wait_for(reader.read(), 20) is None
 
         with pytest.raises(ConnectionResetError):  # while it connects already, where the engine is quick
             await visit()

@@ -153,7 +153,7 @@ def test_a_client_reads_what_the_fault_leaves(lab: Lab, path: str, compression: 
         async with lab.opened(path, compression=compression) as client:
             for word in WORDS:
                 await client.send(word)
-            got = [await asyncio.wait_for(client.recv(), 10) for _ in ECHOED[path][1]]
+            got = [await asyncio.wait_for(client.recv(), 20) for _ in ECHOED[path][1]]
             assert (await client.ping()) is not None
             return got
 
@@ -169,7 +169,7 @@ def test_a_client_sees_the_end(lab: Lab, path: str, compression: Any) -> None:
                 for word in WORDS:
                     await client.send(word)
                 while True:
-                    await asyncio.wait_for(client.recv(), 10)
+                    await asyncio.wait_for(client.recv(), 20)
             except ConnectionClosed as closed:
                 return client.close_code, closed.rcvd is not None
 
@@ -197,7 +197,7 @@ def test_corrupt_changes_one_byte(lab: Lab, compression: Any) -> None:
         async with lab.opened("corrupt", compression=compression) as client:
             for word in WORDS:
                 await client.send(word.encode())
-            return [await asyncio.wait_for(client.recv(), 10) for _ in WORDS]
+            return [await asyncio.wait_for(client.recv(), 20) for _ in WORDS]
 
     got = lab.run(talk())
     assert [got[0], *got[2:]] == [word.encode() for word in (WORDS[0], *WORDS[2:])]
@@ -211,7 +211,7 @@ def test_corrupt_on_the_wire_breaks_what_is_compressed(lab: Lab) -> None:
                 for word in WORDS:
                     await client.send(word)
                 for word in WORDS:
-                    if await asyncio.wait_for(client.recv(), 10) != word:
+                    if await asyncio.wait_for(client.recv(), 20) != word:
                         return None
             except ConnectionClosed as closed:
                 return closed
@@ -228,7 +228,7 @@ def test_a_blackhole_delivers_everything_afterwards(lab: Lab, compression: Any) 
             start = time.perf_counter()
             for word in WORDS:
                 await client.send(word)
-            got = [await asyncio.wait_for(client.recv(), 10) for _ in WORDS]
+            got = [await asyncio.wait_for(client.recv(), 20) for _ in WORDS]
             return got, time.perf_counter() - start
 
     got, seconds = lab.run(talk())
@@ -243,7 +243,7 @@ def test_a_forgotten_connection_is_reset_at_the_next_packet(lab: Lab) -> None:
             assert client.state.name == "OPEN"
             await client.send("is anybody there?")
             with pytest.raises(ConnectionClosed):
-                await asyncio.wait_for(client.recv(), 10)
+                await asyncio.wait_for(client.recv(), 20)
             return client.close_code
 
     assert lab.run(talk()) == 1006
@@ -303,7 +303,7 @@ def test_what_happens_before_the_request_happens_to_its_tap_alone(lab: Lab) -> N
         reader, writer = await asyncio.open_connection("127.0.0.1", lab.echo.engine.port("reset"))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         try:
-            return await asyncio.wait_for(reader.read(), 10)
+            return await asyncio.wait_for(reader.read(), 20)
         finally:
             writer.close()
 

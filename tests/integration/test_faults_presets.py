@@ -102,7 +102,7 @@ async def test_offline_nothing_is_answered(tmp_path: Path) -> None:
             await asyncio.wait_for(client.recv(), 0.4)
         assert client.close_code is None
         await lab.control("POST", "/v1/reset")
-        assert await asyncio.wait_for(client.recv(), 5) == "x"
+        assert await asyncio.wait_for(client.recv(), 20) == "x"
     async with behind("offline", tmp_path / "second", 1) as lab:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(opened(lab).__aenter__(), 0.5)
@@ -113,7 +113,7 @@ async def round_trips(client: ClientConnection, count: int) -> list[float]:
     for number in range(count):
         start = time.perf_counter()
         await client.send(str(number))
-        assert await asyncio.wait_for(client.recv(), 10) == str(number)
+        assert await asyncio.wait_for(client.recv(), 20) == str(number)
         found.append(time.perf_counter() - start)
     return sorted(found)
 
@@ -149,7 +149,7 @@ async def test_a_connection_survives_the_tunnel(tmp_path: Path) -> None:
         await lab.event("fault", rule="tunnel")
         start = time.perf_counter()
         await client.send("are you there?")
-        assert await asyncio.wait_for(client.recv(), 10) == "are you there?"
+        assert await asyncio.wait_for(client.recv(), 20) == "are you there?"
         assert time.perf_counter() - start > 0.4
 
 
@@ -163,7 +163,7 @@ async def test_a_deployment_is_1012_then_503_then_good_again(tmp_path: Path) -> 
                     story.append("good")
                     if 503 in story:
                         break
-                    await asyncio.wait_for(client.wait_closed(), 10)
+                    await asyncio.wait_for(client.wait_closed(), 20)
                     story.append(client.close_code)
             except InvalidStatus as error:
                 story.append(error.response.status_code)

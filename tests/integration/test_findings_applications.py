@@ -158,9 +158,9 @@ async def say(url, *messages, subprotocols=None, waits=False, heard=1, quiet=0.0
             for message in messages:
                 await socket.send(message)
             for _ in range(heard):
-                await asyncio.wait_for(socket.recv(), 8)
+                await asyncio.wait_for(socket.recv(), 20)
             if waits:
-                await asyncio.wait_for(socket.wait_closed(), 8)
+                await asyncio.wait_for(socket.wait_closed(), 20)
             await asyncio.sleep(quiet)
             if breaks:
                 socket.transport.abort()

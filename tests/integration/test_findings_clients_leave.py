@@ -22,7 +22,7 @@ from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
 from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.socket_echo import ACCEPTED, HEAD
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 BYE = (1000).to_bytes(2, "big")
 
@@ -52,7 +52,7 @@ async def leave_first(port: int) -> None:
     writer.write(frame(CLOSE, BYE, key=KEY))
     writer.write_eof()
     with contextlib.suppress(OSError):
-        await asyncio.wait_for(reader.read(), 10)
+        await asyncio.wait_for(reader.read(), 20)
     writer.close()
 
 
@@ -90,7 +90,7 @@ def test_a_close_that_the_client_s_fin_follows_at_once(tmp_path, hop, answers):
 
         async def talk(port: int) -> None:
             await leave_first(port)
-            await asyncio.wait_for(over.wait(), 10)
+            await asyncio.wait_for(over.wait(), 20)
 
         app = await asyncio.start_server(server(over, answers=answers, stays=0.8), LOOPBACK, 0)
         async with app:

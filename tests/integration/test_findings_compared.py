@@ -44,7 +44,7 @@ async def ask(port, path, origin=GOOD, **headers):
         ) as socket:
             if headers:
                 await socket.send("hello")
-            await asyncio.wait_for(socket.recv(), 8)
+            await asyncio.wait_for(socket.recv(), 20)
 
 
 def nginx_hop(folder, origin):

@@ -35,7 +35,7 @@ async def stay(url, *, waits=True, **options):
     with contextlib.suppress(WebSocketException, OSError, TimeoutError):
         async with connect(url, ping_interval=None, proxy=None, **options) as socket:
             if not waits:
-                await asyncio.wait_for(socket.recv(), 8)
+                await asyncio.wait_for(socket.recv(), 20)
                 return
             async for _ in socket:
                 pass
@@ -171,7 +171,7 @@ def test_a_missing_pong_is_1011_by_the_library_s_own_keepalive(tmp_path):
         writer.write(head.encode())
         seen = b""
         while b"\x88" not in seen.partition(b"\r\n\r\n")[2]:  # reads, and says nothing
-            data = await asyncio.wait_for(reader.read(4096), 10)
+            data = await asyncio.wait_for(reader.read(4096), 20)
             if not data:
                 break
             seen += data
@@ -229,7 +229,7 @@ async def pinging(url):
                 await socket.ping()
                 await asyncio.sleep(0.3)
             if url.endswith("/reset"):
-                await asyncio.wait_for(socket.wait_closed(), 8)
+                await asyncio.wait_for(socket.wait_closed(), 20)
             socket.transport.abort()
 
 

@@ -23,7 +23,7 @@ from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.findings.model import Finding
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 
 def good(folder: Path, origin: int) -> Hop:

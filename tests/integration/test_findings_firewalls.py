@@ -47,7 +47,7 @@ async def ask(port, agent):
         ) as socket:
             for _ in range(3):
                 await socket.send("hello")
-                await asyncio.wait_for(socket.recv(), 8)
+                await asyncio.wait_for(socket.recv(), 20)
 
 
 async def _play(folder, software, rules):

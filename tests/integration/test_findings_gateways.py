@@ -30,7 +30,7 @@ from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.small_servers import free_ports
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.lab
 
 STATUSES = (500, 502, 503, 504, 505)
 WORDS = "the payment provider does not answer"

@@ -25,7 +25,7 @@ from tests.support.small_servers import free_port
 from tests.support.socket_echo import ACCEPTED, HEAD
 from wsinspect.recorder.opening import open_capture
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 
 def nginx_hop(folder: Path, origin: int) -> Hop:

@@ -32,7 +32,7 @@ async def raw(base, path, method="GET", **changes):
     lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
     writer.write("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode())
     with contextlib.suppress(OSError, TimeoutError):
-        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 8)
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
         if b" 101 " in head.split(b"\r\n")[0]:
             writer.write(b"\x88\x82\0\0\0\0\x03\xe8")
         await asyncio.wait_for(reader.read(), 0.5)
@@ -45,7 +45,7 @@ async def talk(url, **options):
     with contextlib.suppress(WebSocketException, OSError, TimeoutError, ValueError):
         async with connect(url, ping_interval=None, proxy=None, open_timeout=4, **options) as socket:
             await socket.send("hello")
-            await asyncio.wait_for(socket.recv(), 4)
+            await asyncio.wait_for(socket.recv(), 20)
 
 
 @pytest.mark.lab

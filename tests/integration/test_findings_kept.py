@@ -20,6 +20,9 @@ from tests.support.small_servers import free_port
 
 pytestmark = pytest.mark.lab
 
+#: A hop is blamed for what it kept for more than a second: far from that, for machines that are busy.
+LEAVES_SOON, LEAVES_LATE = 0.15, 2.0
+
 
 async def _run(folder, make_hop, drive):
     async with echo_server() as (_, app):
@@ -68,7 +71,7 @@ def queueing(origin, folder):
 def test_a_hop_that_keeps_a_request_in_its_queue_is_blamed_when_the_client_leaves(tmp_path):
     async def drive(base):
         async with connect(f"{base}/first", proxy=None, ping_interval=None):
-            assert not await asks(f"{base}/waits", 1.3)
+            assert not await asks(f"{base}/waits", LEAVES_LATE)
 
     seen = run(tmp_path, queueing, drive)
     assert said(seen["/first"]) == []
@@ -83,7 +86,7 @@ def test_a_hop_that_keeps_a_request_in_its_queue_is_blamed_when_the_client_leave
 def test_a_client_that_leaves_the_queue_at_once_is_no_fault_of_the_hop(tmp_path):
     async def drive(base):
         async with connect(f"{base}/first", proxy=None, ping_interval=None):
-            assert not await asks(f"{base}/leaves", 0.3)
+            assert not await asks(f"{base}/leaves", LEAVES_SOON)
 
     seen = run(tmp_path, queueing, drive)
     assert "hop" not in [party for _, _, party in said(seen["/leaves"])]
@@ -118,7 +121,7 @@ def holding(origin, folder):
 
 def test_a_hop_that_keeps_the_server_s_101_is_blamed_when_the_client_leaves(tmp_path):
     async def drive(base):
-        held, good = await asyncio.gather(asks(f"{base}/held", 1.4), asks(f"{base}/good", 20))
+        held, good = await asyncio.gather(asks(f"{base}/held", LEAVES_LATE), asks(f"{base}/good", 20))
         assert good
         assert not held
 
@@ -131,7 +134,7 @@ def test_a_hop_that_keeps_the_server_s_101_is_blamed_when_the_client_leaves(tmp_
 
 def test_a_client_that_leaves_while_the_101_may_be_on_its_way_blames_nobody_for_it(tmp_path):
     async def drive(base):
-        assert not await asks(f"{base}/held", 0.3)
+        assert not await asks(f"{base}/held", LEAVES_SOON)
 
     seen = run(tmp_path, holding, drive)
     assert "WS-HS-107" not in [rule for rule, _, _ in said(seen["/held"])]
@@ -162,10 +165,10 @@ def gateway(way):
     return make
 
 
-async def pings(url, seconds):
+async def pings(url, seconds, *, patience):
     """A client with a heartbeat, for so long, unless its PINGs stay unanswered; whether it was open then."""
     with contextlib.suppress(WebSocketException, OSError):
-        async with connect(url, proxy=None, ping_interval=0.3, ping_timeout=1.1) as socket:
+        async with connect(url, proxy=None, ping_interval=0.3, ping_timeout=patience) as socket:
             await socket.send("hello")
             await socket.recv()
             with contextlib.suppress(TimeoutError):
@@ -176,7 +179,7 @@ async def pings(url, seconds):
 
 def test_a_gateway_that_swallows_pings_is_blamed_for_the_missing_pongs(tmp_path):
     async def drive(base):
-        assert not await pings(f"{base}/ws", 60)
+        assert not await pings(f"{base}/ws", 60, patience=1.1)
 
     seen = run(tmp_path, gateway("swallowed"), drive)
     assert said(seen["/ws"]) == [("WS-KA-101", "error", "hop")]
@@ -189,7 +192,7 @@ def test_a_gateway_that_swallows_pings_is_blamed_for_the_missing_pongs(tmp_path)
 @pytest.mark.parametrize("way", ["answered", "passed"])
 def test_a_gateway_that_answers_pings_or_passes_them_on_is_healthy(tmp_path, way):
     async def drive(base):
-        assert await pings(f"{base}/ws", 1.0)
+        assert await pings(f"{base}/ws", 1.0, patience=20)
 
     seen = run(tmp_path, gateway(way), drive)
     assert said(seen["/ws"]) == []

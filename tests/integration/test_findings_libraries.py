@@ -27,7 +27,7 @@ from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, nginx
 from tests.support.sandwich_lab import afterwards, stored, times_said, told
 from tests.support.threaded_loop import ThreadedLoop
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 
 def nginx_hop(folder: Path, origin: int) -> Hop:
@@ -56,9 +56,9 @@ async def ask(
             additional_headers={"Cookie": cookie} if cookie else None,
         ) as socket:
             if leaves_with is not None:
-                await asyncio.wait_for(socket.recv(), 8)
+                await asyncio.wait_for(socket.recv(), 20)
                 await socket.close(leaves_with)
-            await asyncio.wait_for(socket.wait_closed(), 8)
+            await asyncio.wait_for(socket.wait_closed(), 20)
 
 
 Said = list[tuple[str, str]]
@@ -313,12 +313,12 @@ def test_the_codes_of_the_real_graphql_ws(tmp_path, graphql, hop):
                     for number, message in enumerate(messages):
                         await socket.send(message)
                         if number == 0 and message == INIT:
-                            assert "connection_ack" in str(await asyncio.wait_for(socket.recv(), 8))
+                            assert "connection_ack" in str(await asyncio.wait_for(socket.recv(), 20))
                     if code == 1000:
-                        while "complete" not in str(await asyncio.wait_for(socket.recv(), 8)):
+                        while "complete" not in str(await asyncio.wait_for(socket.recv(), 20)):
                             pass
                     else:
-                        await asyncio.wait_for(socket.wait_closed(), 8)
+                        await asyncio.wait_for(socket.wait_closed(), 20)
 
     seen = seen_in(asyncio.run(record_around(tmp_path, hop, graphql, talk)))
     for code, attempt in zip(cases, seen, strict=True):

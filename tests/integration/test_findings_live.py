@@ -174,7 +174,7 @@ def test_a_page_that_never_tries_is_noted(tmp_path, loads, options, expected):
         for index, path in enumerate(loads):
             accept = {"Accept": "text/html"} if index == 0 else {"Accept": "*/*", "Referer": base + loads[0]}
             try:
-                opener.open(Request(base + path, headers=accept), timeout=10).read()
+                opener.open(Request(base + path, headers=accept), timeout=20).read()
             except OSError:  # a 404 is one of the cases
                 continue
         if expected:

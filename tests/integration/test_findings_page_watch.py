@@ -102,7 +102,7 @@ def test_a_page_is_reported_after_its_time_and_only_then():
         watch.responseheaders(page)
         page.response.stream(b"<script>new WebSocket('wss://app.test/')</script>")
         assert sink.events == []
-        await asyncio.wait_for(sink.told.wait(), 10)
+        await asyncio.wait_for(sink.told.wait(), 20)
         (told,) = sink.events
         assert (told.waited_ms, told.attempts, told.ws_urls) == (50, 0, ["wss://app.test/"])
         assert watch._pages == []

@@ -14,7 +14,7 @@ from tests.support.engine import Engine
 from tests.support.finding_lab import LOOPBACK, by_path, found_in, record, record_port
 from tests.support.hops import Hop
 from tests.support.sandwich_lab import afterwards, look, stored, told
-from tests.support.small_servers import free_port
+from tests.support.small_servers import free_port, free_ports
 
 
 async def application(socket):
@@ -78,7 +78,7 @@ class Caddy:
 
     def __init__(self, folder, app):
         folder.mkdir(parents=True)
-        self.folder, self.port, self.admin = folder, free_port(), free_port()
+        self.folder, (self.port, self.admin) = folder, free_ports(2)
         self.config = folder / "Caddyfile"
         self.write(app, "one")
         command = ["caddy", "run", "--config", str(self.config), "--adapter", "caddyfile"]

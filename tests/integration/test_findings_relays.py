@@ -66,7 +66,7 @@ def test_a_hop_that_is_one_message_behind(tmp_path, options, arrive):
     async def talk(port):
         async with connect(f"ws://{LOOPBACK}:{port}/news", ping_interval=None, proxy=None) as socket:
             for _ in range(arrive):
-                got.append(await asyncio.wait_for(socket.recv(), 10))
+                got.append(await asyncio.wait_for(socket.recv(), 20))
             await asyncio.sleep(0.6)
 
     async def play():
@@ -107,7 +107,7 @@ def test_a_hop_that_exchanges_what_messages_say(tmp_path, options, is_changed, i
             for number in range(6):
                 await socket.send(f"word {number}")
             for _ in range(6):
-                await asyncio.wait_for(socket.recv(), 10)
+                await asyncio.wait_for(socket.recv(), 20)
 
     async def play():
         async with serve(answers, LOOPBACK, 0, ping_interval=None) as server:
@@ -158,7 +158,7 @@ def test_a_hop_that_accepted_before_it_asked_and_was_refused(tmp_path, relay, an
         with contextlib.suppress(WebSocketException, OSError, TimeoutError):
             async with connect(f"ws://{LOOPBACK}:{port}/room", ping_interval=None, proxy=None) as socket:
                 await socket.send("hello")
-                await asyncio.wait_for(socket.recv(), 8)
+                await asyncio.wait_for(socket.recv(), 20)
 
     def respond(connection, _):
         return None if answer == 101 else connection.respond(answer, "no\n")

@@ -22,7 +22,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.findings.registry import diagnose_connection
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.lab
 
 
 def patient(folder: Path, origin: int) -> Hop:

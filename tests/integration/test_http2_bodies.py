@@ -140,7 +140,7 @@ def test_an_upload_that_a_server_of_http1_does_not_take_stops_its_client(tmp_pat
                 client.send(mine, b"", end=True)
                 body = bytearray()
                 while not body.endswith(b"\r\n0\r\n\r\n"):
-                    body += await asyncio.wait_for(server.reader.read(1 << 20), 10)
+                    body += await asyncio.wait_for(server.reader.read(1 << 20), 20)
                 client.reset(other, 8)
                 await client.close()
                 abort(client.writer.transport)
@@ -179,8 +179,8 @@ def test_a_request_of_http2_stays_one_request_of_http1(tmp_path):
                 client.h2.send_headers(mine, [("x-trailer", "1\r\n\r\nGET /evil")], end_stream=True)
                 client.flush()
                 text = await server.head()
-                body = await asyncio.wait_for(server.reader.readuntil(b"\r\n0\r\n"), 10)
-                body += await asyncio.wait_for(server.reader.readuntil(b"\r\n\r\n"), 10)
+                body = await asyncio.wait_for(server.reader.readuntil(b"\r\n0\r\n"), 20)
+                body += await asyncio.wait_for(server.reader.readuntil(b"\r\n\r\n"), 20)
                 server.send("HTTP/1.1 200 OK", "Content-Length: 2", data=b"ok")
                 stream = await client.has_ended(mine)
                 # Without a body nothing is added.

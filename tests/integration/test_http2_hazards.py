@@ -120,7 +120,7 @@ def test_a_client_that_takes_no_answers_is_not_read(tmp_path, certificates, kind
                 client.writer.write(flood)
                 sent += len(flood)
                 try:
-                    await asyncio.wait_for(client.writer.drain(), 15)
+                    await asyncio.wait_for(client.writer.drain(), 20)
                 except TimeoutError:
                     break
             assert sent < 40 << 20
@@ -202,7 +202,7 @@ def test_a_server_whose_client_takes_nothing_is_not_read(tmp_path, certificates)
         for sent in range(0, 40 << 20, len(block)):
             server.writer.write(block)
             try:
-                await asyncio.wait_for(server.writer.drain(), 15)
+                await asyncio.wait_for(server.writer.drain(), 20)
             except TimeoutError:
                 return sent
         raise AssertionError("all was read")

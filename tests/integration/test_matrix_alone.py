@@ -16,7 +16,6 @@ from tests.support.matrix_lab import disagreements
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.timeout(120)
 def test_one_tap_says_what_it_is_and_its_neighbours_are_silent(tmp_path):
     engine, seen = play_alone(tmp_path)
     wrong = judged_alone(engine, seen)

@@ -21,7 +21,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 CHAINS = [(pair, number % 2) for number, pair in enumerate(permutations(KINDS, 2))]
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("hops", "guilty"), CHAINS, ids=["-".join((*pair, str(n))) for pair, n in CHAINS])
 def test_who_did_it_comes_first_in_a_chain(hops, guilty, tmp_path):
     if "envoy" in hops and envoy_program() is None:

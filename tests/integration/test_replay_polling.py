@@ -16,7 +16,7 @@ POLL = "/socket.io/?EIO=4&transport=polling"
 
 
 def ask(server, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str, dict]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.ready["port"], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.ready["port"], timeout=20)
     try:
         connection.request(
             method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}

@@ -41,7 +41,7 @@ def test_a_client_that_closes_before_a_recorded_ping_was_due_gets_the_recorded_a
     async def talk(url, reason):
         async with websockets.connect(url) as client:
             await client.send("hello")
-            assert await asyncio.wait_for(client.recv(), 10) == "welcome"
+            assert await asyncio.wait_for(client.recv(), 20) == "welcome"
             await client.close(1000, reason)
             close = client.protocol.close_rcvd
             return close and close.reason
@@ -243,7 +243,7 @@ def test_socket_io_gets_new_session_ids_and_living_heartbeats(tmp_path):
             sid = json.loads((await client.recv())[2:])["sid"]
             pings = 0
             while pings < 3:
-                assert await asyncio.wait_for(client.recv(), 5) == "2"
+                assert await asyncio.wait_for(client.recv(), 20) == "2"
                 await client.send("3")
                 pings += 1
             await client.send(f'42["join",{{"me":"{sid}"}}]')

@@ -30,7 +30,7 @@ def application(connection: ServerConnection, request: Request) -> Response | No
 
 def get(port: int, path: str) -> int:
     """The status of an answer, read to its end."""
-    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     client.request("GET", path, headers={"Accept": "text/html" if path == "/" else "*/*"})
     answer = client.getresponse()
     answer.read()

@@ -58,7 +58,7 @@ class Scene:
         expected = self.origin.expect(self.name)
         self.client = await Peer.connect(self.port)
         await self.client.send(head)
-        server = await asyncio.wait_for(expected, 10)
+        server = await asyncio.wait_for(expected, 20)
         self.servers.append(server)
         return server
 
@@ -154,7 +154,7 @@ async def head_in_two_pieces(scene: Scene) -> None:
     await scene.client.send(head[:40])
     await asyncio.sleep(0.05)
     await scene.client.send(head[40:])
-    server = await asyncio.wait_for(expected, 10)
+    server = await asyncio.wait_for(expected, 20)
     scene.servers.append(server)
     await server.send(ACCEPTED)
     await scene.talk(server)

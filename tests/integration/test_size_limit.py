@@ -336,7 +336,7 @@ def test_the_engine_is_given_the_limit(tmp_path: Path) -> None:
             assert size.most <= MOST
             assert "has reached its size limit: from now on" in engine.stderr
     finally:
-        target.communicate(timeout=10)
+        target.communicate(timeout=20)
     with open_capture(engine.capture) as capture:
         assert capture.meta["max_capture_size"] == LIMIT
         (one,) = capture.connections()

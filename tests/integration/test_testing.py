@@ -53,9 +53,9 @@ def test_a_forced_1006_and_the_reconnect(ws_proxy, server):
         assert [one.id for one in first.frames()][:1] == [frame.id]
         proxy.abort()
         assert proxy.wait_for_close(first).js_code == 1006
-        assert client.recv(timeout=10) == SUBSCRIBE
+        assert client.recv(timeout=20) == SUBSCRIBE
         with pytest.raises(ConnectionClosed):
-            client.recv(timeout=10)
+            client.recv(timeout=20)
     with connect(proxy.url) as client:
         again = proxy.wait_for_reconnect(first)
         client.send(SUBSCRIBE)
@@ -75,9 +75,9 @@ def test_faults_are_calls_and_say_how_often_they_acted(ws_proxy, server):
         assert lost.hits == 1
         proxy.reset()
         client.send("arrives")
-        assert client.recv(timeout=10) == "arrives"
+        assert client.recv(timeout=20) == "arrives"
         proxy.inject("from nowhere")
-        assert client.recv(timeout=10) == "from nowhere"
+        assert client.recv(timeout=20) == "from nowhere"
         proxy.close_connection(code=1012, reason="deploy")
         assert proxy.wait_for_close().server_close_code == 1012
     with pytest.raises(ControlError, match="latency"):
@@ -92,12 +92,12 @@ def test_a_rule_acts_from_the_moment_it_is_armed(ws_proxy, server):
             with case(compression, before), connect(proxy.url, compression=compression) as client:
                 for number in range(before):
                     client.send(f"message {number}")
-                    assert client.recv(timeout=10) == f"message {number}"
+                    assert client.recv(timeout=20) == f"message {number}"
                 with proxy.drop("op:text", direction="c2s") as lost:
                     client.send("message: lost")
                     proxy.wait_for(f"hit of {lost.name}", lambda lost=lost: lost.hits or None)
                 client.send("message: not lost")
-                assert client.recv(timeout=10) == "message: not lost"
+                assert client.recv(timeout=20) == "message: not lost"
 
 
 def test_a_wait_that_is_over_shows_the_lane(ws_proxy, server):

@@ -38,7 +38,7 @@ def record(capture: Path, port: int, folder: Path, *options: str) -> None:
     with connect(f"ws://127.0.0.1:{engine.port('app')}/{folder.name}", proxy=None) as socket:
         for number in range(3):
             socket.send(f"{number}")
-            assert socket.recv(timeout=10) == f"{number}"
+            assert socket.recv(timeout=20) == f"{number}"
         socket.close(4321)
     assert engine.stop() == 0
 

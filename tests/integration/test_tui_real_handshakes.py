@@ -58,7 +58,7 @@ def talk(engine: Engine, scheme: str) -> None:
     url = f"{scheme}://localhost:{engine.port('reverse')}/chat?room=1"
     with connect(url, ssl=context, subprotocols=["chat.v2"], compression=None) as client:  # type: ignore[list-item]
         client.send("hello")
-        assert client.recv(timeout=10) == "hello"
+        assert client.recv(timeout=20) == "hello"
 
 
 @pytest.mark.asyncio

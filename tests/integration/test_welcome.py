@@ -22,7 +22,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 def ask(
     engine: Engine, target: str, *, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", engine.port("regular"), timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", engine.port("regular"), timeout=20)
     try:
         connection.request(method, target, headers=headers)
         answer = connection.getresponse()
@@ -60,7 +60,7 @@ def test_it_works_over_tls_through_a_tunnel(engine: Engine) -> None:
     authority = ask(engine, "/cert.pem")[2].decode()
     context = ssl.create_default_context()
     context.load_verify_locations(cadata=authority)
-    connection = http.client.HTTPSConnection("127.0.0.1", engine.port("regular"), timeout=10, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", engine.port("regular"), timeout=20, context=context)
     connection.set_tunnel("mitm.it", 443)
     try:
         connection.request("GET", "/")
@@ -102,7 +102,7 @@ def test_nothing_is_recorded_of_it(tmp_path: Path) -> None:
 def test_a_reverse_proxy_has_no_page_of_its_own(tmp_path: Path) -> None:
     options = ("--listen", "127.0.0.1:0", "--reverse", "http://127.0.0.1:9")
     with Engine.start(*options, folder=tmp_path) as engine:
-        connection = http.client.HTTPConnection("127.0.0.1", engine.port("reverse"), timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", engine.port("reverse"), timeout=20)
         connection.request("GET", "/")
         answer = connection.getresponse()
         assert answer.status == 502

@@ -65,7 +65,7 @@ const commands = {
     return { pressed: key };
   },
   async until({ page, code }) {
-    return { value: await (await pages.get(page).page.waitForFunction(code, null, { timeout: 15_000 })).jsonValue() };
+    return { value: await (await pages.get(page).page.waitForFunction(code, null, { timeout: 50_000 })).jsonValue() };
   },
   // In the page's frame with this number, 0 is the page itself.
   async frame({ page, number, code }) {

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.journals import START_NS, text
+from tests.support.examples import examples
+from tests.support.journals import START_NS, new_capture, text
 from tests.support.sandwich_lab import times_said, told
 from wsinspect.capture import schema
 from wsinspect.capture.schema import query_on
@@ -74,7 +75,7 @@ class Play:
     """Records of connections as an engine writes them, indexed and looked at on the way."""
 
     def __init__(self, path):
-        schema.create(path)
+        new_capture(path)
         self.database = schema.open_for_writing(path)
         self.indexer = Indexer(self.database)
         self.now = START_NS
@@ -298,7 +299,7 @@ def series(draw):
     return found
 
 
-@settings(SETTINGS, max_examples=40)
+@examples(40)
 @given(series())
 def test_at_each_look_what_is_stored_is_what_diagnose_finds(attempts):
     """A series that grows, a second one, one that is over: all rules, those over a whole capture as well."""

@@ -193,7 +193,7 @@ def test_any_client(head, after, is_handshake):
             writer.write((request if is_handshake else head) + after)
             writer.write_eof()
             try:
-                await asyncio.wait_for(reader.read(), 5)
+                await asyncio.wait_for(reader.read(), 20)
             except OSError:
                 pass
             writer.close()

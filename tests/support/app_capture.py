@@ -74,7 +74,7 @@ def recordings(engine: Engine, path: str = "", *, tap: str | None = None, count:
     Raises:
         TimeoutError: there are not so many, or they have not ended.
     """
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         with Capture.open(engine.capture) as capture:
             found = [
@@ -199,7 +199,7 @@ def graphql_before(folder: Path) -> Iterator[tuple[ThreadedLoop, NodeApp, NodeAp
         yield loop, server, client, engine, paths
 
 
-def asked(loop: ThreadedLoop, app: NodeApp, timeout: float = 20, **command: Any) -> Outcome:
+def asked(loop: ThreadedLoop, app: NodeApp, timeout: float = 60, **command: Any) -> Outcome:
     """The answer to a command.
 
     Raises:

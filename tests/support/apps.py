@@ -62,7 +62,7 @@ class NodeApp:
         line = await asyncio.wait_for(self.process.stdout.readline(), timeout)
         return dict(json.loads(line))
 
-    async def ask(self, timeout: float = 20, **command: Any) -> Outcome:
+    async def ask(self, timeout: float = 60, **command: Any) -> Outcome:
         assert self.process.stdin is not None
         if self._reader is None:
             self._reader = asyncio.create_task(self._read())
@@ -88,7 +88,7 @@ class NodeApp:
         self.process.stdin.close()
         await self.process.stdin.wait_closed()
         try:
-            await asyncio.wait_for(self.process.wait(), 10)
+            await asyncio.wait_for(self.process.wait(), 20)
         except TimeoutError:
             self.process.kill()
             await self.process.wait()

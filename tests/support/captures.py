@@ -34,7 +34,7 @@ class Recorded:
     s2c: bytes
 
 
-def wait_until_settled(capture: Path, connections: int, timeout: float = 20.0) -> None:
+def wait_until_settled(capture: Path, connections: int, timeout: float = 60.0) -> None:
     """Wait until so many connections are recorded and all of them have ended.
 
     Raises:

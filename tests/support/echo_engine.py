@@ -59,7 +59,7 @@ class EchoEngine:
             self._control.close()
 
     async def event(self, name: str, **fields: Any) -> dict[str, Any]:
-        return await asyncio.to_thread(self.engine.wait_for_event, name, 10.0, **fields)
+        return await asyncio.to_thread(self.engine.wait_for_event, name, **fields)
 
     async def stop(self) -> Capture:
         """End the engine; the capture is complete then."""

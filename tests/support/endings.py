@@ -114,7 +114,7 @@ class Talk:
             await self.peer.close_notify()
         self.peer.fin()
 
-    async def finish(self, timeout: float = 5.0) -> str:
+    async def finish(self, timeout: float = 30.0) -> str:
         """As a server does in the end: answer a close frame's arrival by FIN, then wait for the client's
         end."""
         is_answered = self.peer.closed

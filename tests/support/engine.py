@@ -182,7 +182,7 @@ class Engine:
                 return int(listener["port"])
         raise KeyError(tap)
 
-    def wait_for(self, fits: Callable[[dict[str, Any]], bool], timeout: float = 10.0) -> dict[str, Any]:
+    def wait_for(self, fits: Callable[[dict[str, Any]], bool], timeout: float = 30.0) -> dict[str, Any]:
         """The first event that fits, waiting for it."""
         deadline = time.monotonic() + timeout
         looked_at = 0
@@ -197,14 +197,14 @@ class Engine:
                         f"no such event among {self.events[-5:]}; stderr: {self.stderr[-500:]}"
                     )
 
-    def wait_for_event(self, name: str, timeout: float = 10.0, **fields: Any) -> dict[str, Any]:
+    def wait_for_event(self, name: str, timeout: float = 30.0, **fields: Any) -> dict[str, Any]:
         """The first event of this name with these fields."""
         return self.wait_for(
             lambda event: event.get("event") == name and all(event.get(k) == v for k, v in fields.items()),
             timeout,
         )
 
-    def wait_for_stderr(self, words: str, timeout: float = 10.0) -> str:
+    def wait_for_stderr(self, words: str, timeout: float = 30.0) -> str:
         """All of stderr, once these words are in it."""
         deadline = time.monotonic() + timeout
         while words not in (text := self.stderr):
@@ -213,8 +213,12 @@ class Engine:
             time.sleep(0.02)
         return text
 
-    def stop(self, timeout: float = 20.0) -> int:
-        """SIGTERM and wait; returns the exit code."""
+    def stop(self, timeout: float = 100.0) -> int:
+        """SIGTERM and wait; returns the exit code.
+
+        An engine's end waits until its recorder has indexed everything. That one lets others go first: after
+        thousands of connections, beside tests that use all processors, it may need half a minute.
+        """
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         code = self._wait(timeout)
@@ -227,14 +231,14 @@ class Engine:
         """SIGKILL, as a crash; the recorder is left to find out."""
         if self.process.poll() is None:
             self.process.kill()
-        self._wait(10)
+        self._wait(30)
 
     def _wait(self, timeout: float) -> int:
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(30)
             raise
         finally:
             # The recorder has the same stdout and may go on for a moment.

@@ -51,7 +51,7 @@ async def application(socket: ServerConnection) -> None:
         elif path == "/abort":
             socket.transport.abort()
         elif path == "/cable":
-            await asyncio.wait_for(socket.recv(), 5)
+            await asyncio.wait_for(socket.recv(), 20)
             await socket.close(1008, "unauthorized: the token has to come with the handshake")
         else:
             async for message in socket:
@@ -66,18 +66,27 @@ def answer(connection: ServerConnection, request: Asked) -> Response | None:
 
 
 async def converse(
-    url: str, *, says: str = "hello", waits: bool = False, subprotocols: list[str] | None = None
+    url: str,
+    *,
+    says: str = "hello",
+    waits: bool = False,
+    subprotocols: list[str] | None = None,
+    patience: float = 20,
 ) -> None:
-    """A client that says something, and waits to be ended where the path says so."""
+    """A client that says something, and waits to be ended where it is to.
+
+    Args:
+        patience: seconds that the opening handshake may take.
+    """
     offered = [Subprotocol(name) for name in subprotocols or ()] or None
     with contextlib.suppress(WebSocketException, OSError, TimeoutError):
         async with connect(
-            url, subprotocols=offered, ping_interval=None, proxy=None, open_timeout=3
+            url, subprotocols=offered, ping_interval=None, proxy=None, open_timeout=patience
         ) as socket:
             await socket.send(says)
-            await asyncio.wait_for(socket.recv(), 5)
+            await asyncio.wait_for(socket.recv(), 20)
             if waits:
-                await asyncio.wait_for(socket.recv(), 10)
+                await asyncio.wait_for(socket.recv(), 20)
 
 
 Talk = Callable[[str], Any]

@@ -54,7 +54,7 @@ class Hop:
         command: Sequence[str],
         port: int,
         folder: Path,
-        timeout: float = 15.0,
+        timeout: float = 30.0,
         environment: Mapping[str, str] | None = None,
     ) -> Hop:
         log = folder / "hop.log"
@@ -79,7 +79,7 @@ class Hop:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                socket.create_connection((LOOPBACK, port), 0.2).close()
+                socket.create_connection((LOOPBACK, port), 2).close()
                 return hop
             except OSError:
                 if process.poll() is not None or time.monotonic() > deadline:

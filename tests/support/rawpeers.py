@@ -107,7 +107,7 @@ class Peer:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def until(self, fact: Callable[[], bool], timeout: float = 5.0) -> None:
+    async def until(self, fact: Callable[[], bool], timeout: float = 30.0) -> None:
         """Wait until `fact()` holds; it is looked at whenever something happened at this peer."""
         deadline = self._loop.time() + timeout
         while not fact():
@@ -122,13 +122,13 @@ class Peer:
             finally:
                 timer.cancel()
 
-    async def has(self, count: int, timeout: float = 5.0) -> None:
+    async def has(self, count: int, timeout: float = 30.0) -> None:
         """Wait for at least `count` bytes; the end of the peer's direction ends the wait, too."""
         await self.until(lambda: len(self.received) >= count or self.ended is not None, timeout)
         if len(self.received) < count:
             raise PeerTimeoutError
 
-    async def has_ended(self, timeout: float = 5.0) -> None:
+    async def has_ended(self, timeout: float = 30.0) -> None:
         await self.until(lambda: self.ended is not None, timeout)
 
     # --- writing and ending
@@ -154,7 +154,7 @@ class Peer:
             except OSError:
                 self.send_failed = True
 
-    async def pound(self, data: bytes, timeout: float = 5.0) -> None:
+    async def pound(self, data: bytes, timeout: float = 30.0) -> None:
         """Write until a write fails or the kernel reports a hang-up."""
         poller = select.poll()
         poller.register(self.sock, 0)
@@ -200,7 +200,7 @@ class Peer:
         self._wrap(context, server=server)
         await self.handshaken()
 
-    async def handshaken(self, timeout: float = 10.0) -> None:
+    async def handshaken(self, timeout: float = 30.0) -> None:
         self._shake()
         await self._flush()
         await self.until(lambda: self._shaken or self.ended is not None, timeout)

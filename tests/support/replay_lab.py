@@ -100,7 +100,7 @@ async def converse(url, says, *, expects=2, code=1000, reason="bye", **options):
         for one in says:
             await client.send(one)
             for _ in range(expects):
-                got.append(await asyncio.wait_for(client.recv(), 10))
+                got.append(await asyncio.wait_for(client.recv(), 20))
         await client.close(code, reason)
     return got
 

@@ -65,7 +65,7 @@ class Route:
         await peer.send(
             self._authority(b"CONNECT ") + b" HTTP/1.1\r\n" + self._authority(b"Host: ") + b"\r\n\r\n"
         )
-        await peer.until(lambda: b"\r\n\r\n" in peer.received or peer.ended is not None, 10)
+        await peer.until(lambda: b"\r\n\r\n" in peer.received or peer.ended is not None, 30)
         if not peer.received.startswith(b"HTTP/1.1 200"):
             raise ConnectionError
         peer.received.clear()
@@ -88,7 +88,7 @@ class Route:
 class Checker:
     """Plays cases, many at once, against one origin."""
 
-    def __init__(self, origin: Origin, *, at_once: int = 24, timeout: float = 5.0) -> None:
+    def __init__(self, origin: Origin, *, at_once: int = 24, timeout: float = 30.0) -> None:
         self.origin = origin
         self.timeout = timeout
         self._slots = asyncio.Semaphore(at_once)

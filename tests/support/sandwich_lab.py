@@ -71,11 +71,11 @@ async def echo_server() -> AsyncIterator[tuple[Server, int]]:
 async def talk(url: str, *, waits: bool = False) -> None:
     """A client: one message and its echo, then a proper close; or waiting until it is ended."""
     with contextlib.suppress(WebSocketException, OSError, TimeoutError):
-        async with connect(url, ping_interval=None, proxy=None, open_timeout=8) as socket:
+        async with connect(url, ping_interval=None, proxy=None, open_timeout=20) as socket:
             await socket.send("hello")
-            await asyncio.wait_for(socket.recv(), 8)
+            await asyncio.wait_for(socket.recv(), 20)
             if waits:
-                await asyncio.wait_for(socket.recv(), 15)
+                await asyncio.wait_for(socket.recv(), 20)
 
 
 async def _play(

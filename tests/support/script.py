@@ -266,7 +266,7 @@ async def run_case(
     tag: str,
     open_client: Opener,
     server: asyncio.Future[Peer],
-    timeout: float = 5.0,
+    timeout: float = 30.0,
 ) -> Observation:
     """Play `case` and return what was observed.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import fcntl
+import os
 import socket
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from websockets.asyncio.server import ServerConnection
@@ -25,23 +28,35 @@ LOOPBACK = "127.0.0.1"
 _CHOSEN: Final = range(20_000, 32_000)
 
 
+#: Where the tests of this machine, all runs of them, write which port was given last.
+_LAST: Final = Path(tempfile.gettempdir(), f"wsinspect-tests-{os.getuid()}.port")
+
+
 def free_port() -> int:
-    """A port that was free a moment ago."""
+    """A port that nobody uses, and that no other test is given until all others have been."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, each another one: all are held while they are chosen."""
+    """So many of them.
+
+    A server that is not up yet holds no port. Chosen by chance, a port would now and then be that of another
+    test's server, which is just starting.
+    """
     chosen: list[int] = []
-    with contextlib.ExitStack() as held:
-        # Not the seeded generator: hypothesis has each worker begin it alike.
-        for port in random.SystemRandom().sample(_CHOSEN, len(_CHOSEN)):
+    with _LAST.open("a+", encoding="ascii") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        note.seek(0)
+        last = int(note.read() or 0)
+        for _ in _CHOSEN:
+            last = (last + 1) % len(_CHOSEN)
+            with socket.socket() as one, contextlib.suppress(OSError):
+                one.bind((LOOPBACK, _CHOSEN[last]))
+                chosen.append(_CHOSEN[last])
             if len(chosen) == count:
+                note.truncate(0)
+                note.write(str(last))
                 return chosen
-            one = held.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                one.bind((LOOPBACK, port))
-                chosen.append(port)
     raise OSError(f"no {count} ports are free")
 
 

@@ -66,7 +66,7 @@ async def _obey(connection: ServerConnection, seen: dict[str, Any], order: dict[
             seen["sent"].append("".join(order["parts"]))
             await connection.send(order["parts"])
         case "ping":
-            await asyncio.wait_for(await connection.ping(order["payload"]), 10)
+            await asyncio.wait_for(await connection.ping(order["payload"]), 20)
             seen["pings"] += 1
             seen["sent"].append("ponged")
             await connection.send("ponged")

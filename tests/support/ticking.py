@@ -29,12 +29,12 @@ async def client(url, who="a", *, stays=False):
         ) as socket:
             for number in range(COUNT):
                 await socket.send(f"{who} says {number} " + "x" * 300)
-            while await asyncio.wait_for(socket.recv(), 5) != "end":
+            while await asyncio.wait_for(socket.recv(), 20) != "end":
                 pass
             if stays:
-                await asyncio.wait_for(socket.recv(), 5)
+                await asyncio.wait_for(socket.recv(), 20)
             for _ in range(COUNT):
-                await asyncio.wait_for(socket.recv(), 5)
+                await asyncio.wait_for(socket.recv(), 20)
 
 
 def all_closed(engine):

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from tests.support.journals import new_capture
 from wsinspect.capture import schema
 from wsinspect.handshake.negotiation import accept_key
 from wsinspect.journal.format import ENGINE_LOCK, JournalLock, journal_directory
@@ -26,7 +27,7 @@ class CaptureBuilder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        schema.create(path)
+        new_capture(path)
         self.database = schema.open_for_writing(path)
         self.database.execute("BEGIN")
         self.next_frame = 1

@@ -256,7 +256,7 @@ def stop() -> None:
         if _running is not None:
             control, process = _running
             control.close()
-            process.communicate(timeout=10)
+            process.communicate(timeout=20)
             _running = None
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from hyperframe.frame import DataFrame, PingFrame
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from wsinspect.wire.data_frames import HEADER_BYTES, data_frames, frame_end, plain_stream, read_run
 
 MOST = 1 << 17
@@ -31,7 +32,7 @@ def pieces_of(rows: list[tuple[int, int]]) -> list[bytes]:
     return [bytes([number & 255]) * length for length, count in rows for number in range(count)]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(ROWS, st.sampled_from([1, 3, 0x01000001, (1 << 31) - 1]))
 def test_frames_are_what_hyperframe_writes_and_are_read_back(rows, stream_id):
     pieces = pieces_of(rows)[:600]

@@ -12,9 +12,10 @@ from h2.events import DataReceived, StreamReset
 from h2.exceptions import FlowControlError, ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import DataFrame, Frame, PingFrame, PriorityFrame, SettingsFrame, WindowUpdateFrame
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.examples import examples
 from wsinspect.proxy.seams.http2_tunnels import WINDOW_BYTES, Outbox, RelayedConnection, RunReceived, Tunnel
 from wsinspect.wire.data_frames import Run, data_frames, read_run
 
@@ -193,7 +194,7 @@ RARE = {
 }
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.lists(FRAMES, max_size=12),
     st.lists(st.sampled_from(list(RARE)), max_size=2),
@@ -300,7 +301,7 @@ def frames_of(raw: bytes) -> list[bytes]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.lists(
         st.tuples(
