@@ -69,7 +69,7 @@ class TerminalDriver(LinuxDriver):
         self._file = file
 
     def start_application_mode(self) -> None:
-        """From here on the terminal's answers are read."""
+        """From here on the terminal's answers are read; the first one tells whether it gives any."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._is_asking = True
         self._shown.forget()
@@ -93,7 +93,7 @@ class TerminalDriver(LinuxDriver):
 
     def flush(self) -> None:
         """Behind each paint: ask when the terminal has drawn it."""
-        if self._is_asking and self._given:
+        if self._is_asking and self._given and not self.pacing.is_silent:
             length, self._given = self._given, 0
             super().write(QUESTION)
             self.pacing.asked(length)

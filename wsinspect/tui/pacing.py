@@ -23,6 +23,8 @@ from textual.screen import Screen
 QUESTION: Final = "\x1b[6n"
 #: A terminal that takes longer to draw is given one paint at a time; else one waits while one is drawn.
 _SLOW_SECONDS: Final = 0.08
+#: So many bytes behind a slow line are no reason to wait.
+_LITTLE: Final = 300
 #: What a terminal has to draw at once to be no longer slow: a few bytes pass quickly everywhere.
 _LARGE: Final = 1_000
 #: What arrives is painted so many times as rarely as the terminal takes for a paint.
@@ -50,6 +52,7 @@ class Pacing:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked: deque[tuple[float, int]] = deque()
         self._late = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._lock = threading.Condition()
         self._has_answered = False
         self._is_slow = True  # until something large was drawn at once
@@ -68,6 +71,11 @@ class Pacing:
         """Whether a terminal was asked, and is not known to draw a whole paint at once."""
         return self._is_slow and self._loop is not None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the terminal was asked and has never answered: it is not asked again."""
+        return bool(self._late) and not self._has_answered
+
     def may_grow(self) -> bool:
         """Whether what arrives may be painted now: behind a slow line most of the time is for keys."""
         now = time.monotonic()
@@ -81,13 +89,14 @@ class Pacing:
     def asked(self, length: int) -> None:
         """A paint of so many bytes and the question behind it were given to the terminal."""
         self._loop = asyncio.get_running_loop()
+        if self.is_silent:
+            return
         with self._lock:
             self._asked.append((time.monotonic(), length))
         if self._is_behind() and self._held is None:
             self._held = self._shown()
             self._hold.enter_context(self._app.batch_update())
-            patience = _MOST_SECONDS if self._has_answered else _FIRST_SECONDS
-            self._loop.call_later(patience, self._give_up)
+            self._wait()
 
     def release(self) -> None:
         """Paint what has changed meanwhile."""
@@ -108,22 +117,38 @@ class Pacing:
 
     def _is_behind(self) -> bool:
         with self._lock:
-            return len(self._asked) >= (1 if self._is_slow else 2)
+            if self._is_slow:
+                return sum(length for _, length in self._asked) > _LITTLE
+            return len(self._asked) > 1
 
     def _caught_up(self) -> None:
         if not self._is_behind():
             self.release()
 
-    def _give_up(self) -> None:
-        """Nothing was answered for too long: this terminal says nothing."""
-        patience = _MOST_SECONDS if self._has_answered else _FIRST_SECONDS
+    def _wait(self) -> None:
+        """Look again when the oldest answer is due at last."""
+        if self._timer is None and self._loop is not None:
+            patience = _MOST_SECONDS if self._has_answered else _FIRST_SECONDS
+            with self._lock:
+                begin = self._asked[0][0] if self._asked else time.monotonic()
+            self._timer = self._loop.call_later(begin + patience - time.monotonic(), self._look, patience)
+
+    def _look(self, patience: float) -> None:
+        """Where nothing was answered for too long, the terminal says nothing."""
+        self._timer = None
+        if not self.is_holding:
+            return
         with self._lock:
-            if not self._asked or time.monotonic() - self._asked[0][0] < patience - 0.01:
-                return
-            self._late += len(self._asked)
-            self._asked.clear()
-            self._is_slow = self._is_slow and self._has_answered
-        self.release()
+            is_over = not self._asked or time.monotonic() - self._asked[0][0] >= patience
+            is_over = is_over and patience == (_MOST_SECONDS if self._has_answered else _FIRST_SECONDS)
+            if is_over:
+                self._late += len(self._asked)
+                self._asked.clear()
+                self._is_slow = self._is_slow and self._has_answered
+        if is_over:
+            self.release()
+        else:
+            self._wait()
 
     # -- any thread's
 

@@ -70,12 +70,17 @@ async def test_a_terminal_that_says_nothing_is_given_everything(tmp_path, monkey
         pacing.asked(5_000)
         await screen.until(lambda: not pacing.is_holding)
         assert not pacing.is_slow
+        assert pacing.is_silent
+        for _ in range(3):
+            pacing.asked(5_000)
+        assert not pacing.is_holding
         paints = drawn(screen, monkeypatch)
         await screen.press("3", "g", "down")
         assert paints
         # Its answer, should one come after all, is no key.
         assert pacing.answered()
         assert not pacing.answered()
+        assert not pacing.is_silent
 
 
 async def test_a_fast_terminal_gets_the_next_paint_before_it_has_drawn_the_last(tmp_path, monkeypatch):
@@ -107,3 +112,17 @@ async def test_behind_a_slow_line_what_arrives_leaves_time_for_keys(tmp_path, mo
         assert pacing.is_slow
         assert pacing.may_grow()
         assert not pacing.may_grow()
+
+
+async def test_the_few_bytes_of_the_start_hold_nothing_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 60.0)
+    async with opened(chat_capture(tmp_path / "chat.db")) as screen:
+        pacing = screen.app.pacing
+        pacing.asked(150)
+        assert not pacing.is_holding
+        pacing.asked(5_000)
+        assert pacing.is_holding
+        assert pacing.answered()
+        assert await holds(pacing)  # the start's answer says nothing of the paint
+        assert pacing.answered()
+        await screen.until(lambda: not pacing.is_holding)
