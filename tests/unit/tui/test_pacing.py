@@ -119,9 +119,9 @@ async def test_the_few_bytes_of_the_start_hold_nothing_up(tmp_path, monkeypatch)
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:
         pacing = screen.app.pacing
         pacing.asked(150)
-        assert not pacing.is_holding
+        assert not await holds(pacing)
         pacing.asked(5_000)
-        assert pacing.is_holding
+        assert await holds(pacing)
         assert pacing.answered()
         assert await holds(pacing)  # the start's answer says nothing of the paint
         assert pacing.answered()
