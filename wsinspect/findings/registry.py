@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+from wsinspect.findings.consequences import without_ends
 from wsinspect.findings.evidence import EITHER_SIDE, unknown_order
 from wsinspect.findings.excuses import excused
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
@@ -116,7 +117,7 @@ def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     if (line := unknown_order(facts)) is not None:
         found = [_in_doubt(one, line) for one in found]
     is_said = facts.is_ended_on_purpose and facts.rule is not None
-    return _without_guesses(ranked(excused(found, facts.faults, is_said=is_said)))
+    return _without_guesses(without_ends(ranked(excused(found, facts.faults, is_said=is_said)), facts))
 
 
 def _in_doubt(finding: Finding, line: str) -> Finding:

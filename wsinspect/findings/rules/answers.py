@@ -43,6 +43,7 @@ from wsinspect.findings.known_answers import (
 )
 from wsinspect.findings.messages_read import is_socketio
 from wsinspect.findings.model import Found
+from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import NAMES, hop_author
@@ -554,6 +555,11 @@ def is_too_large(facts: ConnectionFacts) -> bool:
     )
 
 
+#: Words of a 400 that is about something else than the first line.
+_NAMES_ANOTHER: Final = re.compile(rb"web ?socket|upgrade|sec-|origin|\bhost\b|token|version|header")
+_OTHERWISE: Final = ("the server has another reason", "the same request without them gets the same answer")
+
+
 @rules(
     "WS-HS-012",
     "error",
@@ -584,6 +590,19 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     )
     if is_refused_by_ws(facts) or has_proxy_header(facts):
         yield proxy_header(facts) if has_proxy_header(facts) else refused_by_ws(facts)
+        return
+    empty = empty_lines(facts)
+    if empty is not None and not _NAMES_ANOTHER.search(facts.wording):
+        found = answer(
+            facts,
+            empty.line,
+            fault_of="client",
+            topic="empty-lines",
+            title="400: the request came behind empty lines",
+            meaning=EMPTY_LINES,
+            causes=() if empty.is_proven else (SENT_EMPTY, _OTHERWISE),
+        )
+        yield replace(found, confidence="high") if empty.is_proven else found
         return
     yield answer(
         facts,

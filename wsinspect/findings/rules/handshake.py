@@ -28,6 +28,7 @@ from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import COARSE_NS
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.reported import reported
@@ -577,7 +578,7 @@ def _failure(facts: ConnectionFacts) -> str:
 
 
 #: Why nothing but an end of TCP comes back: whoever does it, it looks the same.
-_HUNG_UP: Final = two_causes(
+_HUNG_UP_PAIRS: Final = (
     (
         "the server's program crashed, was killed, or gave up while it handled the request",
         "its log has an error at this moment",
@@ -592,6 +593,7 @@ _HUNG_UP: Final = two_causes(
         "an ordinary GET gets no answer either",
     ),
 )
+_HUNG_UP: Final = two_causes(*_HUNG_UP_PAIRS)
 
 
 @rules(
@@ -636,4 +638,16 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
     sent = facts.times.get("request_out_ns")
     waited = (facts.closed_ns or 0) - (sent or 0)
     after = f" after {seconds(waited)}" if sent and waited > 0 else ""
-    yield Found(evidence=(f"no valid answer{after}: {(facts.error or 'closed')[:200]}",), causes=_HUNG_UP)
+    line = f"no valid answer{after}: {(facts.error or 'closed')[:200]}"
+    if (empty := empty_lines(facts)) is not None:
+        yield Found(
+            evidence=(line, empty.line),
+            fault_of="client",
+            title="The server closed the connection without an answer to a request behind empty lines",
+            meaning=EMPTY_LINES,
+            confidence="high" if empty.is_proven else None,
+            topic="empty-lines",
+            causes=() if empty.is_proven else two_causes(SENT_EMPTY, *_HUNG_UP_PAIRS),
+        )
+        return
+    yield Found(evidence=(line,), causes=_HUNG_UP)
