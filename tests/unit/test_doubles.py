@@ -31,7 +31,11 @@ REPLACED = {
         "open_for_writing": "a folder that nobody may write to, which root may",
     },
     "unit/cli/test_ls_rm.py": {"_is_terminal": "click's runner is no terminal"},
-    "unit/diagnosis/test_live.py": {"_judge": "counted", "diagnose": "a mistake of ours, or a full disk"},
+    "unit/diagnosis/test_live.py": {
+        "_judge": "counted",
+        "diagnose": "a mistake of ours, or a full disk",
+        "diagnose_capture": "the time that it takes",
+    },
     "unit/diagnosis/test_live_pairs.py": {"_judge_chain": "counted", "worth_comparing": "a mistake of ours"},
     "unit/journal/test_journal.py": {
         "segment_numbers": "a folder that changes between two steps",

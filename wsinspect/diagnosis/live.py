@@ -40,6 +40,9 @@ from wsinspect.findings.registry import all_rules, diagnose_capture, diagnose_co
 from wsinspect.findings.together import link_of, once, together
 
 CAPTURE_SECONDS: Final = 2.0
+#: While there is much to index, so many times as long as the last look at the capture took passes before
+#: the next: where the recorder has little of a busy machine, looks every two seconds would be most of it.
+_SHARE: Final = 20
 #: How many connections the rules over the whole capture look at: the newest.
 _NEWEST: Final = 1000
 #: How many connections are looked at again after a restart, because their findings may be missing.
@@ -107,7 +110,7 @@ class LiveFindings:
         self._standing.judge_capture([one for one in known if one.id in _of_captures()], 0)
         self._standing.take_touched()
         self._is_capture_due = False
-        self._last_capture = 0.0
+        self._last_capture = self._capture_took = 0.0
 
     @property
     def is_waiting(self) -> bool:
@@ -139,7 +142,8 @@ class LiveFindings:
         self._waiting.update(fresh)
         self._is_capture_due |= is_changed or bool(fresh)
         now = self._clock()
-        is_due = self._is_capture_due and (is_over or now - self._last_capture >= CAPTURE_SECONDS)
+        pause = CAPTURE_SECONDS if is_idle else max(CAPTURE_SECONDS, _SHARE * self._capture_took)
+        is_due = self._is_capture_due and (is_over or now - self._last_capture >= pause)
         if not (is_over or self._waiting or is_due or (self._unread and is_idle)):
             return []
         # What is stored is said, whatever goes wrong after that.
@@ -149,7 +153,9 @@ class LiveFindings:
             if is_idle or is_over:
                 self._compare(is_over)
             if is_due:
+                began = self._clock()
                 self._judge_capture()
+                self._capture_took = self._clock() - began
                 self._last_capture, self._is_capture_due = now, False
             notes += self._store(at_ns)
             if is_over:

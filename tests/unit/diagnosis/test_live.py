@@ -309,3 +309,26 @@ def test_a_storm_that_continues_is_one_finding_whichever_attempt_it_names(tmp_pa
     look(database, LiveFindings(database, is_restart=True), [attempt(9)])
     assert [rule for rule, _ in rows(database)].count("WS-RC-001") == 1
     database.close()
+
+
+@pytest.mark.parametrize(("took", "is_idle", "expected"), [(0.01, False, 5), (1.0, False, 1), (1.0, True, 5)])
+def test_looks_at_the_whole_capture_take_a_small_share_of_a_recorder_that_is_behind(
+    capture, monkeypatch, took, is_idle, expected
+):
+    """Where one takes long, the next waits longer; but not while nothing else is to be done."""
+    database = schema.open_for_writing(capture)
+    now, looked = 100.0, []
+
+    def judge(facts):
+        nonlocal now
+        now += took
+        looked.append(now)
+        return []
+
+    monkeypatch.setattr(live_module, "diagnose_capture", judge)
+    live = LiveFindings(database, clock=lambda: now)
+    for _ in range(5):
+        live.look((1,), at_ns=5, is_changed=True, is_idle=is_idle)
+        now += live_module.CAPTURE_SECONDS
+    assert len(looked) == expected
+    database.close()
