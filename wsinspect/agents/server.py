@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import unicodedata
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -136,10 +137,28 @@ def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
             found = await asyncio.to_thread(function, *args, **kwargs)
         except WsinspectError as error:
             raise ToolError(str(error)) from None
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+        return _json(found)
 
     answer.__annotations__ = {**function.__annotations__, "return": "str"}
     return answer
+
+
+def _json(value: Any) -> str:
+    """Compact JSON in which what cannot be seen is escaped: no terminal acts on it, and no reader misses it.
+
+    Those are control characters, those that turn text around, and the tags that spell an invisible ASCII.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(
+        f"\\u{ord(one):04x}" if one == "\x7f" else json.dumps(one)[1:-1] if _is_hidden(one) else one
+        for one in text
+    )
+
+
+def _is_hidden(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def serve(*, allows_faults: bool) -> None:

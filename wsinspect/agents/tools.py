@@ -40,6 +40,7 @@ from wsinspect.explain.explaining import explain
 from wsinspect.explain.reading import read_lines
 from wsinspect.faults.spec import parse_spec
 from wsinspect.filters import parse
+from wsinspect.formats.masking import Masker
 from wsinspect.launch.captures import resolve_capture
 from wsinspect.launch.engines import choose_engine
 from wsinspect.present.objects import connection_object, frame_object
@@ -81,6 +82,9 @@ def connections(capture: str = "last", filter: str = "", limit: int = 20, after:
 def _connection_item(opened: Capture, one: Connection) -> Json:
     """A connection; of an attempt that failed also what its client asked for just before."""
     item = connection_answer(connection_object(one))
+    if "untrusted" in item:
+        masker = _masker(opened, one.id)
+        item["untrusted"] = {side: masker.payload(words) for side, words in item["untrusted"].items()}
     if one.open_ns is None and one.attempt_ns is not None:
         near = [request_object(each, one.attempt_ns) for each in asked_of(opened.events(one.id))]
         item |= requests_answer(near, _MOST_REQUESTS)
@@ -96,7 +100,7 @@ def frames(
     characters: int = 200,
     fields: Sequence[str] | None = None,
 ) -> Json:
-    """Frames of one connection, or of all, in order; messages inflated."""
+    """Frames of one connection, or of all, in order; messages inflated, secrets masked."""
     limit, characters = _most(limit), min(max(characters, 0), MAX_CHARACTERS)
     with _opened(capture) as opened:
         if connection is not None and opened.connection(connection) is None:
@@ -116,10 +120,23 @@ def _frame_items(
 ) -> Iterator[Json]:
     page = page_of(opened, ids, with_payload=False)
     pings = {frame.id: ping for frame in page.frames if (ping := page.pings.get(frame.id))}
+    maskers: dict[int, Masker] = {}
     for frame in page.frames:
+        masker = maskers.get(frame.connection_id)
+        if masker is None:
+            masker = maskers[frame.connection_id] = _masker(opened, frame.connection_id)
         said = _said(opened, frame, characters)
-        item = frame_answer(frame_object(frame, pings.get(frame.id), False), said, since_ns, characters)
+        shown = frame_object(frame, pings.get(frame.id), False)
+        if "close" in shown and shown["close"]["reason"]:
+            shown["close"]["reason"] = masker.payload(shown["close"]["reason"])
+        item = frame_answer(shown, said and masker.payload(said), since_ns, characters)
         yield {"id": item.pop("id"), "connection": frame.connection_id, **item}
+
+
+def _masker(opened: Capture, connection: int) -> Masker:
+    """Knows what is secret in a connection's handshake; names that say so it knows anyway."""
+    shake = opened.handshake(connection)
+    return Masker(() if shake is None else shake.heads)
 
 
 def _said(opened: Capture, frame: FrameRow, characters: int) -> str | None:

@@ -99,6 +99,12 @@ class Handshake(NamedTuple):
     server_tls: dict[str, Any] | None
     problems: list[str]
 
+    @property
+    def heads(self) -> list[bytes]:
+        """The header blocks that there are."""
+        blocks = (self.request_in, self.request_out, self.response_in, self.response_out)
+        return [raw for raw in blocks if raw]
+
 
 class _FrameRow(NamedTuple):
     id: int

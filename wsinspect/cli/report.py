@@ -44,6 +44,7 @@ def report(
     from wsinspect.cli.configurations import read
     from wsinspect.cli.diagnosis import diagnosed
     from wsinspect.cli.export import output_file
+    from wsinspect.formats.masking import Masker
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.present.clients import client_lines
     from wsinspect.present.sandwich import sandwich_lines
@@ -51,7 +52,6 @@ def report(
     from wsinspect.recorder.opening import open_capture
     from wsinspect.report.content import heads_of
     from wsinspect.report.content import read as read_content
-    from wsinspect.report.masking import Masker
     from wsinspect.report.page import render
     from wsinspect.text import counted
 

@@ -14,6 +14,7 @@ from wsinspect.capture.missing import lacks
 from wsinspect.capture.queries import count_connections, count_frames, faults
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, FrameRow
+from wsinspect.formats.masking import Masker
 from wsinspect.present.cells import Line
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
@@ -21,7 +22,6 @@ from wsinspect.present.notes import preview, summary_of
 from wsinspect.present.pages import read_pages
 from wsinspect.present.requests import Asked, asked_of, near_lines
 from wsinspect.present.words import close_codes, close_words, end_lines, ender
-from wsinspect.report.masking import Masker
 from wsinspect.text import escape
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.opcodes import Opcode, opcode_name
@@ -105,8 +105,7 @@ def heads_of(capture: Capture) -> Iterator[bytes]:
     for one in _connections(capture):
         shake = capture.handshake(one.id)
         if shake is not None:
-            blocks = (shake.request_in, shake.request_out, shake.response_in, shake.response_out)
-            yield from (raw for raw in blocks if raw)
+            yield from shake.heads
 
 
 def read(capture: Capture, masker: Masker, first: Sequence[int], *, with_payload: bool) -> Content:

@@ -16,9 +16,9 @@ from typing import Any, Final
 from wsinspect.findings.fixes import examples_in
 from wsinspect.findings.model import Finding, Fix
 from wsinspect.findings.software import NAMES
+from wsinspect.formats.masking import Masker
 from wsinspect.present.cells import Line
 from wsinspect.report.content import Content, Said, opcode_names
-from wsinspect.report.masking import Masker
 from wsinspect.text import counted, escape, escape_lines, grouped
 from wsinspect.units import format_duration, format_size
 from wsinspect.version import __version__

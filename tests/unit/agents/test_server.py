@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from tests.support.chats import chat_capture
+from tests.support.chats import Chat, chat_capture, store
 
 if find_spec("mcp") is None:
     pytest.skip("the SDK of the Model Context Protocol is not installed", allow_module_level=True)
@@ -41,6 +41,20 @@ def test_tools_when_faults_are_allowed_there_are_eight_at_most():
 def test_descriptions_and_schemas_cost_a_client_little():
     found = asked(lambda client: client.list_tools(), allows_faults=True).tools
     assert len(json.dumps([one.model_dump(mode="json", exclude_none=True) for one in found])) < 8000
+
+
+def test_what_cannot_be_seen_is_escaped_and_the_same_to_who_reads_json(tmp_path):
+    hidden = "a\x1b[31m\x7f\x9b\u202eb\u2028\U000e0041"
+    shown = "\u00e9\u4e2d\U0001f600"
+    script = Chat()
+    script.accept(1)
+    script.client(1, (hidden + shown).encode())
+    capture = str(store(tmp_path / "a.db", script))
+    result = asked(lambda client: client.call_tool("frames", {"capture": capture}))
+    text = result.content[0].text
+    assert not set(hidden) - set("a[31mb") & set(text)
+    assert shown in text
+    assert json.loads(text)["frames"][0]["untrusted"] == hidden + shown
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

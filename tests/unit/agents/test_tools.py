@@ -68,6 +68,24 @@ def test_frames_have_what_was_said(chat):
     assert found[3]["rtt_ms"] == 1.0
 
 
+def test_what_peers_say_has_no_secrets_of_theirs(tmp_path):
+    script = Chat()
+    script.accept(1)
+    script.client(1, b'{"op":"auth","password":"hunter2"}')
+    script.client(1, b"the cookie was s3cr3t, the token abc123")
+    script.server(1, b'{"op":"join","room":7}')
+    script.server(1, (1008).to_bytes(2, "big") + b"t0k3n has expired", opcode=8)
+    script.end(1, "server", "fin")
+    capture = str(store(tmp_path / "a.db", script))
+    assert [one["untrusted"] for one in tools.frames(1, capture)["frames"]] == [
+        '{"op":"auth","password":***}',
+        "the cookie was ***, the token ***",
+        '{"op":"join","room":7}',
+        "*** has expired",
+    ]
+    assert tools.connections(capture)["connections"][0]["untrusted"] == {"server": "*** has expired"}
+
+
 def test_frames_when_there_are_more_the_next_call_goes_on(talk):
     seen = []
     more: dict[str, Any] = {}

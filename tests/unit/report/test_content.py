@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tests.support.chats import Chat, chat_capture, random_capture, store
 from wsinspect.capture.reader import Capture
+from wsinspect.formats.masking import Masker
 from wsinspect.report.content import FAULTED, Content, heads_of, read
-from wsinspect.report.masking import Masker
 
 
 def made(path: Path, first: tuple[int, ...] = (), *, with_payload: bool = True) -> Content:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.chats import RESPONSE, SECRET_REQUEST
-from wsinspect.report.masking import Masker
+from wsinspect.formats.masking import Masker
 
 HEADS = [SECRET_REQUEST, RESPONSE]
 
