@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +18,7 @@ import pytest
 from tests.support.apps import NodeApp
 from tests.support.certs import DAY, dated_certificate, make_certificates
 from tests.support.doctor_lab import http, is_upgrade, pongs, serving, switching
-from tests.support.engine import private_environment
+from tests.support.engine import wsinspect_json
 from tests.support.hops import LOOPBACK, Hop
 from tests.support.small_servers import free_port
 from wsinspect.handshake.heads import RawHead
@@ -32,15 +31,9 @@ UPGRADE = """proxy_http_version 1.1;
 
 
 async def doctor(folder: Path, url: str, *options: str) -> tuple[int, dict[str, Any]]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "wsinspect", "doctor", url, "--json", *options),
-        env=private_environment(folder / "home"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert b"Traceback" not in err, err.decode()
-    return process.returncode or 0, json.loads(out)
+    words, home = ["doctor", url, *options], folder / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    return await asyncio.to_thread(wsinspect_json, home, *words, timeout=110)
 
 
 def worst(told: dict[str, Any]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
 
 from tests.support.devtools import DevTools, devtools
-from tests.support.engine import private_environment
+from tests.support.engine import wsinspect_json
 from tests.support.hops import LOOPBACK, Hop
 from tests.support.small_servers import free_port
 from tests.support.threaded_loop import ThreadedLoop
@@ -68,13 +67,8 @@ def lab() -> Iterator[tuple[ThreadedLoop, int]]:
 
 def diagnose(folder: Path, file: Path) -> tuple[int, list[str]]:
     """The exit code, and the finding ids with the number of their connection."""
-    command = [sys.executable, "-m", "wsinspect", "diagnose", str(file), "--json"]
-    done = subprocess.run(
-        command, env=private_environment(folder), capture_output=True, text=True, timeout=60
-    )
-    assert "Traceback" not in done.stderr
-    told = json.loads(done.stdout)
-    return done.returncode, sorted(f"#{one['connection']} {one['id']}" for one in told["findings"])
+    code, told = wsinspect_json(folder, "diagnose", file)
+    return code, sorted(f"#{one['connection']} {one['id']}" for one in told["findings"])
 
 
 # -- HAR

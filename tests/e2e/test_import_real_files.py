@@ -13,6 +13,7 @@ import pytest
 import websockets
 
 import wsinspect
+from tests.support import warm
 from tests.support.apps import NODE
 from tests.support.certs import make_certificates
 from tests.support.engine import private_environment
@@ -76,13 +77,7 @@ def by_mitmproxy(name: str, folder: Path) -> Path:
 
 
 def wsinspect_says(folder: Path, *args: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "wsinspect", *args],
-        capture_output=True,
-        text=True,
-        env=private_environment(folder),
-        cwd=folder,
-    )
+    done = warm.run(args, folder=folder, environment=private_environment(folder), timeout=110)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine
+from tests.support.engine import Engine, wsinspect_json
 from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
 from tests.support.sandwich_lab import echo_server, play, standing, talk
 from tests.support.small_servers import free_port
@@ -28,12 +28,9 @@ def test_the_line_and_the_diff_are_named_for_what_failed_alone(tmp_path: Path) -
 
     play(make, ["/good", "/bad"], tmp_path)
     (capture,) = (tmp_path / "engine").rglob("*.db")
-    command = [sys.executable, "-m", "wsinspect", "diagnose", str(capture), "--json"]
-    plain = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
-    command += ["--config", str(tmp_path / "hop")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = json.loads(done.stdout)
-    assert done.returncode == 1, done.stderr
+    _, plain = wsinspect_json(tmp_path, "diagnose", capture)
+    code, found = wsinspect_json(tmp_path, "diagnose", capture, "--config", tmp_path / "hop")
+    assert code == 1, found
     assert [one["id"] for one in found["findings"]] == [one["id"] for one in plain["findings"]]
     places = [
         (one["id"], fix["file"], fix["diff"])

@@ -5,6 +5,7 @@ where all is well.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm
 from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, apache, caddy, envoy, envoy_program, haproxy, nginx
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -82,8 +84,8 @@ HOPS: list[tuple[str, Make, Make, str, str]] = [
 
 
 def doctor(url: str, folder: Path) -> dict:
-    command = [sys.executable, "-m", "wsinspect", "doctor", url, "--config", str(folder), "--prove", "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    words = ["doctor", url, "--config", str(folder), "--prove", "--json"]
+    done = warm.run(words, folder=ROOT, environment=os.environ, timeout=110)
     assert "Traceback" not in done.stderr
     return json.loads(done.stdout)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import warm
 from tests.support.configurations import judgement, read_in
 from tests.support.hops import LOOPBACK, nginx
 from tests.support.small_servers import free_port
@@ -559,9 +560,7 @@ def test_options_that_need_config_say_so() -> None:
 
 
 def wsinspect(*arguments: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "wsinspect", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = warm.run(arguments, folder=ROOT, environment=os.environ, timeout=110)
     return done.returncode, done.stdout, done.stderr
 
 
