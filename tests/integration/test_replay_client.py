@@ -467,16 +467,25 @@ def test_a_recorded_silence_ends_with_the_connection(tmp_path, replay):
 # -- a recorded attempt that failed
 
 
-def failed_attempt():
+def failed_attempt(said=None):
+    """`said`: the status with which the proxy that recorded it answered by itself."""
     script = Chat()
     script.begin(1, SECRET_REQUEST, "/room?id=7")
-    script.event(1, "failed", where="connect", error="connection refused", status=None)
+    script.event(1, "failed", where="connect", error="connection refused", status=said)
     script.event(1, "closed")
     return script
 
 
-@pytest.mark.parametrize("status", ["101 Switching Protocols", "403 Forbidden"])
-def test_a_failed_attempt_that_is_answered_now_is_a_divergence(tmp_path, replay, status):
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("101 Switching Protocols", None),
+        ("403 Forbidden", None),
+        ("101 Switching Protocols", 502),
+        ("502 x", 502),
+    ],
+)
+def test_a_failed_attempt_that_is_answered_now_is_a_divergence(tmp_path, replay, status, said):
     def answering(peer):
         if status.startswith("101"):
             peer.accept()
@@ -485,16 +494,17 @@ def test_a_failed_attempt_that_is_answered_now_is_a_divergence(tmp_path, replay,
             peer.socket.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
 
     with Server(answering) as server:
-        code, result, _ = replay(store(tmp_path / "a.db", failed_attempt()), "--to", server.url)
+        code, result, _ = replay(store(tmp_path / "a.db", failed_attempt(said)), "--to", server.url)
     assert code == 1
     problem = f"the server answers {status[:3]}; the recorded attempt failed: connection refused"
     assert one(result)["problems"] == [problem]
 
 
-def test_a_failed_attempt_that_fails_again_is_as_recorded(tmp_path, replay):
+@pytest.mark.parametrize("said", [None, 502])
+def test_a_failed_attempt_that_fails_again_is_as_recorded(tmp_path, replay, said):
     with Server(echo) as server:
         url = server.url  # nobody listens there any more
-    code, result, _ = replay(store(tmp_path / "a.db", failed_attempt()), "--to", url)
+    code, result, _ = replay(store(tmp_path / "a.db", failed_attempt(said)), "--to", url)
     assert (code, one(result)["problems"]) == (0, [])
     assert "the recorded attempt failed too: connection refused" in one(result)["notes"][0]
 

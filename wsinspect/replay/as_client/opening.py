@@ -203,8 +203,8 @@ class Opening:
 
     @property
     def _has_failed(self) -> bool:
-        """Whether the recorded attempt ended without a response."""
-        return self._one.status is None and self._one.state == "failed"
+        """Whether the recorded attempt ended without a response; a 502 is what the recording proxy said."""
+        return self._one.state == "failed"
 
     def _judge(self, request: Request, response: RawHead) -> RawHead | None:
         recorded = self._one.status
