@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -14,11 +15,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 
 from tests.support import warm
+from tests.support.certs import make_certificates
 from tests.support.engine import private_environment
 from tests.support.schemas import fits
+from tests.support.threaded_loop import ThreadedLoop
 
 SCENARIO = """\
 version: 1
@@ -259,3 +262,42 @@ def test_ready_scenarios_are_listed(lab: Lab) -> None:
     assert unknown.returncode == 2
     assert "no ready scenario 'nope'" in unknown.stderr
     assert "server-deploy" in unknown.stderr
+
+
+QUIET = """\
+version: 1
+phases:
+  - {for: 400ms}
+expect:
+  - {no_findings: error}
+"""
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_a_private_authority_of_the_server(tmp_path: Path, is_trusted: bool) -> None:
+    """`--ca` is all that it needs; without it the certificate is wrong, and the check fails for that."""
+    certificates = make_certificates(tmp_path / "certificates")
+
+    async def echo(socket: ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message)
+
+    async def start() -> Server:
+        return await serve(echo, "127.0.0.1", 0, ssl=certificates.server_context())
+
+    async def stop(server: Server) -> None:
+        server.close()
+        await server.wait_closed()
+
+    with ThreadedLoop() as loop:
+        server = loop.run(start())
+        port = next(iter(server.sockets)).getsockname()[1]
+        lab = Lab(tmp_path, port)
+        lab.scenario(QUIET)
+        trust = [f"--ca={certificates.ca}"] if is_trusted else []
+        words = ["check", "s.yaml", f"--reverse=https://localhost:{port}", "--json", *trust, *lab.client()]
+        done = warm.run(words, folder=tmp_path, environment=lab.environment)
+        loop.run(stop(server))
+    assert done.returncode == (0 if is_trusted else 1), done.stderr + done.stdout
+    assert json.loads(done.stdout)["held"] is is_trusted
+    assert ("certificate" in done.stdout) is not is_trusted

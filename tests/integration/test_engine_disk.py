@@ -8,13 +8,16 @@ import json
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import WebSocketException
 
 from tests.support import warm
 from tests.support.engine import Engine, private_environment
+from tests.support.forwarder import Forwarder
 from tests.support.full_disk import CHUNK, SIZE_MIB, binary, disk, echo
+from tests.support.small_servers import free_port
 from tests.support.socket_echo import HEAD, EchoServer, read_head, server
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.recorder.opening import open_capture
@@ -135,3 +138,57 @@ def test_no_finding_reasons_from_what_a_full_disk_lost(disk: Path, tmp_path: Pat
     assert "client sent   no CLOSE frame on record" in told
     assert ("server sent   1011" in told) is (lost is None)
     assert (gaps[2], gaps[3]) == (None, None)
+
+
+def test_no_rule_over_two_taps_reasons_from_what_a_full_disk_lost(disk: Path, tmp_path: Path) -> None:
+    """The hop passes all of a flood on; what only one of the taps could store is no loss of the hop's."""
+
+    async def start() -> Server:
+        return await serve(hears, "127.0.0.1", 0, ping_interval=None, max_size=None)
+
+    with ThreadedLoop() as loop:
+        listening = loop.run(start())
+        port = next(iter(listening.sockets)).getsockname()[1]
+        behind = free_port()
+        hop = loop.run(Forwarder(behind).__aenter__())
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes((SIZE_MIB - 12) << 20))
+        engine = Engine.start(
+            *("--tap", f"edge=127.0.0.1:0=http://127.0.0.1:{hop.port}"),
+            *("--tap", f"origin=127.0.0.1:{behind}=http://127.0.0.1:{port}"),
+            *("--capture", str(disk / "x.db")),
+            folder=tmp_path / "home",
+        )
+        talk(engine.port("edge"), "/flood", CHUNKS)
+        assert "cannot store" in engine.stderr
+        ballast.unlink()
+        talk(engine.port("edge"), "/small", 1)
+        assert engine.stop(60) == 0, engine.stderr
+        loop.run(hop.__aexit__(None, None, None))
+        listening.close()
+        loop.run(listening.wait_closed())
+
+    def said(*words: str) -> str:
+        environment = {**private_environment(tmp_path), "NO_COLOR": "1"}
+        done = warm.run([*words], folder=tmp_path, environment=environment)
+        assert done.returncode in (0, 1), done.stderr
+        return done.stdout
+
+    def gap_of(one: dict[str, Any]) -> Any:
+        return (one["missing"] or {}).get("c2s")
+
+    path = str(disk / "x.db")
+    found = json.loads(said("diagnose", "--json", path))["findings"]
+    of_silence = ("WS-DROP-", "WS-KA-", "WS-MS-1", "WS-FR-1", "WS-CL-1")
+    assert not [one["id"] for one in found if one["id"].startswith(of_silence)]
+    assert not [one for one in found if one["fault_of"] == "hop"], found
+    # The connection after it is whole at both taps: its CLOSE is explained, once.
+    assert [one["id"] for one in found if one["severity"] == "error"][:1] == ["WS-CL-011"]
+    shown = json.loads(said("show", "--json", path))
+    lacks = {(one["tap"], one["url"].rpartition("/")[2]): gap_of(one) for one in shown["connections"]}
+    assert lacks["edge", "flood"] or lacks["origin", "flood"]
+    assert not lacks["edge", "small"]
+    assert not lacks["origin", "small"]
+    for one in shown["connections"]:
+        has_gap = bool(gap_of(one))
+        assert ("from the client could not be stored" in said("show", path, str(one["id"]))) is has_gap

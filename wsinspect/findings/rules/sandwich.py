@@ -26,6 +26,7 @@ from wsinspect.findings.rules.around import (
 )
 from wsinspect.findings.rules.handshake import has_failed
 from wsinspect.findings.rules.kept import has_left, kept, kept_ns
+from wsinspect.findings.rules.switching import interim_before
 from wsinspect.findings.sandwich import PairFacts
 
 rules = Rules()
@@ -134,6 +135,7 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
     is_kept = has_left(pair.edge)
     if is_kept and kept(pair) != "answer":
         return  # it may have been on its way still
+    interim = interim_before(origin)
     # A 101 that no client may take is the server's fault; one that came too late is WS-HS-108.
     if is_bad_101(origin) or pair.is_answered_early:
         return
@@ -142,14 +144,28 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
             f"behind the hop: {status_line(origin)}",
             f"before it: {status_line(pair.edge) if pair.edge.status else pair.edge.error}",
             f"the client waited {seconds(kept_ns(pair))} more, and left" if is_kept else "",
+            f"before its 101 the server sent {interim}" if interim else "",
         ),
+        causes=two_causes(_OF_INTERIM, _NO_UPGRADES) if interim else (),
         hop=hop_of(pair),
         software=software_of(pair),
         # Rules of a firewall may look at a response's header only when the server has answered.
-        topic="waf" if pair.edge.status in (403, 406) else None,
+        topic="waf" if pair.edge.status in (403, 406) else "early-hints" if interim else None,
         # The end that the hop made of the open WebSocket behind it is its own doing, too.
         covers=(*covered_by(pair, "attempt"), *covered_by(pair, "end")),
     )
+
+
+#: Measured: HAProxy 2.6 answers 502 where both come in one segment, Caddy 2.6 an empty 200, and nginx 1.22
+#: never sends the 101 on; httpd 2.4 and Envoy do.
+_OF_INTERIM: Final = (
+    "this hop does not take a 101 behind another 1xx response (HAProxy 2.6, Caddy 2.6 and nginx 1.22 do not)",
+    "let the server send no 100, 102 or 103 on this path: is it 101 then?",
+)
+_NO_UPGRADES: Final = (
+    "the hop does not carry upgrades, or one of its rules replaces responses",
+    "its configuration for this path, and its log for this moment",
+)
 
 
 def is_bad_101(facts: ConnectionFacts) -> bool:

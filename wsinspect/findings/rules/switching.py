@@ -445,6 +445,12 @@ def http10_101(facts: ConnectionFacts) -> Iterator[Found]:
 _INTERIM: Final = re.compile(rb"^HTTP/1\.[01] 1\d\d[^\r\n]*", re.M)
 
 
+def interim_before(facts: ConnectionFacts) -> str:
+    """The status line of the first interim response before the answer; empty where there was none."""
+    found = _INTERIM.search(facts.informational)
+    return "" if found is None else found[0].decode("latin-1").strip()[:60]
+
+
 @rules(
     "WS-HS-038",
     "warning",
