@@ -21,8 +21,10 @@ from textual.screen import Screen
 
 #: DSR 6; the answer is CPR, `ESC [ row ; column R`.
 QUESTION: Final = "\x1b[6n"
-#: A terminal that takes longer to draw is given one paint at a time; else one waits while one is drawn.
-_SLOW_SECONDS: Final = 0.08
+#: A terminal that takes longer to draw is given one paint at a time, else so many: on a busy machine its
+#: answers are late, too.
+_SLOW_SECONDS: Final = 0.25
+_AHEAD: Final = 4
 #: So many bytes behind a slow line are no reason to wait.
 _LITTLE: Final = 300
 #: What a terminal has to draw at once to be no longer slow: a few bytes pass quickly everywhere.
@@ -119,7 +121,7 @@ class Pacing:
         with self._lock:
             if self._is_slow:
                 return sum(length for _, length in self._asked) > _LITTLE
-            return len(self._asked) > 1
+            return len(self._asked) >= _AHEAD
 
     def _caught_up(self) -> None:
         if not self._is_behind():
