@@ -180,6 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if args.markdown:
         args.markdown.write_text(tables.markdown(found, about))
+    say(f"measured in {about['minutes']} minutes")
     for failure in failures:
         say(f"failed: {failure}")
     results = tables.goals(found)

@@ -40,42 +40,43 @@ def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
     with peer.serve(place.folder, place.target) as running:
         if running.pid is None:
             return {}
-        _load(running, "open", 64, 20)  # what is loaded and made when it is first used
+        load(running, "open", 64, 20)  # what is loaded and made when it is first used
         small, bulk, echoes, openings = (
             max(64, size // 20)
             for size in (sizes.small_frames, sizes.bulk_frames // 4, sizes.echoes, sizes.openings * 2)
         )
         result: Result = {}
         with _traced(running) as seen:
-            _load(running, "burst", _BURST_BYTES, small)
-            _wait(running, ALL_ROWS, 2 * 20 + small + 3)
+            load(running, "burst", _BURST_BYTES, small)
+            wait_rows(running, ALL_ROWS, 2 * 20 + small + 3)
         result["frame_calls"] = _sum(seen) / small
         with _traced(running) as seen:
-            _load(running, "burst", 65_536, bulk)
-            _wait(running, ALL_ROWS, 2 * 20 + small + bulk + 6)
+            load(running, "burst", 65_536, bulk)
+            wait_rows(running, ALL_ROWS, 2 * 20 + small + bulk + 6)
         result["byte_copies"] = sum(copied for _, copied in seen.values()) / (bulk * 65_536)
         result["bulk_calls"] = _sum(seen) / bulk
         with _traced(running) as seen:
-            measured = _load(running, "echo", 64, echoes)
+            measured = load(running, "echo", 64, echoes)
             rows = 2 * 20 + small + bulk + 6 + 2 * int(measured["frames"]) + 2
-            _wait(running, ALL_ROWS, rows)
+            wait_rows(running, ALL_ROWS, rows)
         result["echo_calls"] = _sum(seen) / measured["frames"]
         with _traced(running) as seen:
-            _load(running, "open", 64, openings)
-            _wait(running, OPENED, 20 + 3 + openings)
+            load(running, "open", 64, openings)
+            wait_rows(running, OPENED, 20 + 3 + openings)
         result["open_calls"] = _sum(seen) / openings
         return result
 
 
-def _load(running: Running, kind: str, payload: int, frames: int) -> dict[str, float]:
-    load = Load(kind, running.port, payload=payload, frames=frames)
+def load(running: Running, kind: str, payload: int, frames: int) -> dict[str, float]:
+    """One load; what its client measured."""
+    client = Load(kind, running.port, payload=payload, frames=frames)
     try:
-        return load.result()
+        return client.result()
     finally:
-        load.finish()
+        client.finish()
 
 
-def _wait(running: Running, statement: str, count: int) -> None:
+def wait_rows(running: Running, statement: str, count: int) -> None:
     """Until the capture has so many; a peer without one has nothing left to do."""
     if running.capture is None:
         return

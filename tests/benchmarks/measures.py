@@ -5,11 +5,13 @@ frame. (d) ``open``: opening handshakes. (e) ``memory``: resident memory after a
 1 KiB frames on one connection. (f) ``many``: connections that are open, with a frame a second each. (g)
 ``writes``: bytes one by one. (h) ``calls``: system calls. (i) ``tls``: bulk and echo with TLS on both legs.
 (j) ``start``: CPU until the proxy listens. (k) ``pauses``: the longest collection of the engine.
+(l) ``instructions``: of a frame, counted.
 Where there is a capture, the time until the last frame's row can be read in it counts from the first byte
 sent, and the rows are counted: those of the burst, the server's answers, both CLOSE frames.
 """
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +26,22 @@ Result = dict[str, float]
 BUDGET_S = 3.0
 INDEX_WAIT_S = 180.0
 STARTS = 5
+SLOW_DISK = 60e6
+#: The proxy whose journal's writes take as long as on such a disk.
+_ON_SLOW_DISK = f"""
+import os, time
+from wsinspect.__main__ import main
+
+def writev(fd, buffers, write=os.writev):
+    global due
+    written = write(fd, buffers)
+    due = max(due, time.monotonic()) + written / {SLOW_DISK}
+    time.sleep(max(0, due - time.monotonic()))
+    return written
+
+due, os.writev = 0.0, writev
+main()
+"""
 ALL_ROWS = "SELECT count(*) FROM frame"
 LAST_ROW = "SELECT max(id) FROM frame"
 OPENED = "SELECT count(*) FROM connection WHERE state = 'closed'"
@@ -302,7 +320,22 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
             load.abandon()
             raise
         load.finish()
-        return result
+    if peer.name == "wsinspect":
+        result["slow_peak_mb"] = _slow_disk(peer, place, 2 * count)
+    return result
+
+
+def _slow_disk(peer: Peer, place: Place, count: int) -> float:
+    """The largest memory in a burst of 1 KiB frames that a disk of `SLOW_DISK` bytes a second has to take."""
+    slow = dataclasses.replace(peer, program=("-c", _ON_SLOW_DISK))  # type: ignore[call-arg]
+    with slow.serve(place.folder, place.target) as running, _peak(running) as peak:
+        load = Load("burst", running.port, payload=1024, frames=count)
+        try:
+            load.result()
+            _wait_rows(running, count + 1)
+        finally:
+            load.finish()
+        return peak()
 
 
 def many(peer: Peer, place: Place, sizes: Sizes) -> Result:
@@ -387,6 +420,13 @@ def calls(peer: Peer, place: Place, sizes: Sizes) -> Result:
     return counting.measure(peer, place, sizes)
 
 
+def instructions(peer: Peer, place: Place, sizes: Sizes) -> Result:
+    """What is executed, counted by the processor or by callgrind."""
+    from tests.benchmarks import instructions as instructions_module
+
+    return instructions_module.measure(peer, place)
+
+
 def writes(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """How many of so many writes of one byte, 1 ms apart, arrive as reads of their own."""
     if peer.only or peer.is_bounded:  # they put messages together
@@ -424,6 +464,7 @@ MEASURES: dict[str, Callable[[Peer, Place, Sizes], Result]] = {
     "start": start,
     "pauses": pauses,
     "calls": calls,
+    "instructions": instructions,
 }
 TITLES = {
     "small": "64 B frames pipelined",
@@ -443,4 +484,5 @@ TITLES = {
     "start": "From the command to listening, CPU",
     "pauses": "Pauses of the engine for Python's cycle collector, CPU",
     "calls": "System calls, and bytes copied by them",
+    "instructions": "Instructions, in thousands",
 }

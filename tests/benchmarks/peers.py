@@ -110,6 +110,9 @@ class Peer:
     is_bounded: bool = False
     only: frozenset[str] = frozenset()
     missing: str = ""
+    #: A program that it runs under, with the seconds that it then may take to start.
+    wrapper: tuple[str, ...] = ()
+    ready_s: float = 30.0
     _child: Child | None = field(default=None, repr=False)
     _running: Running | None = field(default=None, repr=False)
 
@@ -123,7 +126,7 @@ class Peer:
         if self._running is None:
             port = free_port()
             self._child = child = Child(
-                self.command(folder, port, target), folder, self.name.replace(" ", "-")
+                [*self.wrapper, *self.command(folder, port, target)], folder, self.name.replace(" ", "-")
             )
             self._running = Running(self.ready(child, port), child.pid)
         yield self._running
@@ -136,11 +139,15 @@ class Peer:
                 return port
             return None
 
-        return wait_for(self.name, probe, seconds=30, alive=child.is_alive)
+        return wait_for(self.name, probe, seconds=self.ready_s, alive=child.is_alive)
 
     def over_tls(self, certificates: Certificates) -> "Peer | None":
         """The same with TLS on both legs; None where that is not measured."""
         return None
+
+    def under(self, wrapper: tuple[str, ...], seconds: float) -> "Peer":
+        """Another one of the same that runs under a program, and has so long to start."""
+        return dataclasses.replace(self, wrapper=wrapper, ready_s=seconds, _child=None, _running=None)
 
     def stop(self) -> None:
         """End it."""
@@ -254,6 +261,7 @@ class Wsinspect(Peer):
         own = Path(tempfile.mkdtemp(prefix="capture-", dir=folder))
         capture = own / "bench.db"
         command = [
+            *self.wrapper,
             self.python,
             *self.program,
             "run",
@@ -271,7 +279,7 @@ class Wsinspect(Peer):
         ]
         child = Child(command, own, "engine", self.checkout)
         try:
-            ready = child.wait_line(30, "listeners")
+            ready = child.wait_line(self.ready_s, "listeners")
             spent = cpu_s(child.pid, alone=True)
             yield Running(int(ready["listeners"][0]["port"]), child.pid, capture, child, spent)
         finally:

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.benchmarks import __main__ as bench
-from tests.benchmarks import counting, replaying, tables, wsframes
+from tests.benchmarks import counting, instructions, replaying, tables, wsframes
 from tests.benchmarks.measures import TITLES
 from tests.benchmarks.peers import other_version
 from tests.benchmarks.processes import BenchError, Child, Load
@@ -141,3 +141,21 @@ def test_writes_when_nothing_is_between(tmp_path):
         target.stop(seconds=5)
     assert measured["frames"] == 50
     assert 1 <= measured["reads"] <= 50
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("5080,,instructions:u,123456,100.00,,\n", 5080),
+        ("<not supported>,,instructions:u,0,100.00,,\n", None),
+        ("<not counted>,,instructions:u,0,0.00,,\n", None),
+        ("", None),
+    ],
+)
+def test_perf_counts_where_the_processor_does(text, count):
+    assert instructions.counted_by_perf(text) == count
+
+
+def test_callgrind_counts_what_it_has_dumped():
+    assert instructions.totals("events: Ir\nsummary: 5080\n\nfn=(1)\n+3 7\n\ntotals: 5080\n") == 5080
+    assert instructions.totals("events: Ir\n") == 0
