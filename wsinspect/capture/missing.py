@@ -119,7 +119,9 @@ class Missing(NamedTuple):
         sentences = []
         if self.unstored_records:
             reason = f" ({self.unstored_reason})" if self.unstored_reason else ""
-            sentences.append(f"{format_size(self.unstored_bytes)} could not be stored{reason}")
+            # Where nobody could count them (a TLS record is not read without the one before), none are said.
+            size = format_size(self.unstored_bytes) if self.unstored_bytes else "part of the traffic"
+            sentences.append(f"{size} could not be stored{reason}")
         parts = payload_words(self.payloads, self.bytes)
         parts += [_count(self.frames, "whole frame")] * bool(self.frames)
         parts += [_count(self.connections, "whole connection")] * bool(self.connections)

@@ -52,7 +52,7 @@ _CONNECTION: Final = (
     "SELECT coalesce(json_extract(detail, '$.direction'), '') || '=' || "
     "coalesce(json_extract(detail, '$.bytes'), '') AS gap FROM event "
     "WHERE event.connection_id = connection.id AND kind = 'gap' AND json_valid(detail) "
-    "UNION SELECT direction || '=' FROM opaque "
+    "UNION ALL SELECT DISTINCT direction || '=' FROM opaque "
     "WHERE opaque.connection_id = connection.id AND reason = 'gap')) "
     "FROM connection LEFT JOIN evicted ON evicted.connection_id = connection.id"
 )

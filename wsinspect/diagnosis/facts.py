@@ -263,6 +263,7 @@ class FactReader:
                 for kind, detail, at in rows.engine_events(self._query, _ENGINE_EVENTS)
             ),
             lags=self.lags(),
+            is_trace=rows.is_trace(self._query),
         )
 
 

@@ -476,12 +476,17 @@ class EngineEvent(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureFacts:
-    """All of a capture: its connections in short, the events of no connection, when its taps were blind."""
+    """All of a capture: its connections in short, the events of no connection, when its taps were blind.
+
+    Attributes:
+        is_trace: it was made of packets that another program recorded.
+    """
 
     connections: tuple[Summary, ...] = ()
     events: tuple[EngineEvent, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
     lags: tuple[Lag, ...] = ()
+    is_trace: bool = False
 
     @cached_property
     def series(self) -> list[list[Summary]]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 Severity = Literal["error", "warning", "note"]
+#: The hop of a finding about what recorded the packets of a trace: neither a peer nor this program.
+RECORDING: Final = "the recording"
 FaultOf = Literal["client", "server", "hop", "network", "tool"]
 Confidence = Literal["high", "medium", "low"]
 Scope = Literal["connection", "capture", "pair", "probes"]

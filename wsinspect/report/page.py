@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wsinspect.findings.fixes import examples_in
-from wsinspect.findings.model import Finding, Fix
+from wsinspect.findings.model import RECORDING, Finding, Fix
 from wsinspect.findings.software import NAMES
 from wsinspect.formats.masking import Masker
 from wsinspect.present.cells import Line
@@ -108,14 +108,17 @@ def verdict_of(findings: Sequence[Finding], diagnosis: Any) -> tuple[str, str, s
     others = len({one.id for one in findings if one.severity == worst.severity}) - 1
     more = f" {counted(others, f'more {worst.severity}')} below." if others > 0 else ""
     sure = "" if worst.confidence == "high" else f", with {worst.confidence} confidence"
-    return worst.severity, escape(worst.title), f"Caused by {_who(worst)}{sure}. {looked} looked at.{more}"
+    return worst.severity, escape(worst.title), f"Caused by {who_did(worst)}{sure}. {looked} looked at.{more}"
 
 
-def _who(one: Finding) -> str:
+def who_did(one: Finding) -> str:
     """Whose doing it is; a hop by its name where it has one."""
     if one.fault_of == "hop" and one.hop:
         return one.hop
-    return _FAULT_OF.get(one.fault_of, one.fault_of) + (f" ({one.hop})" if one.hop else "")
+    who = _FAULT_OF.get(one.fault_of, one.fault_of)
+    if one.fault_of == "tool" and one.hop in ("wsinspect", RECORDING):
+        return who if one.hop == "wsinspect" else one.hop
+    return f"{who} ({one.hop})" if one.hop else who
 
 
 # -- findings
@@ -177,7 +180,7 @@ def _finding(group: Sequence[Finding], urls: Mapping[int, str], masker: Masker) 
     def text(words: str) -> str:
         return _e(escape(masker.text(words)))
 
-    who = _who(one)
+    who = who_did(one)
     yield f'<article class="finding {_e(one.severity)}">\n<h3><span class="tag">{_e(one.severity)}</span> '
     yield f'{text(one.title)}</h3>\n<p class="who">Caused by {text(who)}; confidence {_e(one.confidence)}; '
     yield f"<code>{_e(one.id)}</code></p>\n"

@@ -293,10 +293,12 @@ def dropped(number: int, at: float, lived: float, **facts: Any) -> Summary:
     return summary(number, at, lived, **{**how, **facts})
 
 
-def capture(*connections: Summary, events: tuple[tuple[str, dict[str, Any]], ...] = ()) -> CaptureFacts:
+def capture(
+    *connections: Summary, events: tuple[tuple[str, dict[str, Any]], ...] = (), is_trace: bool = False
+) -> CaptureFacts:
     """A capture of these."""
     made = tuple(EngineEvent(START, kind, detail) for kind, detail in events)
-    return CaptureFacts(connections=connections, events=made)
+    return CaptureFacts(connections=connections, events=made, is_trace=is_trace)
 
 
 def stopped(facts: ConnectionFacts, how: str = "fin", after_ns: int = 0) -> ConnectionFacts:

@@ -629,5 +629,11 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             replace(cut(), ended_by="proxy"),
         ],
     ),
-    "WS-TOOL-003": ([capture(events=(("unstored", {"bytes": 5, "reason": "disk full"}),))], [capture()]),
+    "WS-TOOL-003": (
+        [
+            capture(events=(("unstored", {"bytes": 5, "reason": "disk full"}),)),
+            capture(events=(("unstored", {"bytes": 0, "reason": "bytes are missing"}),), is_trace=True),
+        ],
+        [capture()],
+    ),
 }

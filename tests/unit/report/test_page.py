@@ -15,7 +15,9 @@ from tests.support.packets import REQUEST, SERVER, Tcp, Wire
 from tests.support.report_pages import ATTACK, Parsed, attacking_capture, data_of
 from tests.support.traces import Imported
 from wsinspect.cli.main import cli, execute
+from wsinspect.findings.model import RECORDING, FaultOf, Finding
 from wsinspect.report import content
+from wsinspect.report.page import who_did
 
 Report = Callable[..., str]
 
@@ -227,3 +229,30 @@ def test_other_formats_too(tmp_path: Path, report: Report) -> None:
     Tcp(wire).upgrade()
     (tmp_path / "a.pcap").write_bytes(wire.pcap())
     assert "10.0.0.2:80" in report(tmp_path / "a.pcap")
+
+
+@pytest.mark.parametrize(
+    ("fault_of", "hop", "who"),
+    [
+        ("tool", "wsinspect", "wsinspect itself"),
+        ("tool", None, "wsinspect itself"),
+        ("tool", "mitmproxy", "wsinspect itself (mitmproxy)"),
+        ("tool", RECORDING, "the recording"),
+        ("server", "nginx", "the server (nginx)"),
+        ("hop", "nginx", "nginx"),
+    ],
+)
+def test_who_is_named_once(fault_of: FaultOf, hop: str | None, who: str) -> None:
+    one = Finding(
+        id="WS-X-001",
+        severity="warning",
+        fault_of=fault_of,
+        hop=hop,
+        title="It",
+        meaning="",
+        js="",
+        confidence="high",
+        evidence=(),
+        fixes=(),
+    )
+    assert who_did(one) == who

@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
-from wsinspect.capture.reader import RULE
+from wsinspect.capture.reader import RULE, json_object
 from wsinspect.capture.records import Query
 
 #: Columns of `handshake` with the times of its steps, as `RuleConnection` ends with them.
@@ -355,6 +355,14 @@ def connection_ids(query: Query) -> list[int]:
 def is_imported(query: Query) -> bool:
     """Whether the capture was made of a file that does not have everything, such as a browser's HAR."""
     return bool(query(_IMPORTED, ())) or bool(lacks(query))
+
+
+def is_trace(query: Query) -> bool:
+    """Whether the capture was made of packets that somebody else recorded."""
+    return any(
+        (json_object(value) or {}).get("format") == "packets"
+        for (value,) in query("SELECT value FROM meta WHERE key = 'imported' LIMIT 1000", ())
+    )
 
 
 def newest_connection_ids(query: Query, count: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, end_line, js_sees, status_line
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import RECORDING, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.rules.http2 import OTHER_CONNECT, events_of
@@ -166,6 +166,12 @@ def _normal(authority: str) -> tuple[str, str]:
     return host, "" if port in ("80", "443") else port
 
 
+_NOT_IN_TRACE: Final = (
+    "The program that recorded the packets dropped some, or cut them: the other side has acknowledged their"
+    " bytes. From there on that direction is opaque, and no rule reasons over it."
+)
+
+
 @rules(
     "WS-TOOL-003",
     "warning",
@@ -182,7 +188,18 @@ def unstored(facts: CaptureFacts) -> Iterator[Found]:
     lost = [event for event in facts.events if event.kind == "unstored"]
     if lost:
         total = sum(size for event in lost if isinstance(size := event.detail.get("bytes"), int))
-        yield Found(evidence=(f"{total} bytes: {lost[0].detail.get('reason')}",))
+        size = f"{total} bytes: " if total else ""
+        evidence = (f"{size}{lost[0].detail.get('reason')}",)
+        if facts.is_trace:
+            yield Found(
+                evidence=evidence,
+                hop=RECORDING,
+                title="Part of the traffic is not in the trace",
+                meaning=_NOT_IN_TRACE,
+                topic="trace-gap",
+            )
+        else:
+            yield Found(evidence=evidence)
 
 
 @rules(

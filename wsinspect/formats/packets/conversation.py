@@ -21,6 +21,8 @@ _MAX_START: Final = 4096
 _PROXY1: Final = b"PROXY "
 _PROXY2: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _CLIENT, _SERVER = 0, 1
+#: Why bytes are missing: tcpdump dropped their packet, or cut it.
+NOT_IN_TRACE: Final = "not in the trace"
 
 
 class Peers(NamedTuple):
@@ -77,6 +79,7 @@ class Conversation:
 
     __slots__ = (
         *(
+            "_doubted",
             "_early",
             "_ends",
             "_http",
@@ -87,6 +90,7 @@ class Conversation:
             "_start",
             "_swapped",
             "_tcp",
+            "_through",
         ),
         *("_tls", "alive", "begun_at", "is_ignored", "last_ns"),
     )
@@ -102,8 +106,10 @@ class Conversation:
         self._early = bytearray()
         self._tls: Tls | None = None
         self._http: Http1 | Http2 | None = None
+        self._through: int | None = None  # the WebSocket that the connection became, in the clear
         self._is_readable = True
         self._notified = [False, False]
+        self._doubted = [False, False]
         self.is_ignored = False
         self.alive: dict[int, bool] = {}
         self.last_ns = 0
@@ -120,6 +126,10 @@ class Conversation:
             self._opened_ns = time_ns
         self._tcp.feed(side, segment, time_ns)
 
+    def doubt(self, side: int) -> None:
+        """The FIN of a side stands for an end that nobody knows: it is the end of TCP, and blames nobody."""
+        self._doubted[side] = True
+
     def finish(self, time_ns: int) -> None:
         """The trace ends: what is open stays open."""
         self._tcp.finish(time_ns)
@@ -134,6 +144,9 @@ class Conversation:
     # -- tcp.Receiver
 
     def data(self, side: int, data: bytes, time_ns: int) -> None:
+        if self._through is not None:
+            self._log.message(self._through, side ^ bool(self._swapped), data, time_ns)  # nearly all there is
+            return
         if self.is_ignored or not self._is_readable:
             return
         if self._swapped is None:
@@ -169,7 +182,7 @@ class Conversation:
 
     def end(self, side: int, how: str, time_ns: int) -> None:
         role = side ^ bool(self._swapped)
-        if not (how == "fin" and self._notified[role]):
+        if how != "fin" or not (self._notified[role] or self._doubted[side]):
             for number in self.alive:
                 self._log.ended(number, role, how, time_ns)
         if self._tcp.is_over or how == "rst":
@@ -200,7 +213,7 @@ class Conversation:
         self._log.message(number, side, data, time_ns)
 
     def hole(self, number: int, side: int, size: int, time_ns: int) -> None:
-        self._log.hole(number, side, size, time_ns, "not in the trace")
+        self._log.hole(number, side, size, time_ns, NOT_IN_TRACE)
 
     def ended(self, number: int, side: int, how: str, time_ns: int, http2: str | None = None) -> None:
         self._log.ended(number, side, how, time_ns, http2)
@@ -230,7 +243,11 @@ class Conversation:
             self._recognise(role, data, time_ns)
             return
         http.feed(role, data, time_ns)
-        if isinstance(http, Http1) and http.tunnel:
+        if not isinstance(http, Http1):
+            return
+        if self._tls is None:
+            self._through = http.number
+        if http.tunnel:
             client, server = http.take_rest()
             self._http = None
             if client:
@@ -283,7 +300,7 @@ class Conversation:
     def _abandon(self, time_ns: int, reason: str) -> None:
         """Nothing can be read of it from here on; its ends still count."""
         self._is_readable = False
-        self._http = None
+        self._http = self._through = None
         for number, is_answered in self.alive.items():
             if is_answered:
                 for side in (_CLIENT, _SERVER):

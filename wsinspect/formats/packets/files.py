@@ -31,6 +31,8 @@ _INTERFACE, _OLD_PACKET, _SIMPLE, _ENHANCED, _SECRETS = 1, 2, 3, 6, 10
 #: Secrets in the format of SSLKEYLOGFILE.
 _TLS_KEY_LOG: Final = 0x544C534B
 _OPTION_RESOLUTION, _OPTION_OFFSET = 9, 14
+#: What a block with our comment has in addition to its packet.
+_COMMENTED: Final = 64
 
 
 class Packet(NamedTuple):
@@ -98,6 +100,11 @@ def packets(source: Source, name: str) -> Iterator[Packet | Secrets]:
 
 #: The file is cut off in the middle of what would come next.
 TRUNCATED: Final = Secrets(b"\0truncated")
+#: The FIN in the next packet stands for an end that nobody knows: its comment is our `NO_END`.
+UNKNOWN_END: Final = Secrets(b"\0unknown end")
+#: The comment of a FIN that an export made up: a TCP connection in a trace has to end in some way.
+NO_END: Final = "wsinspect: how this side ended is not in the capture"
+_NO_END: Final = NO_END.encode()
 
 
 def _pcap(source: Source, name: str, order: str, unit_ns: int) -> Iterator[Packet | Secrets]:
@@ -166,6 +173,8 @@ def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
             if number != known:
                 its, known = interfaces[number], number
                 link, unit_ns, offset_ns = its.link, its.unit_ns, its.offset_ns
+            if length >= size + _COMMENTED and _NO_END in body[20 + size :]:
+                yield UNKNOWN_END
             time_ns = (high << 32 | low) * unit_ns + offset_ns
             if not unit_ns or not 0 <= time_ns < _LATEST_NS:
                 time_ns = _time_ns(high << 32 | low, its)

@@ -14,9 +14,9 @@ from typing import Final
 
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import parse_url
-from wsinspect.formats.packets.conversation import Conversation, Peers
-from wsinspect.formats.packets.files import TRUNCATED, Packet, Secrets
-from wsinspect.formats.packets.link import ACK, RST, SYN, Segment, dissect
+from wsinspect.formats.packets.conversation import NOT_IN_TRACE, Conversation, Peers
+from wsinspect.formats.packets.files import TRUNCATED, UNKNOWN_END, Packet, Secrets
+from wsinspect.formats.packets.link import ACK, RST, SYN, Segment, Unread, dissect
 from wsinspect.formats.packets.tcp import Counts
 from wsinspect.formats.packets.tls import KeyLog
 from wsinspect.formats.staging import MAX_CONNECTIONS, Feed
@@ -43,6 +43,15 @@ _MOST_HOSTS: Final = 3
 _MAX_REASONS: Final = 1000
 
 
+class _Later:
+    """The gaps of a direction after its first one: how many, and their bytes."""
+
+    __slots__ = ("bytes", "count")
+
+    def __init__(self) -> None:
+        self.count = self.bytes = 0
+
+
 class PacketReader:
     """Makes records of packets.
 
@@ -64,14 +73,14 @@ class PacketReader:
         self._feed = feed
         self._taps = taps
         self._table: dict[bytes, tuple[Conversation, int]] = {}
-        self._holes: set[tuple[int, int | None]] = set()
+        self._holes: dict[tuple[int, int | None], _Later] = {}
         self._bodies: dict[int, int] = {}
         self._reasons: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
         self._links: Counter[int] = Counter()
         self._midway = self._without_time = self._forgotten = 0
-        self._is_truncated = False
+        self._is_truncated = self._is_doubted = False
         self.packets = self.segments = self.connections = 0
         self.last_ns = 0
 
@@ -80,6 +89,8 @@ class PacketReader:
         if isinstance(packet, Secrets):
             if packet is TRUNCATED:
                 self._is_truncated = True
+            elif packet is UNKNOWN_END:
+                self._is_doubted = True
             else:
                 self.secrets.add(packet.text)
             return
@@ -91,24 +102,20 @@ class PacketReader:
             self._without_time += 1
             time_ns = self.last_ns
         segment = dissect(link, data)
+        if self._is_doubted:
+            self._doubt(segment)
         if not isinstance(segment, Segment):
             self._unread[segment.reason] += 1
             if segment.reason == "link":
                 self._links[link] += 1
             return
         self.segments += 1
-        self._take(segment, time_ns)
-
-    def _take(self, segment: Segment, time_ns: int) -> None:
         key = segment[0] + segment[1]
         found = self._table.get(key)
-        if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].begun_at != segment[2]):
-            # Another number than before: not sent again, but a new connection between the same addresses.
-            found = self._begin(key, segment, time_ns, is_midway=False)
-        elif found is None:
-            if not segment[6] or segment[4] & (SYN | RST):
+        if found is None or segment[4] & SYN:
+            found = self._place(key, found, segment, time_ns)
+            if found is None:
                 return
-            found = self._begin(key, segment, time_ns, is_midway=True)
         conversation, side = found
         if conversation.is_ignored:
             conversation.last_ns = time_ns
@@ -117,6 +124,24 @@ class PacketReader:
         if conversation.is_over:
             self._table.pop(key, None)
             self._table.pop(segment[1] + segment[0], None)
+
+    def _doubt(self, segment: Segment | Unread) -> None:
+        """Nobody knows the end that this packet stands for."""
+        self._is_doubted = False
+        found = self._table.get(segment[0] + segment[1]) if isinstance(segment, Segment) else None
+        if found is not None:
+            found[0].doubt(found[1])
+
+    def _place(
+        self, key: bytes, found: tuple[Conversation, int] | None, segment: Segment, time_ns: int
+    ) -> tuple[Conversation, int] | None:
+        """The conversation of a segment that is the first one of its addresses, or begins anew."""
+        if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].begun_at != segment[2]):
+            # Another number than before: not sent again, but a new connection between the same addresses.
+            return self._begin(key, segment, time_ns, is_midway=False)
+        if found is None and segment[6] and not segment[4] & (SYN | RST):
+            return self._begin(key, segment, time_ns, is_midway=True)
+        return found
 
     def _begin(
         self, key: bytes, segment: Segment, time_ns: int, *, is_midway: bool
@@ -148,6 +173,8 @@ class PacketReader:
         for conversation, side in self._table.values():
             if side == 0 and not conversation.is_ignored:
                 conversation.finish(self.last_ns)
+        for number in sorted({number for number, _ in self._holes}):
+            self._tell_later(number, self.last_ns)
 
     # -- conversation.Log
 
@@ -203,21 +230,36 @@ class PacketReader:
             self._feed.add(Record(BODY, 0, number, time_ns, 0, data[: BODY_BYTES - have]))
 
     def message(self, number: int, side: int, data: bytes, time_ns: int) -> None:
-        self._feed.add(Record(DATA, side, number, time_ns, 0, data))
+        self._feed.add(tuple.__new__(Record, (DATA, side, number, time_ns, 0, data)))
 
     def hole(self, number: int, side: int | None, size: int | None, time_ns: int, reason: str) -> None:
-        if (number, side) in self._holes:
+        later = self._holes.get((number, side))
+        if later is not None:
+            later.count += 1
+            later.bytes += size or 0
             return
-        self._holes.add((number, side))
+        self._holes[number, side] = _Later()
+        self._unstored(number, side, size, 1, time_ns, reason)
+
+    def _unstored(
+        self, number: int, side: int | None, size: int | None, records: int, time_ns: int, reason: str
+    ) -> None:
         lost = events.Unstored(
             bytes=size or 0,
-            records=1,
+            records=records,
             reason=reason,
             streams=[] if side is None else [[number, side]],
             stream_bytes=[] if side is None else [size],
             connections=[number] if side is None else [],
         )
         self._feed.event(0, time_ns, lost)
+
+    def _tell_later(self, number: int, time_ns: int) -> None:
+        """The gaps after the first one of each direction, in one event: a bad trace has very many."""
+        for side in (None, 0, 1):
+            later = self._holes.pop((number, side), None)
+            if later is not None and later.count:
+                self._unstored(number, side, later.bytes, later.count, time_ns, NOT_IN_TRACE)
 
     def ended(self, number: int, side: int, how: str, time_ns: int, http2: str | None = None) -> None:
         name = "server" if side else "client"
@@ -228,7 +270,7 @@ class PacketReader:
 
     def closed(self, number: int, time_ns: int) -> None:
         self._bodies.pop(number, None)
-        self._holes -= {(number, side) for side in (None, 0, 1)}
+        self._tell_later(number, time_ns)
         self._feed.event(number, time_ns, events.Closed())
 
     # -- for a person

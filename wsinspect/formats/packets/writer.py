@@ -22,10 +22,12 @@ import struct
 from collections.abc import Iterator
 from typing import IO, Any, Final, NamedTuple
 
+from wsinspect.capture.missing import lacks
 from wsinspect.capture.queries import packets as queries
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Handshake, Opaque
 from wsinspect.formats.choice import EVERYTHING, Choice, Ids
+from wsinspect.formats.packets.files import NO_END
 from wsinspect.formats.packets.link import ACK, FIN, PSH, RST, SYN
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.secrets import mask_head
@@ -33,6 +35,7 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.net import Address
 from wsinspect.version import __version__
 from wsinspect.wire.masking import unmask
+from wsinspect.wire.opcodes import Direction
 
 #: Inflated bytes of one message up to which Wireshark may inflate it.
 MAX_INFLATED: Final = 16 * 1024 * 1024
@@ -48,7 +51,6 @@ _U32: Final = 0xFFFFFFFF
 #: MSS, and a window scale of 14, so that no window is ever full.
 _SYN_OPTIONS: Final = b"\x02\x04\xff\xd7\x01\x03\x03\x0e"
 _CLEARED: Final = "wsinspect cleared RSV1: this message, or one before it, inflates to more than 16 MiB"
-_NO_END: Final = "wsinspect: how this side ended is not in the capture"
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY: Final = base64.b64encode(b"wsinspect export")
 _CLIENT, _SERVER = 0, 1
@@ -201,7 +203,7 @@ class _Tcp:
         """Nothing more will come: a side whose end was not recorded gets a FIN that says so."""
         for side in (_CLIENT, _SERVER):
             if not self.has_ended[side]:
-                self._segment(side, time_ns, FIN | ACK, comment=_NO_END)
+                self._segment(side, time_ns, FIN | ACK, comment=NO_END)
         self.has_ended = [True, True]
 
     def _segment(
@@ -273,7 +275,7 @@ class _Writer:
         self._last_loaded_ns = 0
         self._bombs = Ids()
         self._order = 0
-        self._gaps: dict[int, str] = {}
+        self._gaps: dict[int, dict[Direction, int | None]] = {}
         self._frames = self._cut = self._cleared = self._connections = 0
         self._over_http2 = self._decrypted = 0
 
@@ -350,11 +352,9 @@ class _Writer:
         if tcp is None:
             return
         side = int(piece.direction)
-        if piece.reason == "gap" and piece.connection_id in self._gaps:
-            lost = dict(one.split("=") for one in self._gaps[piece.connection_id].split(",") if "=" in one)
-            if (size := lost.pop(piece.direction.short, None)) is not None:
-                tcp.skip(side, int(size) if size.isdigit() and len(size) < 16 else 1)
-                self._gaps[piece.connection_id] = ",".join("=".join(pair) for pair in lost.items())
+        if piece.reason == "gap" and piece.direction in (lost := self._gaps.get(piece.connection_id, {})):
+            # What is behind a second gap is not told apart from what is before it: all is missing here.
+            tcp.skip(side, lost.pop(piece.direction) or 1)
         missing = max(0, _fit(piece.length) - len(piece.data))
         tcp.say(side, piece.time_ns, piece.data, missing)
 
@@ -445,8 +445,8 @@ class _Writer:
         self._taken.add((client, server))
         tcp = _Tcp(self._file, client, server, one.id)
         self._open[one.id] = tcp
-        if one.gaps:
-            self._gaps[one.id] = one.gaps
+        if (gone := lacks(one)) is not None:
+            self._gaps[one.id] = dict(gone.gaps)
         tcp.open(due.time_ns, about)
         if shake is None:
             return

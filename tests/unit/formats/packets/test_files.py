@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from tests.support.packets import START_NS, Tcp, Wire
 from wsinspect.errors import CaptureError
-from wsinspect.formats.packets.files import TRUNCATED, Packet, Secrets, is_packet_file, packets
+from wsinspect.formats.packets.files import (
+    NO_END,
+    TRUNCATED,
+    UNKNOWN_END,
+    Packet,
+    Secrets,
+    is_packet_file,
+    packets,
+)
 
 
 def wire() -> Wire:
@@ -33,6 +41,21 @@ def test_pcapng_with_secrets(order: str) -> None:
     found = read(wire().pcapng(order=order, secrets=b"CLIENT_RANDOM 00 11\n"))
     assert found[0] == Secrets(b"CLIENT_RANDOM 00 11\n")
     assert found[1:] == wire().read()
+
+
+def test_our_own_comment_at_a_fin_says_that_nobody_knows_the_end() -> None:
+    def with_comment(comment: bytes) -> bytes:
+        options = struct.pack("<HH", 1, len(comment)) + comment + bytes(-len(comment) & 3) + bytes(4)
+        body = struct.pack("<IIIII", 0, 0, 12, 4, 4) + b"abcd" + options
+        size = struct.pack("<I", len(body) + 12)
+        return wire().pcapng() + struct.pack("<I", 6) + size + body + size
+
+    packet = Packet(12, 1, b"abcd")
+    assert read(with_comment(NO_END.encode()))[-2:] == [UNKNOWN_END, packet]
+    assert read(with_comment(b"a long comment of somebody else's, about how this side ended"))[-2:] == [
+        wire().read()[-1],
+        packet,
+    ]
 
 
 def test_sections_follow_each_other_in_any_byte_order() -> None:

@@ -13,7 +13,8 @@ from tests.support.certs import Certificates, make_certificates
 from tests.support.h2_talk import CONNECT, Talk
 from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, START_NS, Tcp, Tls, Wire, said
 from tests.support.traces import Imported
-from wsinspect.capture.missing import lacks
+from wsinspect.capture.missing import lacks, missing
+from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import cli, execute
 from wsinspect.formats.packets.link import SYN
 from wsinspect.present.words import end_words
@@ -107,6 +108,39 @@ def test_a_lost_packet_is_a_gap_that_no_frame_is_made_of(tmp_path: Path) -> None
     ]
 
 
+def test_all_gaps_of_a_direction_are_counted_and_blame_the_recording(tmp_path: Path) -> None:
+    """Two connections: one ends, of the other the trace has no end."""
+    wire = Wire()
+    for port in (50000, 50001):
+        tcp = Tcp(wire, client=("10.0.0.1", port)).upgrade()
+        for _ in range(3):
+            tcp.send(SERVER, said(b"lost"), is_lost=True)
+            tcp.send(SERVER, said(b"behind"))
+            wire.now += 10**9
+            tcp.send(CLIENT, HI)  # acknowledges all of it
+        wire.now += 10**9
+        tcp.send(CLIENT, HI)
+    tcp.fin(SERVER)
+    tcp.fin(CLIENT)
+    found = Imported(tmp_path, wire)
+    assert [gone and gone.words for gone in map(lacks, found.connections)] == [
+        "18 B from the server could not be stored"
+    ] * 2
+    assert found.notes[0].startswith("6 gaps in TCP streams: 36 bytes")
+    with Capture.open(found.path) as capture:
+        gone = missing(capture)
+    assert gone is not None
+    assert (gone.words, gone.unstored_records) == ("36 B could not be stored (not in the trace)", 6)
+    done = CliRunner().invoke(cli, ["diagnose", str(found.path), "--json"])
+    said_of = json.loads(done.stdout)
+    [one] = said_of["findings"]
+    assert (one["id"], one["hop"], one["title"]) == (
+        *("WS-TOOL-003", "the recording"),
+        "Part of the traffic is not in the trace",
+    )
+    assert one["evidence"] == ["36 bytes: not in the trace"]
+
+
 @pytest.mark.parametrize("known", [0, 60, len(RESPONSE) - 2])
 @pytest.mark.parametrize("ends_first", [CLIENT, SERVER])
 @pytest.mark.parametrize("is_encrypted", [False, True])
@@ -133,6 +167,10 @@ def test_an_answer_that_is_not_in_the_trace_blames_nobody(
     [one] = found.connections
     assert (one.state, one.ended_by, one.js_code) == ("lost", "unknown", None)
     assert end_words(one) == "its end could not be stored"
+    with Capture.open(found.path) as capture:
+        gone = missing(capture)
+    assert gone is not None
+    assert gone.words.startswith("part of the traffic could not be stored (")  # nobody can count it
     done = CliRunner().invoke(cli, ["diagnose", str(found.path), "--json"])
     assert [one["id"] for one in json.loads(done.stdout)["findings"]] == ["WS-TOOL-003"]
 
