@@ -135,7 +135,7 @@ class PacketReader:
     def _place(
         self, key: bytes, found: tuple[Conversation, int] | None, segment: Segment, time_ns: int
     ) -> tuple[Conversation, int] | None:
-        """The conversation of a segment that is the first one of its addresses, or begins another connection."""
+        """The conversation of a segment that is the first one of its addresses, or a SYN."""
         if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].begun_at != segment[2]):
             # Another number than before: not sent again, but a new connection between the same addresses.
             return self._begin(key, segment, time_ns, is_midway=False)
