@@ -33,6 +33,7 @@ from tests.support.matrix_odd import (
 from tests.support.matrix_odds import EXTENSION, ODDS, SUBPROTOCOL, TIMED, token
 from wsinspect.capture.reader import Capture
 
+HINTS: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
 #: 2100-01-01, in seconds since 1970.
 _FAR: Final = 4_102_444_800
 
@@ -96,6 +97,23 @@ def _answers_close(*frames: bytes, after: float = 0.0) -> Serve:
     return serve
 
 
+def _after(first: bytes, then: Serve) -> Serve:
+    """Interim responses, and then what this server does."""
+
+    async def serve(socket: Socket, head: bytes) -> None:
+        await socket.say(first)
+        await then(socket, head)
+
+    return serve
+
+
+async def _chunked_404(socket: Socket, head: bytes) -> None:
+    fields = "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n"
+    await socket.say(fields.encode() + b'Connection: close\r\n\r\n5\r\n{"err\r\n')
+    await asyncio.sleep(0.02)
+    await socket.say(b'a\r\nor":"none"\r\n1\r\n}\r\n0\r\n\r\n')
+
+
 def _answers(status: int, words: str, *fields: str) -> Serve:
     async def serve(socket: Socket, head: bytes) -> None:
         await socket.say(refusal(status, words, *fields))
@@ -120,6 +138,10 @@ NEAR_SERVERS: Mapping[str, Serve] = {
     "answer-in-pieces": _in_pieces(0, 0.02, 0.02, 0.02),
     "late-blank-line": _in_pieces(0, 0.3),
     "late-answer": _in_pieces(0.3, 0),
+    "hints-101": _after(HINTS, _opens()),
+    "hints-404": _after(HINTS, _answers(404, "no such room")),
+    "continue-403": _after(b"HTTP/1.1 100 Continue\r\n\r\n", _answers(403, "not allowed here")),
+    "chunked-404": _chunked_404,
     "more-fields": _opens("Date: Mon, 30 Nov 2026 12:00:00 GMT", "Content-Type: text/plain"),
     "subprotocol": _opens("Sec-WebSocket-Protocol: v1"),
     "extension": _opens("Sec-WebSocket-Extensions: permessage-deflate"),
@@ -142,6 +164,11 @@ NEAR = (
     Odd("answer in pieces", None, server="answer-in-pieces"),
     Odd("late blank line", None, server="late-blank-line"),
     Odd("late answer", None, server="late-answer"),
+    # interim responses, and a body in chunks
+    Odd("hints before the 101", (("WS-HS-038",), "server"), server="hints-101"),
+    Odd("hints before a 404", (("WS-HS-011",), "server"), server="hints-404"),
+    Odd("100 before a 403", (("WS-HS-010",), "server"), server="continue-403"),
+    Odd("404 in chunks", (("WS-HS-011",), "server"), server="chunked-404"),
     # next to a 101 that may not be
     Odd("more fields", None, server="more-fields"),
     Odd("offered subprotocol", None, server="subprotocol", fields=SUBPROTOCOL),

@@ -404,6 +404,8 @@ async def visit(port: int, odd: Odd, turn: asyncio.Semaphore) -> None:
         try:
             async with asyncio.timeout(_WAITS.get(odd.client, PATIENT)):
                 head = await socket.head()
+                while head[9:10] == b"1" and head[9:12] != b"101":
+                    head = await socket.head()  # an interim response: a client waits for the next one
         except TimeoutError:
             socket.cut()
             return
