@@ -96,6 +96,17 @@ def test_on_paper_a_finding_as_long_as_a_page_begins_where_it_stands(tmp_path: P
     assert ".finding" not in selectors
 
 
+def test_on_paper_the_timeline_is_drawn_at_once_and_its_legend_has_colours(
+    tmp_path: Path, report: Report
+) -> None:
+    """Printing from dark mode changes the colours: what emptied the canvas then gets no animation frame."""
+    page = report(refused(tmp_path / "a"))
+    measure = page.partition("const measure = () => {")[2].partition("\n  };")[0]
+    assert "canvas.width =" in measure
+    assert "draw();" in measure.partition("canvas.width =")[2]
+    assert "background:currentColor;print-color-adjust:exact" in page
+
+
 def test_on_paper_only_cells_with_a_long_word_break_within_words(tmp_path: Path, report: Report) -> None:
     page = report(refused(tmp_path / "a"))
     row = page.partition('<tr id="c1">')[2].partition("</tr>")[0]

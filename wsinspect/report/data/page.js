@@ -61,7 +61,7 @@
     gutter = width < 500 ? 70 : 170;
     const color = (name) => style.getPropertyValue(name).trim();
     colors = ["--k0", "--k1", "--k2", "--k3", "--k4", "--k5", "--fg", "--soft", "--line", "--panel"].map(color);
-    ask();
+    draw();  // now: a new size has emptied the canvas, and a printed page has no next animation frame
   };
 
   const axis = () => {
