@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import pty
@@ -50,9 +49,6 @@ class Terminal:
                 data = os.read(self._fd, 65536)
             except (OSError, ValueError):
                 return
-            for _ in range(data.count(b"\x1b[6n")):  # where its cursor is, as terminals answer
-                with contextlib.suppress(OSError):
-                    os.write(self._fd, b"\x1b[1;1R")
             with self._arrived:
                 self._pieces.append((time.monotonic(), data))
                 self._arrived.notify_all()

@@ -45,7 +45,6 @@ from wsinspect.tui.feed import Batch, Feed
 from wsinspect.tui.keys import APP_KEYS, BY_ID, MAIN_KEYS, PAGE_OF, PANE_BY_ID, keymap_path, read_keymap
 from wsinspect.tui.leaving import Leaving
 from wsinspect.tui.model import DISCONNECTED
-from wsinspect.tui.pacing import Pacing
 from wsinspect.tui.screens.faults import FaultsScreen
 from wsinspect.tui.screens.findings import FindingsPane, FindingsScreen
 from wsinspect.tui.screens.handshake import HandshakeScreen
@@ -122,7 +121,6 @@ class InspectApp(App[int]):
         ending: Ending | None = None,
     ) -> None:
         self._is_plain = is_plain  # asked for while Textual's own part is made
-        self.pacing = Pacing(self)
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.workspace = Workspace(
             path, self, engine=engine, is_ascii=is_ascii, is_plain=is_plain, gap_ns=gap_ns
@@ -254,7 +252,7 @@ class InspectApp(App[int]):
 
     def _paint(self) -> None:
         """Twenty times a second: rows for what has come, and whatever shows it."""
-        if self.is_whole and self.pacing.may_grow() and self.main.paint():
+        if self.is_whole and self.main.paint():
             self.page.grown()
             self._repaint_between()
         if self.is_whole and self.workspace.glyphs.is_plain:

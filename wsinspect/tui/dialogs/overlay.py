@@ -18,12 +18,6 @@ class Overlay(ModalScreen[T]):
     and answer twice.
     """
 
-    def on_mount(self) -> None:
-        """Dim the page below, unless that is a paint that takes seconds."""
-        pacing = getattr(self.app, "pacing", None)
-        if pacing is not None and pacing.is_slow:
-            self.styles.background = "transparent"
-
     def dismiss(self, result: T | None = None) -> AwaitComplete:
         """Leave it with a result; nothing happens where it is not on top any more."""
         return super().dismiss(result) if self.app.screen is self else AwaitComplete()
