@@ -16,7 +16,6 @@ from wsinspect.present.sandwich import sandwich_lines
 from wsinspect.present.story import story_lines
 from wsinspect.text import counted, escape, escape_lines
 
-#: The style of each severity.
 _CONNECTIONS = 12
 #: How many clients are printed, each with its grade.
 _CLIENTS = 4
