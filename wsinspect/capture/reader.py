@@ -458,7 +458,7 @@ def _printable(value: bytes) -> str:
 def _json(value: Any) -> Any:
     try:
         return json.loads(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
 
 

@@ -129,7 +129,7 @@ def _recorded_choice(query: Query) -> SessionBy | None:
     stored = rows.session_by(query)
     try:
         return SessionBy.parse(str(json.loads(stored))) if stored is not None else None
-    except ValueError:
+    except (TypeError, ValueError, RecursionError):
         return None
 
 
@@ -569,5 +569,5 @@ def _text(value: Any) -> str | None:
 def _json(value: Any) -> Any:
     try:
         return json.loads(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None

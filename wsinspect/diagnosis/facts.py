@@ -364,7 +364,7 @@ def _object(value: Any) -> dict[str, Any] | None:
         return None
     try:
         decoded = json.loads(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None
     return decoded if isinstance(decoded, dict) else None
 

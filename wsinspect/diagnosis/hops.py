@@ -329,7 +329,10 @@ def tap_names(query: Query, run: int | None = None) -> set[str]:
     """The taps that the capture's runs had, or one of them, whether or not anything came to them."""
     names: set[str] = set()
     for value in rows.taps(query, run):
-        taps = json.loads(value) if isinstance(value, str) else None
+        try:
+            taps = json.loads(value) if isinstance(value, str) else None
+        except (ValueError, RecursionError):
+            continue
         if isinstance(taps, list):
             names |= {str(tap.get("tap")) for tap in taps if isinstance(tap, dict)}
     return names

@@ -40,8 +40,8 @@ from wsinspect.findings.registry import all_rules, diagnose_capture, diagnose_co
 from wsinspect.findings.together import link_of, once, together
 
 CAPTURE_SECONDS: Final = 2.0
-#: While there is much to index, so many times as long as the last look at the capture took passes before
-#: the next: where the recorder has little of a busy machine, looks every two seconds would be most of it.
+#: While there is much to index, wait this many times as long as the last look at the capture took: on a busy
+#: machine, looking every two seconds would take most of the recorder's time.
 _SHARE: Final = 20
 #: How many connections the rules over the whole capture look at: the newest.
 _NEWEST: Final = 1000

@@ -367,7 +367,7 @@ def _pauses(frames: Sequence[BriefFrame]) -> int:
 
 #: Long frames that are compared by one statement, or as many more as one connection has.
 _AT_ONCE: Final = 1000
-#: Fewer than these are jitter between the two clocks.
+#: Fewer lost pauses than this are jitter between the two clocks.
 _LOST_PAUSES: Final = 2
 #: sandwich.compare: messages sent this far apart that arrive together were held.
 _PAUSE_NS: Final = 50_000_000

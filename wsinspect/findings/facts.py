@@ -474,6 +474,13 @@ class EngineEvent(NamedTuple):
     detail: Mapping[str, Any]
 
 
+def text_of(detail: Mapping[str, Any], name: str) -> str | None:
+    """What an event has under a name, as text: somebody else's capture may have a list there, which can be no
+    key; None without it."""
+    value = detail.get(name)
+    return None if value is None else str(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CaptureFacts:
     """All of a capture: its connections in short, the events of no connection, when its taps were blind.

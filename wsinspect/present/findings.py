@@ -105,7 +105,7 @@ def finding_facts(finding: FindingRow) -> dict[str, Any]:
     """The object in a finding's `detail`."""
     try:
         facts = json.loads(finding.detail)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

@@ -174,7 +174,7 @@ def _detail(event: FaultRow) -> str:
     """The facts of a fault's ledger entry, but for those that the row's lane shows."""
     try:
         facts = json.loads(event.detail or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(facts, dict) or not facts:
         return ""

@@ -418,6 +418,6 @@ class Indexer:
 def _parse_event(raw: bytes) -> Mapping[str, Any]:
     try:
         event = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Unreadable().as_json()
     return event if isinstance(event, dict) else Unreadable().as_json()

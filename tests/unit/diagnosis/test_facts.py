@@ -9,6 +9,7 @@ from tests.support.bytes_of_frames import CLOSE, CONT, KEY, PING, PONG, TEXT, de
 from tests.support.chats import RESPONSE, Chat, store
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
+from wsinspect.diagnosis.hops import tap_names
 
 REQUEST = (
     b"GET /room HTTP/1.1\r\nHost: chat.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -142,3 +143,23 @@ def test_what_the_proxy_ended_is_left_out_where_no_rule_has_anything_to_say(tmp_
         assert reader.eventful([1], is_live=True, is_alone=True) == ({1} if is_eventful else set())
         assert reader.eventful([1], is_live=True) == reader.eventful([1]) == {1}
         assert is_eventful or diagnose(capture.query) == []
+
+
+def test_json_that_is_nested_too_deeply_is_no_object(tmp_path):
+    """A capture may come from anybody, and `json` gives up on such text with a RecursionError."""
+    deep = '{"a":' + "[" * 200_000 + "]" * 200_000 + "}"
+    path = politely_ended(tmp_path, b"")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(
+            "UPDATE handshake SET client_tls = ?, server_tls = ?", (deep, '{"version": "TLSv1.3"}')
+        )
+        database.execute("UPDATE event SET detail = ?", (deep,))
+        database.execute("UPDATE meta SET value = ? WHERE key = 'taps'", (deep,))
+        database.execute("INSERT INTO meta (run, key, value) VALUES (1, 'lacks', ?)", (deep,))
+        database.commit()
+    with Capture.open(path) as capture:
+        facts = FactReader(capture.query).connection(2)
+        assert facts is not None
+        assert (facts.client_tls, facts.server_tls) == (None, {"version": "TLSv1.3"})
+        assert tap_names(capture.query) == set()
+        diagnose(capture.query)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.unit.findings.facts_made import START
@@ -42,3 +44,23 @@ def test_loopback_and_secure_ones_and_pages_over_http_are_not(agent):
     for url in ("ws://127.0.0.1:3000/ws", "http://localhost:3000/ws", "wss://192.168.7.7/ws"):
         assert "WS-PAGE-003" not in found(url, agent), url
     assert "WS-PAGE-003" not in found("ws://192.168.7.7/ws", agent, "http://app.example.org/")
+
+
+def test_a_long_user_agent_or_line_of_the_console_costs_no_time():
+    """All patterns look at the beginning alone, where they are not linear."""
+    began = time.process_time()
+    found("ws://192.168.7.7/ws", "Version/1 " * 8000)
+    lines = ["connect to ws://" * 2000, "WebSocket connection to " * 2000, "Mixed Content" * 4000]
+    seen = {"url": "https://app.example.org/", "console": lines}
+    diagnose_capture(CaptureFacts(events=(EngineEvent(START, "page", seen),)))
+    assert time.process_time() - began < 0.25
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "1 other attempt reached"), (2, "2 other attempts reached")]
+)
+def test_other_attempts_are_not_said_to_have_been_accepted(count, words):
+    console = ["network: WebSocket connection to 'ws://h:6000/' failed: net::ERR_UNSAFE_PORT"]
+    seen = {"url": "http://app.example.org/", "attempts": count, "console": console}
+    (one,) = diagnose_capture(CaptureFacts(events=(EngineEvent(START, "page", seen),)))
+    assert any(words in line for line in one.evidence)

@@ -152,6 +152,12 @@ LOCAL = (
     "network: WebSocket connection to 'ws://127.0.0.1:1/' failed:"
     " net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS"
 )
+IMAGE_LOCAL = "network: Failed to load resource: net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS"
+IMAGE_MIXED = (
+    "security: Mixed Content: The page at 'https://app.test/?to=ws://app.test/' was loaded over HTTPS, but"
+    " requested an insecure element 'http://news:8080/a.png'."
+)
+LONG_PORT = PORT.replace("/ws'", f"/ws?token={'a' * 300}'")
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-APP-001": ([_engine(0), _engine(2)], [refused("400 Bad", b'{"code":0}')]),
@@ -397,6 +403,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             _page(console=[MIXED], attempts=1),
         ],
         [
+            _page(console=[IMAGE_MIXED], attempts=1),
             _page(ws_urls=["ws://app.test/ws"], attempts=1),
             _page(ws_urls=["ws://localhost:3000/ws"]),
             _page(ws_urls=["ws://192.168.1.5/ws", "ws://printer.local/ws"]),
@@ -467,16 +474,20 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-PAGE-008": (
         [
             _page(console=[LOCAL]),
-            _page(console=[LOCAL], attempts=1),
+            _page(console=[IMAGE_LOCAL]),  # a script that did not load opens no WebSocket
+            _page(console=[IMAGE_LOCAL, LOCAL], attempts=1),
+            _page(console=[LOCAL.replace("LOCAL_", "PRIVATE_")], attempts=1),
             _page(without_proxy=[LOCAL], attempts=1),
         ],
         [
+            _page(console=[IMAGE_LOCAL], attempts=1),
+            _page(without_proxy=[IMAGE_LOCAL], attempts=1),
             _page(console=[THROWN]),
             _page(without_proxy=[THROWN], attempts=1),
         ],
     ),
     "WS-PAGE-010": (
-        [_page(console=[PORT]), _page(console=[EXTENSION], attempts=1)],
+        [_page(console=[PORT]), _page(console=[EXTENSION], attempts=1), _page(console=[LONG_PORT])],
         [
             _page(console=[LOCAL]),
             _page(console=[TOO_MANY]),

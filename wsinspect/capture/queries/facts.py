@@ -336,7 +336,7 @@ def lacks(query: Query) -> frozenset[str]:
     for (value,) in query("SELECT value FROM meta WHERE key = 'lacks'", ()):
         try:
             named = json.loads(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             continue
         found |= {str(one) for one in named} if isinstance(named, list) else set()
     return frozenset(found)

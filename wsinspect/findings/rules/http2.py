@@ -24,7 +24,7 @@ from wsinspect.findings.evidence import (
     status_line,
     two_causes,
 )
-from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, text_of
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import SAYS_KEY, has_failed, is_refused
@@ -454,12 +454,12 @@ def dead_end(facts: CaptureFacts) -> Iterator[Found]:
     scope="capture",
 )
 def downgraded(facts: CaptureFacts) -> Iterator[Found]:
-    seen: dict[Any, Mapping[str, Any]] = {}
+    seen: dict[str | None, Mapping[str, Any]] = {}
     # Most servers answer that way and their WebSockets open: reported only where one did not.
     failing = {one.tap for one in facts.connections if one.has_failed and not one.is_faulted}
     for one in events_of(facts, "alpn"):
-        if one.get("side") == "server" and one.get("tap") in failing:
-            seen.setdefault(one.get("name"), one)
+        if one.get("side") == "server" and text_of(one, "tap") in failing:
+            seen.setdefault(text_of(one, "name"), one)
     for name, one in list(seen.items())[:8]:
         yield Found(evidence=(_offer(one),), hop=str(name) if name else None)
 

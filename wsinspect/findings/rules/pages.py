@@ -21,7 +21,7 @@ from wsinspect.findings.addresses import (
 )
 from wsinspect.findings.csp import blocks_websocket
 from wsinspect.findings.evidence import JS_FAILED, js_sees, two_causes
-from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent, Summary
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent, Summary, text_of
 from wsinspect.findings.model import Found
 from wsinspect.findings.probes import ProbeFacts
 from wsinspect.findings.registry import Rules
@@ -44,20 +44,27 @@ def _quiet_pages(facts: CaptureFacts) -> Iterator[Mapping[str, Any]]:
             yield event.detail
 
 
-def _refused(facts: CaptureFacts, pattern: re.Pattern[str]) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """(page, line of its console): a WebSocket that the browser itself refused; others may have opened."""
+def _refused(
+    facts: CaptureFacts, pattern: re.Pattern[str], of_socket: re.Pattern[str] | None = None
+) -> Iterator[tuple[Mapping[str, Any], re.Match[str]]]:
+    """(page, what its console says): a WebSocket that the browser itself refused; others may have opened.
+
+    Args:
+        of_socket: asked of a page that did make attempts, where `pattern` may be about an image as well.
+    """
     known: set[str] = set()
     for event in facts.events:
-        line = _said(event.detail, pattern) if event.kind == "page" else None
-        if line is not None and line not in known:
-            known.add(line)  # a page and the frames in it have one console
-            yield event.detail, line
+        shape = of_socket if of_socket is not None and event.detail.get("attempts") else pattern
+        said = _said(event.detail, shape) if event.kind == "page" else None
+        if said is not None and said.string not in known:
+            known.add(said.string)  # a page and the frames in it have one console
+            yield event.detail, said
 
 
 def _base(page: Mapping[str, Any]) -> tuple[str, ...]:
     waited, attempts = page.get("waited_ms"), page.get("attempts")
     if isinstance(attempts, int) and attempts:
-        return (f"page {page.get('url')}", f"{counted(attempts, 'other attempt')} of the page came through")
+        return (f"page {page.get('url')}", f"{counted(attempts, 'other attempt')} reached this proxy")
     if page.get("is_read"):
         return (f"page {page.get('url')}", "read, not opened in a browser")
     within = f" within {format_milliseconds(waited)}" if isinstance(waited, int | float) else ""
@@ -67,19 +74,27 @@ def _base(page: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _listed(page: Mapping[str, Any], key: str) -> list[str]:
+    """A list in an event; empty where somebody else's capture has no list there."""
+    value = page.get(key)
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
 def _urls(page: Mapping[str, Any]) -> list[str]:
-    return [str(url) for url in page.get("ws_urls") or ()][:20]
+    return _listed(page, "ws_urls")[:20]
 
 
 #: The first Chrome whose https pages may try private addresses and `.local`; there a permission decides.
 _CHROME_TRIES_PRIVATE: Final = 146
 _CHROME: Final = re.compile(r"Chrom(?:e|ium)/(\d{1,4})")
 _OTHER_BROWSER: Final = re.compile(r"\b(?:Firefox/|Version/[\d.]+ .*Safari/)")
+#: Characters of a User-Agent that are searched: a browser's has at most 250, and a hostile one costs seconds.
+_AGENT: Final = 400
 
 
 def _tries_private(page: Mapping[str, Any]) -> bool:
     """Whether this browser lets an https page try them; a browser that is not known may."""
-    agent = str(page.get("user_agent") or "")
+    agent = str(page.get("user_agent") or "")[:_AGENT]
     if (chrome := _CHROME.search(agent)) is not None:
         return int(chrome[1]) >= _CHROME_TRIES_PRIVATE
     return _OTHER_BROWSER.search(agent) is None
@@ -105,8 +120,12 @@ def _mixed(page: Mapping[str, Any]) -> list[str]:
 _SAYS_CSP: Final = re.compile(
     r"^(?!.*report.only).*\bconnect(?:ing)? to '?wss?://.*Content Security Policy", re.I
 )
-_SAYS_MIXED: Final = re.compile(r"Mixed Content.*wss?:|insecure WebSocket", re.I)
-_SAYS_LOCAL: Final = re.compile(r"LOCAL_NETWORK_ACCESS|local network access|more-private address space", re.I)
+#: The WebSocket's URL in quotes: the page's own address may contain one, an image's may end in "news:".
+_SAYS_MIXED: Final = re.compile(r"Mixed Content.*'wss?://|insecure WebSocket", re.I)
+_LOCAL: Final = r"(?:LOCAL|PRIVATE)_NETWORK_ACCESS|local network access|more-private address space"
+_SAYS_LOCAL: Final = re.compile(_LOCAL, re.I)
+#: What else a page loads is blocked in the same words.
+_SAYS_LOCAL_SOCKET: Final = re.compile(rf"^(?=.*(?:\bWebSocket\b|'wss?://)).*(?:{_LOCAL})", re.I)
 _SAYS_TOO_MANY: Final = re.compile(
     r"WebSocket connection to .* failed: (?:Insufficient resources|.*ERR_INSUFFICIENT_RESOURCES)"
 )
@@ -116,15 +135,34 @@ _SAYS_BLOCKED: Final = re.compile(
 _SAYS_INVALID: Final = re.compile(r"^exception: SyntaxError: Failed to construct 'WebSocket'")
 
 
-def _said(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str | None:
-    """A line of the browser's console that says so; the doctor alone has one."""
-    return next((str(line)[:300] for line in page.get("console") or () if pattern.search(str(line))), None)
+#: Characters of a line that are searched: the doctor keeps 500 of each. More make the patterns slow.
+_SEARCHED: Final = 1000
+#: Characters of a line in the evidence.
+_SHOWN: Final = 300
+
+
+def _lines(page: Mapping[str, Any]) -> list[str]:
+    """What the browser's console says; the doctor alone has one."""
+    return [line[:_SEARCHED] for line in _listed(page, "console")]
+
+
+def _said(page: Mapping[str, Any], pattern: re.Pattern[str]) -> re.Match[str] | None:
+    """Where in a line of the browser's console it says so."""
+    return next(filter(None, map(pattern.search, _lines(page))), None)
+
+
+def _line(said: re.Match[str]) -> str:
+    return f"console: {said.string[:_SHOWN]}"
 
 
 def _exceptions(page: Mapping[str, Any]) -> list[str]:
     """Exceptions of the page's scripts that nobody caught."""
-    lines = [str(line) for line in page.get("console") or ()]
-    return [line[:300] for line in lines if line.startswith("exception: ")]
+    return [line[:_SHOWN] for line in _lines(page) if line.startswith("exception: ")]
+
+
+def _polls(page: Mapping[str, Any]) -> int:
+    count = page.get("polling")
+    return count if isinstance(count, int) else 0
 
 
 def _is_refused_by_browser(page: Mapping[str, Any]) -> bool:
@@ -135,11 +173,11 @@ def _is_refused_by_browser(page: Mapping[str, Any]) -> bool:
 def _blocked(page: Mapping[str, Any]) -> tuple[str, list[str]] | None:
     """(policy, URLs that it forbids); the page's own host where no URL is known."""
     own = str(page.get("url")).replace("http", "ws", 1)
-    for policy in page.get("csp") or ():
+    for policy in _listed(page, "csp"):
         wanted = _urls(page) or [own]
-        refused = [url for url in wanted if blocks_websocket(str(policy), str(page.get("url")), url)]
+        refused = [url for url in wanted if blocks_websocket(policy, str(page.get("url")), url)]
         if refused and len(refused) == len(wanted):
-            return str(policy), refused
+            return policy, refused
     return None
 
 
@@ -168,15 +206,15 @@ def csp(facts: CaptureFacts) -> Iterator[Found]:
                     _console_line(page, _SAYS_CSP),
                 )
             )
-    for page, line in _refused(facts, _SAYS_CSP):
+    for page, said in _refused(facts, _SAYS_CSP):
         if page.get("attempts") or _blocked(page) is None:
-            policies = [f"Content-Security-Policy: {str(one)[:300]}" for one in page.get("csp") or ()]
-            yield Found(evidence=(*_base(page), f"console: {line}", *policies[:2]))
+            policies = [f"Content-Security-Policy: {one[:300]}" for one in _listed(page, "csp")]
+            yield Found(evidence=(*_base(page), _line(said), *policies[:2]))
 
 
 def _console_line(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str:
-    line = _said(page, pattern)
-    return "" if line is None else f"console: {line}"
+    said = _said(page, pattern)
+    return "" if said is None else _line(said)
 
 
 @rules(
@@ -194,13 +232,13 @@ def _console_line(page: Mapping[str, Any], pattern: re.Pattern[str]) -> str:
 )
 def mixed(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
-        found, line = _mixed(page), _said(page, _SAYS_MIXED)
-        if found and line is None and _blocked(page) is None and _said(page, _SAYS_CSP) is None:
+        found, said = _mixed(page), _said(page, _SAYS_MIXED)
+        if found and said is None and _blocked(page) is None and _said(page, _SAYS_CSP) is None:
             yield Found(evidence=(*_base(page), f"its text contains {found[0]}"))
-    for page, line in _refused(facts, _SAYS_MIXED):
+    for page, console in _refused(facts, _SAYS_MIXED):
         found = _mixed(page)
         text = (f"its text contains {found[0]}",) if found else ()
-        yield Found(evidence=(*_base(page), *text, f"console: {line}"))
+        yield Found(evidence=(*_base(page), *text, _line(console)))
 
 
 _ASKS: Final = "The browser opens the WebSocket only with the visitor's permission (Local Network Access)"
@@ -220,19 +258,20 @@ _ASKS: Final = "The browser opens the WebSocket only with the visitor's permissi
     scope="capture",
 )
 def local_network(facts: CaptureFacts) -> Iterator[Found]:
-    for page, line in _refused(facts, _SAYS_LOCAL):
-        yield Found(evidence=(*_base(page), f"console: {line}"))
+    for page, said in _refused(facts, _SAYS_LOCAL, _SAYS_LOCAL_SOCKET):
+        yield Found(evidence=(*_base(page), _line(said)))
     for event in facts.events:
         # Opened once more without our proxy: behind it a browser cannot know where a server is.
         lines = event.detail.get("without_proxy") if event.kind == "page" else None
-        alone = _said({"console": lines}, _SAYS_LOCAL) if isinstance(lines, list) else None
+        shape = _SAYS_LOCAL_SOCKET if event.detail.get("attempts") else _SAYS_LOCAL
+        alone = _said({"console": lines}, shape)
         if alone is not None:
             is_https = str(event.detail.get("url")).startswith("https:")
             yield Found(
                 evidence=(
                     f"page {event.detail.get('url')}",
                     "opened without the proxy, and nobody there to give the permission",
-                    f"console: {alone}",
+                    _line(alone),
                 ),
                 severity="warning" if is_https else None,
                 title=_ASKS if is_https else None,
@@ -253,10 +292,8 @@ def local_network(facts: CaptureFacts) -> Iterator[Found]:
     scope="capture",
 )
 def refused_by_browser(facts: CaptureFacts) -> Iterator[Found]:
-    for page, line in _refused(facts, _SAYS_BLOCKED):
-        found = _SAYS_BLOCKED.search(line)
-        assert found is not None
-        yield Found(evidence=(*_base(page), f"console: {line}"), title=_REFUSALS[found[1]])
+    for page, said in _refused(facts, _SAYS_BLOCKED):
+        yield Found(evidence=(*_base(page), _line(said)), title=_REFUSALS[said[1]])
 
 
 _REFUSALS: Final = {
@@ -279,8 +316,8 @@ _REFUSALS: Final = {
     scope="capture",
 )
 def too_many(facts: CaptureFacts) -> Iterator[Found]:
-    for page, line in _refused(facts, _SAYS_TOO_MANY):
-        yield Found(evidence=(*_base(page), f"console: {line}"))
+    for page, said in _refused(facts, _SAYS_TOO_MANY):
+        yield Found(evidence=(*_base(page), _line(said)))
 
 
 @rules(
@@ -297,10 +334,11 @@ def too_many(facts: CaptureFacts) -> Iterator[Found]:
     confidence="medium",
 )
 def script_error(facts: CaptureFacts) -> Iterator[Found]:
-    for page, line in _refused(facts, _SAYS_INVALID):
+    for page, said in _refused(facts, _SAYS_INVALID):
+        line = said.string
         if page.get("attempts"):
             yield Found(
-                evidence=(*_base(page), line),
+                evidence=(*_base(page), line[:_SHOWN]),
                 title=f"A WebSocket of the page could not be made: {line[11:150]}",
             )
     for page in _quiet_pages(facts):
@@ -327,7 +365,7 @@ def script_error(facts: CaptureFacts) -> Iterator[Found]:
 )
 def scripts(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
-        failed = [str(one) for one in page.get("failed_scripts") or ()]
+        failed = _listed(page, "failed_scripts")
         if failed and not _is_refused_by_browser(page) and not _mixed(page) and _blocked(page) is None:
             yield Found(evidence=(*_base(page), *failed[:5]))
 
@@ -346,14 +384,8 @@ def scripts(facts: CaptureFacts) -> Iterator[Found]:
 )
 def polling(facts: CaptureFacts) -> Iterator[Found]:
     for page in _quiet_pages(facts):
-        count = page.get("polling")
-        if (
-            isinstance(count, int)
-            and count >= 2
-            and not _is_refused_by_browser(page)
-            and not _mixed(page)
-            and _blocked(page) is None
-        ):
+        count = _polls(page)
+        if count >= 2 and not _is_refused_by_browser(page) and not _mixed(page) and _blocked(page) is None:
             upgrades = page.get("polling_upgrades")
             says = ('the server\'s handshake offers no upgrade ("upgrades":[])',) if upgrades == [] else ()
             yield Found(
@@ -383,7 +415,7 @@ def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
             _mixed(page)
             or _blocked(page)
             or page.get("failed_scripts")
-            or (page.get("polling") or 0) >= 2
+            or _polls(page) >= 2
             or _exceptions(page)
             or _is_refused_by_browser(page)
             or page.get("is_read")
@@ -478,16 +510,20 @@ _JS_LOCAL: Final = (
     scope="capture",
 )
 def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
-    left: dict[tuple[Any, str], list[EngineEvent]] = {}
+    left: dict[tuple[str | None, str], list[EngineEvent]] = {}
     forward = forward_taps(facts.events)
     for event in facts.events:
         one = event.detail
         took = one.get("ms")
-        if event.kind != "client_left" or one.get("how") not in ("fin", "rst") or one.get("tap") in forward:
+        if (
+            event.kind != "client_left"
+            or one.get("how") not in ("fin", "rst")
+            or text_of(one, "tap") in forward
+        ):
             continue
         if isinstance(took, (int, float)) and took <= _AT_ONCE_MS:
             host = str(one.get("client")).rpartition(":")[0]
-            left.setdefault((one.get("tap"), host), []).append(event)
+            left.setdefault((text_of(one, "tap"), host), []).append(event)
     for (tap, host), events in left.items():
         if any(_is_of(other, tap, host) for other in facts.connections):
             continue  # this client does speak on other connections: it only opened one too many
@@ -506,19 +542,20 @@ def left_at_once(facts: CaptureFacts) -> Iterator[Found]:
         )
 
 
-def forward_taps(events: Sequence[EngineEvent]) -> set[Any]:
+def forward_taps(events: Sequence[EngineEvent]) -> set[str | None]:
     """Taps that clients use as their proxy: a browser opens connections to it in advance, and checks no
     server's address before it asks there."""
+    every = [event.detail.get("listeners") for event in events if event.kind == "listening"]
     return {
-        one.get("tap")
-        for event in events
-        if event.kind == "listening"
-        for one in event.detail.get("listeners") or ()
+        text_of(one, "tap")
+        for listeners in every
+        if isinstance(listeners, list)
+        for one in listeners
         if isinstance(one, dict) and str(one.get("mode")).partition(":")[0] in FORWARD_MODES
     }
 
 
-def _harmless(facts: CaptureFacts, tap: Any, host: str, events: Sequence[EngineEvent]) -> str:
+def _harmless(facts: CaptureFacts, tap: str | None, host: str, events: Sequence[EngineEvent]) -> str:
     """Why it is rather a check of the port than a browser's; "" where nothing says so."""
     if host and address_space(host) == "public":
         return "the client's address is public: a browser there needs no permission for this server"
@@ -531,7 +568,7 @@ def _harmless(facts: CaptureFacts, tap: Any, host: str, events: Sequence[EngineE
     return ""
 
 
-def _is_of(one: Summary, tap: Any, host: str) -> bool:
+def _is_of(one: Summary, tap: str | None, host: str) -> bool:
     return one.tap == tap and one.client_host == host
 
 

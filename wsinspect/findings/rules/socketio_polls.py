@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.evidence import seconds
-from wsinspect.findings.facts import SECOND_NS, CaptureFacts, EngineEvent
+from wsinspect.findings.facts import SECOND_NS, CaptureFacts, EngineEvent, text_of
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 
@@ -46,10 +46,10 @@ class _Refused(NamedTuple):
 )
 def polls_in_turn(facts: CaptureFacts) -> Iterator[Found]:
     upgraded = _upgraded(facts)
-    places: dict[tuple[Any, ...], list[EngineEvent]] = {}
+    places: dict[tuple[str | None, ...], list[EngineEvent]] = {}
     for one in facts.events:
         if one.kind == "polling" and one.detail.get("sid") and one.detail.get("protocol") is None:
-            place = tuple(one.detail.get(name) for name in ("tap", "host", "path"))
+            place = tuple(text_of(one.detail, name) for name in ("tap", "host", "path"))
             places.setdefault(place, []).append(one)
     for (tap, host, path), events in places.items():
         found = list(_refused(events, upgraded.get(tap, {})))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, end_line, js_sees, status_line
-from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent, text_of
 from wsinspect.findings.model import RECORDING, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -33,9 +33,9 @@ rules = Rules()
 def answered_h1(facts: CaptureFacts) -> Iterator[Found]:
     answers = list(events_of(facts, "alpn"))
     # Where the next hop had already chosen HTTP/1.1, this proxy only passed that on.
-    by_hop = {one.get("tap") for one in answers if one.get("side") == "server"}
+    by_hop = {text_of(one, "tap") for one in answers if one.get("side") == "server"}
     for one in answers:
-        if one.get("side") == "client" and one.get("tap") not in by_hop:
+        if one.get("side") == "client" and text_of(one, "tap") not in by_hop:
             offered = ", ".join(str(protocol) for protocol in one.get("offered") or ())
             yield Found(
                 evidence=(f"ALPN offered {offered}, answered {one.get('answered') or 'nothing'}",),
@@ -328,7 +328,7 @@ def unreadable(facts: CaptureFacts) -> Iterator[Found]:
     for event in facts.events:
         one = event.detail
         is_head = event.kind == "request_failed" and one.get("where") == "head"
-        if is_head and one.get("client") not in known and one.get("method") != "PROXY":
+        if is_head and text_of(one, "client") not in known and one.get("method") != "PROXY":
             found.setdefault(str(one.get("error")), []).append(event)
     for error, events in list(found.items())[:4]:
         first = events[0].detail
