@@ -504,7 +504,10 @@ def is_mute_400(refused: ConnectionFacts) -> bool:
     return _ONLY_BAD.fullmatch(refused.content[:64].strip()) is not None
 
 
-_SAYS_CROSS: Final = re.compile(rb"cross[- ]origin|is not authorized for host")
+#: Their own words, whole: applications with a list of allowed origins, and pages, say "cross-origin" as well.
+_SAYS_CROSS: Final = re.compile(
+    rb"cross origin websockets not allowed|request origin .{0,300}? is not authorized for host"
+)
 
 
 def takes_own_for_foreign(facts: ConnectionFacts) -> bool:

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 Severity = Literal["error", "warning", "note"]
-#: The hop of a finding about what recorded the packets of a trace: neither a peer nor this program.
-RECORDING: Final = "the recording"
 FaultOf = Literal["client", "server", "hop", "network", "tool"]
 Confidence = Literal["high", "medium", "low"]
 Scope = Literal["connection", "capture", "pair", "probes"]
 
+#: The hop of a finding about what recorded the packets of a trace: neither a peer nor this program.
+RECORDING: Final = "the recording"
 SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 CONFIDENCES: Final[tuple[Confidence, ...]] = ("high", "medium", "low")
 FAMILIES: Final = {

@@ -41,7 +41,10 @@ class ServedFile(NamedTuple):
 
 
 def is_page(facts: ConnectionFacts) -> bool:
-    """Whether the answer says that its body is HTML."""
+    """Whether the body of an answer is HTML: it says so, or says nothing and begins as HTML does."""
+    head = facts.response_in
+    if head is None or head.get("content-type") is None:
+        return facts.wording.lstrip()[:1] == b"<"
     return _HTML.search(facts.response_line("Content-Type")) is not None
 
 
@@ -80,14 +83,21 @@ def covering(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
         if author.software != "apache" or facts.status not in (401, 403, 404, 410, 500):
             return ()
         return (("the server answered so, and ProxyErrorOverride puts Apache's page in its place", _TELL),)
-    how = _PAGES.get(next((key for key, name in NAMES.items() if name == hop), ""), "an error page")
-    return ((f"{hop} puts a page of its own in the place of the server's answer ({how})", _TELL),)
+    return ((f"{hop} puts a page of its own in the place of the server's answer ({_setting(hop)})", _TELL),)
 
 
 def own_page_cause(hop: str | None) -> tuple[str, str]:
     """The cause of a page with 2xx that a hop answers with in the place of an error."""
-    how = _PAGES.get(next((key for key, name in NAMES.items() if name == hop), ""), "an error page of it")
-    return (f"{hop or 'a hop'} answers so in the place of a server's refusal or failure ({how})", _TELL)
+    return (
+        f"{hop or 'a hop'} answers so in the place of a server's refusal or failure ({_setting(hop)})",
+        _TELL,
+    )
+
+
+def _setting(hop: str | None) -> str:
+    """What a hop, as findings name it, calls a page of its own."""
+    software = next((key for key, name in NAMES.items() if name == hop), "")
+    return _PAGES.get(software, "an error page")
 
 
 _TELL: Final = "connect to the application directly"
@@ -144,6 +154,7 @@ def _to_base_36(number: int) -> str:
 _TAGS: Final[dict[str, tuple[str, Callable[[str, int, str], bool]]]] = {
     "nginx": ("nginx", _of_nginx),
     "openresty": ("nginx", _of_nginx),
+    "tengine": ("nginx", _of_nginx),
     "apache": ("apache", _of_apache),
     "caddy": ("caddy", _of_caddy),
 }

@@ -1,6 +1,6 @@
-"""Empty lines before a request line: a client must not send any (RFC 9112, 2.2), and servers differ in what
-they bear. Measured: `websockets` ends TCP without a word, Caddy answers 400, httpd minds bare line feeds
-alone; nginx, HAProxy, Envoy, Node and aiohttp skip them."""
+"""Empty lines before a request line: a client must not send any (RFC 9112, 2.2), and servers treat them
+differently. Measured: `websockets` closes TCP without an answer, Caddy answers 400, httpd refuses bare line
+feeds alone; nginx, HAProxy, Envoy, Node and aiohttp skip them."""
 
 from __future__ import annotations
 

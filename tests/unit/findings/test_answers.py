@@ -21,6 +21,7 @@ from wsinspect.findings.facts import C2S, S2C, EndFact
 from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.quotes import protocol_of, quote
 from wsinspect.findings.registry import diagnose_connection
+from wsinspect.vocabulary import Lack
 
 
 def first(facts):
@@ -387,8 +388,9 @@ def test_a_client_that_gives_up_ended_it_and_the_sentence_says_so():
 @pytest.mark.parametrize(
     ("step", "words", "fault_of"),
     [
-        ("server_tcp_start_ns", "the connection to the server was not open yet", "network"),
-        ("server_tcp_done_ns", "TLS with the server was not finished yet", "server"),
+        ("server_tcp_start_ns", "while the connection to the server was not open yet", "network"),
+        ("server_tcp_done_ns", "while TLS with the server was not finished yet", "server"),
+        ("server_tls_done_ns", "before its request could be sent on", "server"),
     ],
 )
 def test_a_client_that_leaves_on_the_way_to_the_server_does_not_blame_what_was_never_asked(
@@ -396,6 +398,7 @@ def test_a_client_that_leaves_on_the_way_to_the_server_does_not_blame_what_was_n
 ):
     def left(after: float, begun: float = 0.0) -> Any:
         times = {"request_out_ns": None, "response_in_ns": None, "server_tcp_start_ns": START + 1}
+        times |= {"server_tcp_done_ns": START + 1} if step == "server_tls_done_ns" else {}
         return failed(
             "client ended the connection before this proxy had connected to the server",
             "client",
@@ -407,7 +410,7 @@ def test_a_client_that_leaves_on_the_way_to_the_server_does_not_blame_what_was_n
 
     found = first(left(3))
     assert (found.id, found.fault_of, found.severity) == ("WS-HS-036", fault_of, "error")
-    assert found.title == f"The client gave up after 3 s, while {words}"
+    assert found.title == f"The client gave up after 3 s, {words}"
     assert len(found.causes) == 2
     assert (first(left(0.3)).fault_of, first(left(0.3)).severity) == ("client", "warning")
     # Held at a breakpoint until after its client had left: the server was not asked while anybody waited.
@@ -616,3 +619,44 @@ def test_a_bare_403_to_engineio_may_be_about_the_session_the_protocol_or_the_han
         causes("/socket.io/?EIO=4&transport=websocket&sid=a", b"banned"),
     ):
         assert not any("session id" in one for one in asked)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_hops"),
+    [
+        (b"Cross origin websockets not allowed", True),  # Tornado
+        (
+            b'request Origin "http://example.org" is not authorized for Host "app:3000"',
+            True,
+        ),  # coder/websocket
+        # an application with a list of its own, and a login page
+        (b"Cross-origin requests are only allowed from https://app.example.com", False),
+        (b'<html><meta http-equiv="Cross-Origin-Opener-Policy" content="same-origin"><h1>Log in</h1>', False),
+        (b"you are not authorized for host administration", False),
+    ],
+)
+def test_a_hop_changes_host_only_by_the_words_of_a_server_that_compares_it(body, is_hops):
+    found = first(refused("403 Forbidden", body))
+    assert (found.id, found.fault_of) == ("WS-HS-010", "hop" if is_hops else "server")
+    assert is_hops or len(found.causes) > 1
+
+
+@pytest.mark.parametrize(
+    ("words", "topic", "confidence"),
+    [
+        ("net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS", "local-network", "high"),
+        ("net::ERR_BLOCKED_BY_PRIVATE_NETWORK_ACCESS_CHECKS", "local-network", "high"),
+        ("net::ERR_BLOCKED_BY_CLIENT", "browser-refuses", "high"),
+        ("net::ERR_BLOCKED_BY_ADMINISTRATOR", "browser-refuses", "high"),
+        ("net::ERR_BLOCKED_BY_RESPONSE", "reported", "low"),
+        ("NS_ERROR_WEBSOCKET_CONNECTION_REFUSED", "reported", "low"),
+        ("net::ERR_INVALID_HTTP_RESPONSE", "not-http", "medium"),
+        ("Incorrect 'Sec-WebSocket-Accept' header value", "accept", "medium"),
+    ],
+)
+def test_what_a_browser_says_has_the_fix_of_that_and_words_nobody_knows_a_neutral_one(
+    words, topic, confidence
+):
+    found = first(failed(words, "response", unrecorded=frozenset((Lack.END,))))
+    assert (found.id, found.confidence) == ("WS-HS-066", confidence)
+    assert found.fixes[-1].text == FIXES[topic]["general"]

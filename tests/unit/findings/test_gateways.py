@@ -41,7 +41,14 @@ def judged(facts):
         (b"", {"Server": "uvicorn"}, "server", "medium"),
         (OWN, {"Server": "nginx", "X_Powered_By": "Express"}, "server", "medium"),
         (b"connection refused", {"Server": "Kestrel"}, "server", "medium"),
-        (b"", {"Server": "MyApp/1.0"}, "server", "medium"),
+        (OWN, {"Server": "MyApp/1.0"}, "server", "medium"),
+        # a name that nobody knows, which proxies have as well as applications
+        (b"", {"Server": "BunnyCDN-DE1-1047"}, "hop", "medium"),
+        (SORRY, {"Server": "AkamaiGHost"}, "hop", "medium"),
+        (SORRY, {"Server": "ATS/9.2.3", "Content_Type": "text/html; charset=utf-8"}, "hop", "medium"),
+        (b"502 - sorry", {"Content_Type": "text/html"}, "hop", "medium"),
+        (b"502 - sorry", {"Content_Type": "text/plain"}, "server", "medium"),
+        (NGINX_502.replace(b"nginx", b"tengine"), {"Server": "Tengine"}, "hop", "high"),
         # nobody's
         (b"", {}, "hop", "medium"),
         (b"Bad Gateway", {}, "hop", "medium"),
@@ -84,6 +91,12 @@ def test_a_status_of_cloudflare_is_sure_with_its_name_alone(status):
     ("body", "fields", "party", "sure"),
     [
         (b"unsupported protocol: HTTP/1.0", {}, "hop", "high"),
+        (b"this server does not support HTTP/1.0; use HTTP/1.1", {}, "hop", "high"),
+        (b"HTTP/2.0 not supported", {}, "hop", "high"),
+        # what it takes, and not what it got
+        (b"only HTTP/1.1 and HTTP/2 are supported", {}, "server", "medium"),
+        (b"this server supports HTTP/1.1 and HTTP/1.0", {}, "server", "medium"),
+        (b"requires HTTP/2", {}, "hop", "medium"),
         (b"", {"Server": "nginx"}, "hop", "medium"),
         (b"", {}, "hop", "medium"),
         (b"", {"Server": "uvicorn"}, "server", "medium"),

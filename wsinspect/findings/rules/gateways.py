@@ -15,6 +15,7 @@ from wsinspect.findings.evidence import answer_hop, answer_marks, body_line, nam
 from wsinspect.findings.facts import ConnectionFacts, Other
 from wsinspect.findings.limits import LIMITS
 from wsinspect.findings.model import Confidence, FaultOf, Found
+from wsinspect.findings.own_pages import is_page
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.answers import has_own_words
 from wsinspect.findings.rules.handshake import is_refused
@@ -121,7 +122,8 @@ class _Author(NamedTuple):
 def _author(facts: ConnectionFacts) -> _Author:
     """Who made an answer of 502 or 505, which an application can give as well as a proxy.
 
-    Sure is only what the hop's own marks show: its page, or its name over an answer with no words of anybody.
+    Only the hop's own marks make it sure: its page, or its name over an answer without words. A name in
+    `Server` that nobody knows may be a proxy's as well.
     """
     marks = answer_marks(facts)
     names = named(marks)
@@ -138,30 +140,22 @@ def _author(facts: ConnectionFacts) -> _Author:
         return _Author("hop" if is_hops else "server", "medium")
     if proxies and not set(proxies) & _WITH_PAGES and (says or not has_words):
         return _Author("hop", "high")
+    is_apps = has_words and not says and not is_page(facts)
     if proxies:
-        is_apps = has_words and not says and not _is_page(facts) and not set(proxies) & _MANAGED
-        return _Author("server" if is_apps else "hop", "medium")
+        return _Author("server" if is_apps and not set(proxies) & _MANAGED else "hop", "medium")
     server, of_others = _servers(facts)
     if of_others and server not in of_others:
         there = next(iter(of_others))
         line = f"accepted attempts there were answered with Server: {there}; this one with {server or 'none'}"
         return _Author("hop", "medium", (line,))
+    line = f"Server: {server}" if server else ""
     if server and server in of_others:
-        line = f"Server: {server}, as in the answers to accepted attempts there"
-        return _Author("server", "medium", (line,))
-    if server and not says:
-        return _Author("server", "medium", (f"Server: {server}",))
-    is_apps = has_words and not says and not _is_page(facts)
-    return _Author("server" if is_apps else "hop", "medium")
+        line += ", as in the answers to accepted attempts there"
+    return _Author("server" if is_apps else "hop", "medium", (line,))
 
 
 #: Development servers that pass requests on themselves.
 _DEV_PROXIES: Final = ("vite", "webpack", "next", "node-ws")
-
-
-def _is_page(facts: ConnectionFacts) -> bool:
-    """Whether the body is HTML: hops are often set to give another page than their own."""
-    return facts.wording.lstrip()[:1] == b"<"
 
 
 def _servers(facts: ConnectionFacts) -> tuple[str, tuple[str, ...]]:
@@ -206,7 +200,11 @@ def _gateway(facts: ConnectionFacts, title: str, causes: tuple[tuple[str, str], 
 
 
 def is_of_hop(facts: ConnectionFacts) -> bool:
-    """Whether a gateway's status is the hop's own: its page or its words, or nothing that is anybody's."""
+    """Whether a 503 or 500 is the hop's own: its page or its words, or nothing that is anybody's.
+
+    Not `_author`: few hops answer these because their own way fails, so any other page is the application's
+    before it is a configured one (maintenance, a limit).
+    """
     said = any(shape.search(facts.content[:4096]) for _, shape in _SAYS)
     return said or hop_author(answer_marks(facts)) is not None or not has_own_words(facts)
 
@@ -363,7 +361,7 @@ def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status != 505 or head is None or head.http_version != b"HTTP/1.1":
         return
     sent = f"sent on as {head.start_line.decode('latin-1')[:160]}"
-    if _OTHER_VERSION.search(facts.wording):
+    if _names_other_version(facts.wording):
         yield answer(facts, sent, "the answer names another version than was sent from here")
         return
     author = _author(facts)
@@ -391,8 +389,20 @@ def version_refused(facts: ConnectionFacts) -> Iterator[Found]:
     yield replace(found, confidence="medium", hop=None if is_servers else found.hop)
 
 
-#: A server's words about the version that it got.
-_OTHER_VERSION: Final = re.compile(rb"http/(0\.9|1\.0|2)")
+_OLD_VERSION: Final = re.compile(rb"http/(0\.9|1\.0)")
+_LISTED: Final = rb"(?:(?:,| and| or)+ http/[\d.]+)"
+#: What a server wants, and not what it got: versions in a row, or one that it asks for.
+_WANTED: Final = re.compile(
+    rb"(?<!not )(?<!n't )\b(?:only|requires?|needs?|expects?|uses?|supports?) http/[\d.]+" + _LISTED + rb"*"
+    rb"|http/[\d.]+" + _LISTED + rb"+"
+    rb"|http/[\d.]+ (?:only|or (?:later|higher)|(?:is )?required)"
+)
+
+
+def _names_other_version(words: bytes) -> bool:
+    """Whether a server, whose words are in lower case, names a version that it got and HTTP/1.1 is not."""
+    got = _WANTED.sub(b"", words)
+    return _OLD_VERSION.search(got) is not None or (b"http/2" in got and b"http/1.1" not in words)
 
 
 @rules(

@@ -497,8 +497,21 @@ _WAY: Final[Mapping[str, tuple[str, FaultOf, str, tuple[str, str], tuple[str, st
             "the same port with http:// or ws://: does it answer?",
         ),
         (
-            "the server accepts connections, and then hangs",
+            "the server, or a proxy on the way that was asked for it, accepts connections, and then hangs",
             "its log and load at that time; does a restart help?",
+        ),
+    ),
+    "server_tls_done_ns": (
+        "before its request could be sent on",
+        "server",
+        "gave-up",
+        (
+            "the server finishes TLS and then hangs: over HTTP/2 its SETTINGS come first (RFC 8441, 3)",
+            "its log and load at that time; is it the same with --http2-websocket off?",
+        ),
+        (
+            "this proxy had not sent it yet",
+            "the load of this machine at that time",
         ),
     ),
 }
@@ -507,7 +520,7 @@ _WAY: Final[Mapping[str, tuple[str, FaultOf, str, tuple[str, str], tuple[str, st
 def _left_on_the_way(facts: ConnectionFacts) -> Iterator[Found]:
     """A client that left before its request could be sent on: nothing is known of the server's answer."""
     left = next((end.time_ns for end in facts.ends if end.side == "client"), None)
-    step = next((one for one in ("server_tcp_done_ns", "server_tcp_start_ns") if facts.times.get(one)), None)
+    step = next((one for one in reversed(list(_WAY)) if facts.times.get(one)), None)
     begun = None if step is None else facts.times.get(step)
     if facts.failed_where != "client" or step is None or begun is None or left is None or left <= begun:
         return  # it had left before: what is held at a breakpoint is connected to the server only then

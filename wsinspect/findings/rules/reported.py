@@ -31,24 +31,36 @@ class _Words(NamedTuple):
     confidence: Confidence = "high"
 
 
-def _words(pattern: str, *more: str, severity: Severity = "error", confidence: Confidence = "high") -> _Words:
-    title, topic, fault_of = more
-    return _Words(re.compile(pattern), title, topic, fault_of, severity, confidence)  # type: ignore[arg-type]
+def _words(
+    pattern: str,
+    title: str,
+    topic: str,
+    fault_of: FaultOf,
+    *,
+    severity: Severity = "error",
+    confidence: Confidence = "high",
+) -> _Words:
+    return _Words(re.compile(pattern), title, topic, fault_of, severity, confidence)
 
 
 _NOT_TAKEN: Final = "The browser did not take the server's answer"
-#: The first that is in the error counts.
+
+
+def _not_taken(pattern: str, topic: str) -> _Words:
+    # A hop may have changed the answer on its way to the browser.
+    return _words(pattern, _NOT_TAKEN, topic, "server", confidence="medium")
+
+
+#: The first match wins.
 _KNOWN: Final = (
-    _words(
-        "'Sec-WebSocket-Protocol' header but no response was received", _NOT_TAKEN, "no-subprotocol", "server"
-    ),
-    _words("'Sec-WebSocket-Protocol' header", _NOT_TAKEN, "subprotocol", "server"),
-    _words("'Sec-WebSocket-Accept' header", _NOT_TAKEN, "accept", "server"),
-    _words("'(?:Upgrade|Connection)' header", _NOT_TAKEN, "upgrade-response", "server"),
-    _words("Sec-WebSocket-Extensions|permessage-deflate", _NOT_TAKEN, "extension", "server"),
-    _words("Invalid status line|ERR_INVALID_HTTP_RESPONSE", _NOT_TAKEN, "not-http", "server"),
-    _words("ERR_RESPONSE_HEADERS_", _NOT_TAKEN, "response-head", "server"),
-    _words("ERR_HTTP2_", _NOT_TAKEN, "h2-error", "server", confidence="medium"),
+    _not_taken("'Sec-WebSocket-Protocol' header but no response was received", "no-subprotocol"),
+    _not_taken("'Sec-WebSocket-Protocol' header", "subprotocol"),
+    _not_taken("'Sec-WebSocket-Accept' header", "accept"),
+    _not_taken("'(?:Upgrade|Connection)' header", "upgrade-response"),
+    _not_taken("Sec-WebSocket-Extensions|permessage-deflate", "extension"),
+    _not_taken("Invalid status line|ERR_INVALID_HTTP_RESPONSE", "not-http"),
+    _not_taken("ERR_RESPONSE_HEADERS_", "response-head"),
+    _not_taken("ERR_HTTP2_", "h2-error"),
     _words(
         "HTTP Authentication failed",
         "The server asks for a login by HTTP (401), and the browser had none that it took",
@@ -64,7 +76,7 @@ _KNOWN: Final = (
         confidence="medium",
     ),
     _words(
-        "LOCAL_NETWORK_ACCESS",
+        "(?:LOCAL|PRIVATE)_NETWORK_ACCESS",  # Private Network Access is its older name
         "The browser's Local Network Access check blocked the WebSocket",
         "local-network",
         "client",
@@ -78,11 +90,12 @@ _KNOWN: Final = (
     ),
     _words("ERR_UNSAFE_PORT", "The browser never connects to this port", "browser-refuses", "client"),
     _words(
-        "ERR_BLOCKED_BY_",
+        "ERR_BLOCKED_BY_(?:CLIENT|ADMINISTRATOR)",
         "An extension or a policy of the browser blocked the WebSocket",
         "browser-refuses",
         "client",
     ),
+    _words("ERR_BLOCKED_BY_", "The browser blocked the WebSocket", "reported", "client", confidence="low"),
     _words(
         "ERR_(?:TUNNEL_CONNECTION|PROXY_|SOCKS_|NO_SUPPORTED_PROXIES|MANDATORY_PROXY)",
         "The browser's own proxy did not connect it",
@@ -131,7 +144,7 @@ def reported(facts: ConnectionFacts) -> str | None:
     meaning="The file has the browser's own words and not the answer they are about. A capture made by a"
     " proxy between them has the answer itself.",
     js=f"{JS_FAILED} The words are those of the browser's console.",
-    topic="not-http",
+    topic="reported",
     rows="H24 H25 H26 H27",
     group="attempt",
     confidence="low",
@@ -171,6 +184,5 @@ def says_why(facts: ConnectionFacts) -> Iterator[Found]:
         topic=one.topic,
         fault_of=one.fault_of,
         severity=one.severity,
-        # A hop may have changed the answer on its way to the browser.
-        confidence="medium" if one.title == _NOT_TAKEN else one.confidence,
+        confidence=one.confidence,
     )

@@ -24,7 +24,7 @@ from wsinspect.findings.rules.around import (
     lines_of,
     software_of,
 )
-from wsinspect.findings.rules.handshake import has_failed
+from wsinspect.findings.rules.handshake import has_failed, is_refused
 from wsinspect.findings.rules.kept import has_left, kept, kept_ns
 from wsinspect.findings.rules.switching import interim_before
 from wsinspect.findings.sandwich import PairFacts
@@ -130,7 +130,10 @@ def speaks_http10(pair: PairFacts) -> Iterator[Found]:
 )
 def swallows_101(pair: PairFacts) -> Iterator[Found]:
     origin = pair.origin
-    if origin is None or not origin.is_accepted or not has_failed(pair.edge):
+    if origin is None or not has_failed(pair.edge):
+        return
+    if not origin.is_accepted:
+        yield from _swallows_refusal(pair, origin)
         return
     is_kept = has_left(pair.edge)
     if is_kept and kept(pair) != "answer":
@@ -156,6 +159,56 @@ def swallows_101(pair: PairFacts) -> Iterator[Found]:
     )
 
 
+def _swallows_refusal(pair: PairFacts, origin: ConnectionFacts) -> Iterator[Found]:
+    """A refusal behind an interim response, of which the client got nothing.
+
+    Measured: nginx 1.22 takes the 103 for the answer and what follows for its body, and keeps all of it until
+    the server ends the connection.
+    """
+    edge, head, interim = pair.edge, origin.response_in, interim_before(origin)
+    if (
+        not interim
+        or not is_refused(origin)
+        or head is None
+        or not head.is_complete
+        or pair.is_answered_early
+    ):
+        return
+    is_kept = has_left(edge) and kept(pair) == "answer"
+    if not is_kept and (edge.status != _BAD_GATEWAY or origin.status == edge.status):
+        return
+    yield Found(
+        title=f"The server answered {origin.status} after an interim response, and the hop kept it",
+        meaning="The server refused the attempt, and the client did not get that answer: it waited, or got"
+        " the hop's own error. Without the interim response the refusal comes through, and that is the next"
+        " thing to look at.",
+        evidence=(
+            f"behind the hop: {status_line(origin)}",
+            *body_line(origin),
+            f"before it: {status_line(edge) if edge.status else edge.error}",
+            f"the client waited {seconds(kept_ns(pair))} more, and left" if is_kept else "",
+            f"before its {origin.status} the server sent {interim}",
+        ),
+        causes=two_causes(
+            (
+                "this hop does not take an answer behind a 1xx response (nginx 1.22 does not, where the"
+                " server's connection stays open)",
+                "let the server send no 100, 102 or 103 on this path: does the client get"
+                f" the {origin.status}?",
+            ),
+            (
+                f"the server refuses this attempt: without the 1xx the client gets its {origin.status}",
+                "connect to the server directly, and look at its answer",
+            ),
+        ),
+        hop=hop_of(pair),
+        software=software_of(pair),
+        topic="early-hints",
+        covers=(*covered_by(pair, "attempt"), *covered_by(pair, "end")),
+    )
+
+
+_BAD_GATEWAY: Final = 502
 #: Measured: HAProxy 2.6 answers 502 where both come in one segment, Caddy 2.6 an empty 200, and nginx 1.22
 #: never sends the 101 on; httpd 2.4 and Envoy do.
 _OF_INTERIM: Final = (

@@ -215,8 +215,8 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
     "warning",
     "hop",
     "The hop answers with a page of its own in place of the server's refusal",
-    meaning="The server refused, and the hop put another answer in the place of that: the client does not see"
-    " what the server said. Look for the cause in the server's own answer, not in the hop's page.",
+    meaning="The server refused, and the hop replaced that answer with its own: the client does not see what"
+    " the server said. Look for the cause in the server's own answer, not in the hop's page.",
     js=js_status(None).replace("None", "N"),
     topic="replaced-answer",
     rows="H9 H15",
