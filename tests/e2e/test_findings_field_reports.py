@@ -18,6 +18,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.engine import Engine
 from tests.support.field_reports import application, by_path, converse, diagnose, ids, record
+from tests.support.finding_lab import in_time
 from tests.support.hops import LOOPBACK, NGINX_GOOD
 from tests.support.small_servers import Page, free_port, mute, pages
 
@@ -169,17 +170,17 @@ def test_report_3_502_hot_reload_and_the_handshake_that_takes_too_long(tmp_path)
 
 
 def test_report_3_the_client_that_gives_up(tmp_path):
-    async def play():
+    async def play(folder):
         async with await asyncio.start_server(mute, LOOPBACK, 0) as silent:
             port = silent.sockets[0].getsockname()[1]
             engine = await asyncio.to_thread(
-                lambda: Engine.start("--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{port}", folder=tmp_path)
+                lambda: Engine.start("--tap", f"edge={LOOPBACK}:0=http://{LOOPBACK}:{port}", folder=folder)
             )
             await converse(f"ws://{LOOPBACK}:{engine.port('edge')}/socket", patience=3)
             await asyncio.to_thread(engine.stop)
         return engine.capture
 
-    code, told = diagnose(tmp_path, asyncio.run(play()))
+    code, told = diagnose(tmp_path, in_time(tmp_path, lambda folder: asyncio.run(play(folder))))
     assert code == 1
     assert ids(told) == ["WS-HS-036"]
 

@@ -171,7 +171,17 @@ def test_the_recorded_page_is_played_against_the_real_server(browser, tmp_path, 
     with node(browser.loop, "socketio_server.mjs") as (_, server):
         target = f"http://127.0.0.1:{server['port']}"
         done = subprocess.run(
-            [sys.executable, "-m", "wsinspect", "replay", str(capture), "--json", "--to", target],
+            [
+                sys.executable,
+                "-m",
+                "wsinspect",
+                "replay",
+                str(capture),
+                "--json",
+                "--to",
+                target,
+                "--timeout=60s",
+            ],
             capture_output=True,
             text=True,
             env=private_environment(tmp_path),

@@ -11,7 +11,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.app_capture import node
 from tests.support.engine import Engine
-from tests.support.finding_lab import LOOPBACK, by_path, found_in, record, record_port
+from tests.support.finding_lab import LOOPBACK, by_path, found_in, in_time, record, record_port
 from tests.support.small_servers import mute
 from tests.support.threaded_loop import ThreadedLoop
 
@@ -209,7 +209,7 @@ def test_a_server_whose_queue_is_full_is_not_one_that_refuses(tmp_path):
             one.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 one.connect(place)
-        capture = asyncio.run(record_port(tmp_path, place[1], leave))
+        capture = in_time(tmp_path, lambda folder: asyncio.run(record_port(folder, place[1], leave)))
     (found,) = found_in(capture)
     assert (found.id, found.fault_of) == ("WS-HS-036", "network")
     assert found.title.endswith("while the connection to the server was not open yet")

@@ -14,6 +14,7 @@ from websockets.protocol import State
 
 from tests.support.apps import NODE
 from tests.support.engine import Engine
+from tests.support.finding_lab import in_time
 from tests.support.hops import LOOPBACK, Hop, haproxy
 from tests.support.sandwich_lab import afterwards, echo_server, look, stored, told
 from tests.support.small_servers import free_port
@@ -40,12 +41,12 @@ async def _run(folder, make_hop, drive):
             finally:
                 await asyncio.to_thread(engine.stop)
     assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
-    return look(engine.capture)
+    return engine.capture
 
 
 def run(folder, make_hop, drive):
     """What was found by path, live, stored and afterwards the same."""
-    return asyncio.run(_run(folder, make_hop, drive))
+    return look(in_time(folder, lambda one: asyncio.run(_run(one, make_hop, drive))))
 
 
 async def asks(url, seconds):

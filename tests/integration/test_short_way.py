@@ -401,7 +401,7 @@ def test_an_armed_rule_has_openings_take_the_layers(lab: Lab, tmp_path: Path) ->
 def test_a_client_that_says_nothing_is_reported_with_its_time_and_its_end(lab: Lab, tmp_path: Path) -> None:
     async def visit(port: int, how: str) -> None:
         client = await Peer.connect(port)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)  # the engine counts from when it took the connection
         client.fin() if how == "fin" else client.rst()
         await (client.has_ended() if how == "fin" else asyncio.sleep(0))
         client.close()

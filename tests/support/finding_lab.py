@@ -19,12 +19,29 @@ from tests.support.engine import Engine
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.findings.model import Finding
+from wsinspect.vocabulary import EventKind
 
 LOOPBACK = "127.0.0.1"
 #: What takes a URL without its path and talks to the application.
 Talk = Callable[[str], Awaitable[Any]]
 #: Later than this is a point in time, earlier is a duration.
 _POINT_NS = 10**17
+
+
+def in_time(folder: Path, play: Callable[[Path], Path]) -> Path:
+    """The capture of a play in which the engine was never late, at the third try any.
+
+    What a starved engine saw late it blames on nobody, so a test of a wait needs one that was not starved.
+
+    Args:
+        play: takes a folder of its own, and returns its capture.
+    """
+    for number in range(3):
+        capture = play(folder / f"try-{number}")
+        with Capture.open(capture) as opened:
+            if not opened.query("SELECT 1 FROM event WHERE kind = ? LIMIT 1", (EventKind.LAG.value,)):
+                break
+    return capture
 
 
 async def record_port(folder: Path, port: int, talk: Talk, *options: str) -> Path:

@@ -75,7 +75,7 @@ def test_a_journal_of_the_first_release_is_indexed_to_the_same_rows(capture: Pat
     [
         ("show", "the engine"),
         ("show 3", "CLOSE"),
-        ("diagnose", "7 errors, 5 warnings; 5 connections looked at"),
+        ("diagnose", "6 errors, 5 warnings; 5 connections looked at"),
         ("export --format har -o out.har", "5 connections"),
         ("export --format jsonl -o out.jsonl", "frames"),
         ("export --format flows -o out.flows", "connections"),
