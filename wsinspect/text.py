@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import Final
 
 #: U+2400, the picture of NUL; those of the other C0 controls follow. RFC 6455 payloads are mostly JSON, so a
 #: picture, not a backslash sequence, stands for a control: it cannot be mistaken for JSON's own escapes.
 _PICTURES = 0x2400
 _DELETE, _DELETE_PICTURE = 0x7F, "\N{SYMBOL FOR DELETE}"
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Of `unicodedata.category`.
+UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _COMBINING = frozenset({"Mn", "Me"})
 ELLIPSIS = "…"
 
@@ -29,7 +31,7 @@ class _Escapes:
             return chr(_PICTURES + code)
         if code == _DELETE:
             return _DELETE_PICTURE
-        if unicodedata.category(chr(code)) in _UNSAFE_CATEGORIES:
+        if unicodedata.category(chr(code)) in UNSAFE_CATEGORIES:
             return _code_point(code)
         raise LookupError
 

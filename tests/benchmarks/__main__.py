@@ -33,7 +33,7 @@ IDLE_LOAD = 0.7
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks", description="Measure wsinspect beside its peers."
+        prog="python -m tests.benchmarks", description="Measure wsinspect and its peers."
     )
     parser.add_argument("--rounds", type=int, help="interleaved rounds (3; with --quick 1)")
     parser.add_argument("--quick", action="store_true", help="a tenth of the frames, in one round")
@@ -54,6 +54,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page docs/benchmarks.md")
     parser.add_argument(
         "--beside",
+        dest="checkout",
         type=Path,
         metavar="FOLDER",
         help="also another version of wsinspect, from its working tree (git worktree add FOLDER COMMIT)",
@@ -149,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     args = parse(argv)
     try:
-        chosen = peers_module.choose(args.peer, args.beside)
+        chosen = peers_module.choose(args.peer, args.checkout)
     except BenchError as error:
         say(str(error))
         return 2
@@ -161,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (load := os.getloadavg()[0]) > IDLE_LOAD:
         say(f"this machine is busy (load {load:.1f}): the numbers, p99 above all, will say so")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-    for tree in (ROOT, args.beside):
+    for tree in (ROOT, args.checkout):
         if tree is not None:  # as an installation is: a checkout under PYTHONDONTWRITEBYTECODE never would be
             compileall.compile_dir(tree / "wsinspect", quiet=2)
     begun = time.monotonic()

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.measures import ALL_ROWS, INDEX_WAIT_S, OPENED, Place, Result, Sizes
+from tests.benchmarks.measures import ALL_ROWS, OPENED, Place, Result, Sizes, wait_rows
 from tests.benchmarks.peers import Peer, Running
 from tests.benchmarks.processes import Load, descendants, wait_for
 
@@ -48,21 +48,21 @@ def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
         result: Result = {}
         with _traced(running) as seen:
             load(running, "burst", _BURST_BYTES, small)
-            wait_rows(running, ALL_ROWS, 2 * 20 + small + 3)
+            wait_rows(running, 2 * 20 + small + 3, ALL_ROWS)
         result["frame_calls"] = _sum(seen) / small
         with _traced(running) as seen:
             load(running, "burst", 65_536, bulk)
-            wait_rows(running, ALL_ROWS, 2 * 20 + small + bulk + 6)
+            wait_rows(running, 2 * 20 + small + bulk + 6, ALL_ROWS)
         result["byte_copies"] = sum(copied for _, copied in seen.values()) / (bulk * 65_536)
         result["bulk_calls"] = _sum(seen) / bulk
         with _traced(running) as seen:
             measured = load(running, "echo", 64, echoes)
             rows = 2 * 20 + small + bulk + 6 + 2 * int(measured["frames"]) + 2
-            wait_rows(running, ALL_ROWS, rows)
+            wait_rows(running, rows, ALL_ROWS)
         result["echo_calls"] = _sum(seen) / measured["frames"]
         with _traced(running) as seen:
             load(running, "open", 64, openings)
-            wait_rows(running, OPENED, 20 + 3 + openings)
+            wait_rows(running, 20 + 3 + openings, OPENED)
         result["open_calls"] = _sum(seen) / openings
         return result
 
@@ -74,17 +74,6 @@ def load(running: Running, kind: str, payload: int, frames: int) -> dict[str, fl
         return client.result()
     finally:
         client.finish()
-
-
-def wait_rows(running: Running, statement: str, count: int) -> None:
-    """Until the capture has so many; a peer without one has nothing left to do."""
-    if running.capture is None:
-        return
-
-    def probe() -> bool | None:
-        return True if (running.query(statement) or 0) >= count else None
-
-    wait_for(f"{count} of {statement}", probe, seconds=INDEX_WAIT_S, alive=lambda: True)
 
 
 def _sum(seen: dict[str, tuple[int, int]]) -> int:

@@ -7,7 +7,7 @@ they are enough for.
 import resource
 import time
 
-from tests.benchmarks.measures import ALL_ROWS, OPENED, Place, Result, Sizes, _wait_rows
+from tests.benchmarks.measures import ALL_ROWS, OPENED, Place, Result, Sizes, wait_rows
 from tests.benchmarks.pacing import Crowd
 from tests.benchmarks.peers import Peer, Running
 from tests.benchmarks.processes import resident_mb
@@ -21,7 +21,7 @@ BUSY, BUSY_RATE, QUIET_RATE = 100, 1_000, 50
 
 
 def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
-    """Each part with a proxy of its own, where it is started anew."""
+    """Each part with a proxy of its own, where the benchmark starts it."""
     if peer.only:
         return {}
     wanted = sizes.slow_connections if peer.is_bounded else sizes.connections
@@ -70,7 +70,7 @@ def _crowd(running: Running, count: int, seconds: int) -> Result:
     if running.capture is not None:
         result["engine_kb_each"] = engine / count * 1000
         rows = 2 * count * (seconds + 1)
-        _wait_rows(running, rows)
+        wait_rows(running, rows)
         result["lost"] = rows - (running.query(ALL_ROWS) or 0)
     return result | {"before_mb": before, "during_mb": during, "left_mb": left - before}
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tests.benchmarks.measures import Place, Result, Sizes, _burst, _echo_p50, _wait_rows
+from tests.benchmarks.measures import Place, Result, Sizes, echo_p50, run_burst, wait_rows
 from tests.benchmarks.pacing import Crowd
 from tests.benchmarks.peers import Peer
 
@@ -19,12 +19,12 @@ NEIGHBOUR_RATE, NEIGHBOUR_SECONDS = 1_000, 30
 def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """All of it; each part on engines of its own."""
     armed = with_fault(peer, NOTHING)
-    result: Result = {"armed_per_s": _burst(armed, place, 64, sizes.small_frames)["frames_per_s"]}
+    result: Result = {"armed_per_s": run_burst(armed, place, 64, sizes.small_frames)["frames_per_s"]}
     unarmed_us, armed_us = (_p50(one, place, sizes) for one in (peer, armed))
     result |= {"unarmed_p50_us": unarmed_us, "armed_p50_us": armed_us, "armed_ratio": armed_us / unarmed_us}
-    beside = [_beside(one, place, sizes) for one in (peer, with_fault(peer, NEIGHBOUR))]
-    result |= {"beside_unarmed_us": beside[0], "beside_armed_us": beside[1]}
-    result["beside_ratio"] = beside[1] / beside[0]
+    quiet = [_next_to_busy(one, place, sizes) for one in (peer, with_fault(peer, NEIGHBOUR))]
+    result |= {"beside_unarmed_us": quiet[0], "beside_armed_us": quiet[1]}
+    result["beside_ratio"] = quiet[1] / quiet[0]
     with (
         with_fault(peer, DELAY).serve(place.folder, place.target) as running,
         Crowd(running.port, DELAYED) as crowd,
@@ -42,12 +42,12 @@ def with_fault(peer: Peer, spec: str) -> Peer:
 
 def _p50(peer: Peer, place: Place, sizes: Sizes) -> float:
     with peer.serve(place.folder, place.target) as running:
-        return _echo_p50(running, sizes)
+        return echo_p50(running, sizes)
 
 
-def _beside(peer: Peer, place: Place, sizes: Sizes) -> float:
+def _next_to_busy(peer: Peer, place: Place, sizes: Sizes) -> float:
     """Echo p50 of a connection without a rule while another one is busy."""
     with peer.serve(place.folder, place.target) as running, Crowd(running.port, 1) as busy:
         busy.begin(NEIGHBOUR_RATE, NEIGHBOUR_SECONDS)
-        _wait_rows(running, NEIGHBOUR_RATE // 10)
-        return _echo_p50(running, sizes)
+        wait_rows(running, NEIGHBOUR_RATE // 10)
+        return echo_p50(running, sizes)

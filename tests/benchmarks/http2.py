@@ -1,7 +1,7 @@
 """What HTTP/2 costs against HTTP/1.1, both over TLS: frames, round trips, many streams.
 
 Client and server are in this process, and speak HTTP/2 without a library, which would cost more than the
-engine; what is compared is the engine's CPU seconds, beside the time. DATA frames have as many WebSocket
+engine; what is compared is the engine's CPU seconds, apart from the time. DATA frames have as many WebSocket
 frames as they take, or one (`each`).
 
 Both are relayed by one engine and measured by turns, in rounds that are short; a ratio is the median of those

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.benchmarks.counting import load, wait_rows
-from tests.benchmarks.measures import ALL_ROWS, OPENED, Place, Result
+from tests.benchmarks.counting import load
+from tests.benchmarks.measures import ALL_ROWS, OPENED, Place, Result, wait_rows
 from tests.benchmarks.peers import Peer, Running
 from tests.benchmarks.processes import BenchError, descendants
 
@@ -84,8 +84,8 @@ def _measured(
             openings += 1
             sent = int(found["frames"])
             rows += _MORE_ROWS[kind] + (2 * sent if kind == "echo" else sent)
-            wait_rows(running, ALL_ROWS, rows)
-        wait_rows(running, OPENED, openings)
+            wait_rows(running, rows, ALL_ROWS)
+        wait_rows(running, openings, OPENED)
         time.sleep(_SETTLE_S)  # what follows the last row: a commit's end, a look of the rules
 
     for kind, frames, payload, name in LOADS:

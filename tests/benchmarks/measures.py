@@ -113,22 +113,22 @@ def _bounded(peer: Peer, port: int, payload: int, frames: int) -> int:
     return max(trial, min(frames, int(trial / seconds * BUDGET_S)))
 
 
-def _wait_rows(running: Running, rows: int) -> float:
-    """The moment (monotonic) at which so many rows can be read."""
+def wait_rows(running: Running, count: int, statement: str = LAST_ROW) -> float:
+    """The moment (monotonic) at which the capture has so many; a peer without one has nothing left to do."""
 
     def probe() -> bool | None:
-        return True if (running.query(LAST_ROW) or 0) >= rows else None
+        return True if (running.query(statement) or 0) >= count else None
 
-    try:
-        wait_for(f"{rows} rows", probe, seconds=INDEX_WAIT_S, alive=lambda: True, every=0.05)
-    except BenchError:
-        raise BenchError(
-            f"{running.query(ALL_ROWS)} of {rows} frames are in the capture after {INDEX_WAIT_S:g} s"
-        ) from None
+    if running.capture is not None:
+        try:
+            wait_for(f"{count} rows", probe, seconds=INDEX_WAIT_S, alive=lambda: True, every=0.05)
+        except BenchError:
+            have = running.query(ALL_ROWS if statement == LAST_ROW else statement) or 0
+            raise BenchError(f"{have} of {count} are in the capture after {INDEX_WAIT_S:g} s") from None
     return time.monotonic()
 
 
-def _burst(peer: Peer, place: Place, payload: int, frames: int, *, is_tls: bool = False) -> Result:
+def run_burst(peer: Peer, place: Place, payload: int, frames: int, *, is_tls: bool = False) -> Result:
     with peer.serve(place.folder, place.tls_target if is_tls else place.target) as running:
         count = _bounded(peer, running.port, payload, frames)
         cpu_before, relay_before = running.cpu_s(), running.relay_cpu_s()
@@ -142,8 +142,8 @@ def _burst(peer: Peer, place: Place, payload: int, frames: int, *, is_tls: bool 
         result = {"frames": count, "seconds": seconds, "frames_per_s": count / seconds}
         result["mb_per_s"] = count * payload / seconds / 1e6
         if running.capture is not None:
-            indexed = seconds + _wait_rows(running, count + 1) - ended
-            _wait_rows(running, count + 3)
+            indexed = seconds + wait_rows(running, count + 1) - ended
+            wait_rows(running, count + 3)
             rows = running.query(ALL_ROWS) or 0
             result |= {
                 "indexed_s": indexed,
@@ -164,12 +164,12 @@ def _cpu(running: Running, before: float | None, count: int) -> Result:
 
 def small(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """64 B frames pipelined."""
-    return _burst(peer, place, 64, sizes.small_frames)
+    return run_burst(peer, place, 64, sizes.small_frames)
 
 
 def bulk(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """64 KiB frames."""
-    result = _burst(peer, place, 65_536, sizes.bulk_frames)
+    result = run_burst(peer, place, 65_536, sizes.bulk_frames)
     if "payload_bytes" in result and not peer.only:
         result["lost_bytes"] = result["frames"] * 65_536 + 8 - result["payload_bytes"]
     return result
@@ -182,10 +182,10 @@ def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
         stream = Load("stream", running.port, payload=1024, frames=0)
         try:
             stream.result()
-            beside = _round_trips(running, sizes)
+            busy = _round_trips(running, sizes)
         finally:
             stream.abandon()
-    return result | {"beside_p50_us": beside["p50_us"], "beside_p99_us": beside["p99_us"]}
+    return result | {"beside_p50_us": busy["p50_us"], "beside_p99_us": busy["p99_us"]}
 
 
 def _echo(peer: Peer, place: Place, sizes: Sizes, *, is_tls: bool = False) -> Result:
@@ -195,7 +195,7 @@ def _echo(peer: Peer, place: Place, sizes: Sizes, *, is_tls: bool = False) -> Re
         result = {"p50_us": measured["p50_us"], "p99_us": measured["p99_us"]}
         if running.capture is not None:
             rows = 2 * int(measured["frames"]) + 2
-            _wait_rows(running, rows)
+            wait_rows(running, rows)
             result["lost"] = rows - (running.query(ALL_ROWS) or 0)
         return result | _cpu(running, cpu_before, int(measured["frames"]))
 
@@ -213,7 +213,7 @@ def tls(peer: Peer, place: Place, sizes: Sizes) -> Result:
     over_tls = peer.over_tls(place.certificates)
     if over_tls is None or peer.only:
         return {}
-    burst = _burst(over_tls, place, 65_536, sizes.tls_frames, is_tls=True)
+    burst = run_burst(over_tls, place, 65_536, sizes.tls_frames, is_tls=True)
     trips = _echo(over_tls, place, sizes, is_tls=True)
     result = {"frames": burst["frames"], "mb_per_s": burst["mb_per_s"]}
     result |= {name: trips[name] for name in ("p50_us", "p99_us")}
@@ -251,27 +251,22 @@ def openings(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """WebSockets opened and closed, 16 at a time; a quarter as many before that, one at a time."""
     with peer.serve(place.folder, place.target) as running:
         first = sizes.openings // 4
-        alone = _open(running, first, parallel=1)["p50_ms"]
+        alone = open_all(running, first, parallel=1)["p50_ms"]
         cpu_before = running.cpu_s()
-        measured = _open(running, sizes.openings)
+        measured = open_all(running, sizes.openings)
         result = {"openings_per_s": sizes.openings / measured["seconds"]}
         result |= {name: measured[name] for name in ("p50_ms", "p99_ms")}
         result["alone_ms"] = alone
         if running.capture is not None:
             made = first + sizes.openings
-            wait_for(
-                f"{made} connections",
-                lambda: True if (running.query(OPENED) or 0) >= made else None,
-                seconds=INDEX_WAIT_S,
-                alive=lambda: True,
-            )
+            wait_rows(running, made, OPENED)
             result["lost"] = made - (running.query(OPENED) or 0)
         if cpu_before is not None:
             result["cpu_ms"] = ((running.cpu_s() or 0) - cpu_before) / sizes.openings * 1000
         return result
 
 
-def _open(running: Running, count: int, parallel: int = 16) -> dict[str, float]:
+def open_all(running: Running, count: int, parallel: int = 16) -> dict[str, float]:
     load = Load("open", running.port, payload=64, frames=count, parallel=parallel)
     try:
         return load.result()
@@ -312,7 +307,7 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
                     seconds = load.result()["seconds"]
                     result["frames_per_s"] = max(result.get("frames_per_s", 0), count / seconds)
                     if running.capture is not None:
-                        _wait_rows(running, number * (count + 1))
+                        wait_rows(running, number * (count + 1))
                     result[name] = running.resident_mb() or 0.0
                     load.go_on()
                 result["peak_mb"] = peak()
@@ -332,7 +327,7 @@ def _slow_disk(peer: Peer, place: Place, count: int) -> float:
         load = Load("burst", running.port, payload=1024, frames=count)
         try:
             load.result()
-            _wait_rows(running, count + 1)
+            wait_rows(running, count + 1)
         finally:
             load.finish()
         return peak()
@@ -353,10 +348,10 @@ def screens(peer: Peer, place: Place, sizes: Sizes) -> Result:
 
     result = screens_module.measure(place.folder, sizes.screen_frames)
     with peer.serve(place.folder, place.target) as running:
-        alone = _echo_p50(running, sizes)
+        alone = echo_p50(running, sizes)
         assert running.capture is not None
         with screens_module.looking_on(running.capture, place.folder):
-            watched = _echo_p50(running, sizes)
+            watched = echo_p50(running, sizes)
     return {**result, "p50_us": alone, "watched_p50_us": watched, "of_headless": watched / alone}
 
 
@@ -369,7 +364,7 @@ def show(peer: Peer, place: Place, sizes: Sizes) -> Result:
     return shows.measure(place.folder, sizes.screen_frames)
 
 
-def _echo_p50(running: Running, sizes: Sizes) -> float:
+def echo_p50(running: Running, sizes: Sizes) -> float:
     load = Load("echo", running.port, payload=64, frames=sizes.echoes)
     try:
         return float(load.result()["p50_us"])

@@ -1,4 +1,4 @@
-"""A load client with many connections and a steady rate: one process, told by lines what to do next.
+"""A load client with many connections and a steady rate: one process, which reads what to do next.
 
 ``python -m tests.benchmarks.pacing PORT PATH CONNECTIONS`` opens so many echo connections and says
 ``{"open": N}``. A line ``pace RATE SECONDS`` on its standard input sends RATE frames of 64 B a second, of all

@@ -9,10 +9,9 @@ import dataclasses
 import json
 import time
 
-from tests.benchmarks.measures import INDEX_WAIT_S, OPENED, Place, Result, Sizes, _open
+from tests.benchmarks.measures import OPENED, Place, Result, Sizes, open_all, wait_rows
 from tests.benchmarks.pacing import Crowd
 from tests.benchmarks.peers import Peer
-from tests.benchmarks.processes import wait_for
 from wsinspect.memory import MANY
 from wsinspect.proxy.memory import SETTLE_SECONDS
 
@@ -55,16 +54,11 @@ def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
     noting = dataclasses.replace(peer, program=("-c", PROGRAM, str(out)))  # type: ignore[call-arg]
     made, crowd = sizes.openings, max(MANY + 100, sizes.slow_connections)
     with noting.serve(place.folder, place.target) as running:
-        _open(running, made)
+        open_all(running, made)
         with Crowd(running.port, crowd) as many:
             many.pace(crowd, 1)
             many.close()
-        wait_for(
-            f"{made + crowd} connections",
-            lambda: True if (running.query(OPENED) or 0) >= made + crowd else None,
-            seconds=INDEX_WAIT_S,
-            alive=lambda: True,
-        )
+        wait_rows(running, made + crowd, OPENED)
         time.sleep(SETTLE_SECONDS + 1)
     found = json.loads(out.read_text())
     out.unlink()

@@ -1,6 +1,6 @@
 """What is measured: a plain connection, nginx, stock mitmdump, mockttp, and wsinspect with its recorder.
 
-A peer is started once and kept for all rounds, warm; wsinspect is started anew for every measurement, so
+A peer is started once and kept for all rounds, warm; wsinspect is started again for every measurement, so
 that each has its own capture, which is counted and removed. A peer that is not installed says so and is
 left out.
 """
@@ -232,7 +232,7 @@ class Mockttp(Peer):
     """mockttp forwarding WebSockets."""
 
     def command(self, folder: Path, port: int, target: int) -> list[str]:
-        """The script beside this file; the port is chosen by mockttp."""
+        """The script next to this file; the port is chosen by mockttp."""
         return ["node", str(MOCKTTP), str(NODE_MODULES), str(target)]
 
     def ready(self, child: Child, port: int) -> int:
@@ -346,9 +346,9 @@ def other_version(checkout: Path) -> Peer:
     )
 
 
-def choose(names: list[str], beside: Path | None = None) -> list[Peer]:
+def choose(names: list[str], checkout: Path | None = None) -> list[Peer]:
     """The peers with these names (all when empty), and another version; an unknown name is an error."""
-    peers = all_peers() + ([other_version(beside)] if beside is not None else [])
+    peers = all_peers() + ([other_version(checkout)] if checkout is not None else [])
     known = {peer.name for peer in peers}
     if unknown := set(names) - known:
         raise BenchError(f"unknown peer {', '.join(sorted(unknown))}; there are: {', '.join(sorted(known))}")

@@ -3,7 +3,7 @@
 A capture of a million frames is opened (first paint, memory, a filter's first screen); one that grows by
 1,000 frames a second is watched (from a key to what it draws); the app's event loop is timed with 1,000 and
 with 20,000 frames a second arriving, and its rows are counted. The last one is the proxy's: the echo's p50
-with the screens open beside that of `--headless`.
+with the screens open next to that of `--headless`.
 """
 
 import asyncio

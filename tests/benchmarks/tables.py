@@ -118,7 +118,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("of the engine alone", "engine_kb_each", _one, "less"),
         Column("more than before, 10 s after they closed, MB", "left_mb", _one),
         Column("stop with all open s", "stop_s", _two),
-        Column("a quiet one beside 100, p50 ms", "quiet_p50_ms", _two),
+        Column("a quiet one among 100 busy, p50 ms", "quiet_p50_ms", _two),
         Column("p99 ms", "quiet_p99_ms", _two),
         Column("lost", "lost", _count),
     ],
@@ -358,7 +358,7 @@ def goals(found: Medians) -> list[Goal]:
     add("many: KB of the engine each at most 20", value("many", ours, "engine_kb_each"), 20, _one)
     add("many: MB more than before at most 30", value("many", ours, "left_mb"), 30, _one)
     add("many: s of a stop with all open at most 5", value("many", ours, "stop_s"), 5, _two)
-    promise = "many: p99 ms of a quiet one beside 100 with 1,000 frames/s at most 2"
+    promise = "many: p99 ms of a quiet one next to 100 with 1,000 frames/s at most 2"
     add(promise, value("many", ours, "quiet_p99_ms"), 2, _two)
     indexed = value("small", ours, "indexed_per_s")
     add("recorder: 64 B, frames/s indexed at least 250,000", indexed, 250_000, _count, at_least=True)
@@ -537,7 +537,7 @@ def _markdown_table(head: list[str], rows: list[list[str]], align: str) -> str:
 
 
 def markdown(found: Medians, facts: dict[str, Any]) -> str:
-    """The page ``docs/benchmarks.md``: the template beside this file with its tables filled in."""
+    """The page ``docs/benchmarks.md``: the template next to this file with its tables filled in."""
     parts = []
     for measure, peers in found.items():
         head, rows = _rows(

@@ -1,6 +1,7 @@
 """How the program speaks: habits of a translated text that were dropped must not come back.
 
-Read are the sources (strings, comments, docstrings), the pages of docs, and the help of every command.
+Read are the sources (strings, comments, docstrings), those of the benchmarks, whose page users read, the
+pages of docs, and the help of every command.
 """
 
 import ast
@@ -67,6 +68,7 @@ def test_sources():
     paths = [path for path in (ROOT / "wsinspect").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     for place, kind in (("addons", "*.py"), ("docs/schemas", "*.json"), ("examples", "*.*")):
         paths += (ROOT / place).rglob(kind)
+    paths += [one for one in (ROOT / "tests" / "benchmarks").iterdir() if one.suffix in (".py", ".md")]
     assert len(paths) > 300
     bad = [f"{path}: {one}" for path in sorted(paths) for one in found(path.read_text("utf-8"), HABITS)]
     assert bad == []

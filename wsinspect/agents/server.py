@@ -20,7 +20,22 @@ from mcp.types import ToolAnnotations
 
 from wsinspect.agents import tools
 from wsinspect.errors import WsinspectError
+from wsinspect.text import UNSAFE_CATEGORIES
 from wsinspect.version import __version__
+
+#: Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt, as far as it is marks and letters
+#: (joiner, fillers, variation selectors, of which there is one for each byte), and the empty braille pattern.
+_SHAPELESS: Final = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
 
 INSTRUCTIONS: Final = (
     "wsinspect finds out why a WebSocket fails, drops or misbehaves. A URL that fails: doctor "
@@ -146,7 +161,8 @@ def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
 def _json(value: Any) -> str:
     """Compact JSON in which what cannot be seen is escaped: no terminal acts on it, and no reader misses it.
 
-    Those are control characters, those that turn text around, and the tags that spell an invisible ASCII.
+    Those are what `text.escape` escapes (control characters, those that turn text around, the tags that spell
+    an invisible ASCII), and letters and marks without a shape of their own, of which some spell as well.
     """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if text.isascii() and "\x7f" not in text:
@@ -158,7 +174,7 @@ def _json(value: Any) -> str:
 
 
 def _is_hidden(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return unicodedata.category(character) in UNSAFE_CATEGORIES or character in _SHAPELESS
 
 
 def serve(*, allows_faults: bool) -> None:

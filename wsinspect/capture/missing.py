@@ -8,13 +8,13 @@ neither silence nor a missing PONG or CLOSE proves anything (`Lacks.gaps`).
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Connection, Query
 from wsinspect.units import format_size
 from wsinspect.vocabulary import EventKind
-from wsinspect.vocabulary.events import Unstored
+from wsinspect.vocabulary.events import NOT_IN_TRACE, NOT_READ, Unstored
 from wsinspect.wire.opcodes import Direction
 
 _SUMS = "SELECT coalesce(sum(payloads), 0), coalesce(sum(bytes), 0), coalesce(sum(frames), 0) FROM evicted"
@@ -29,12 +29,15 @@ _GAPS = (
     f"SELECT detail FROM event WHERE connection_id = ? AND kind = '{EventKind.GAP}' ORDER BY id LIMIT 1000"  # noqa: S608
 )
 _NAMELESS = (
-    "SELECT 1 FROM event JOIN connection ON connection.id = event.connection_id "  # noqa: S608
+    "SELECT event.id FROM event JOIN connection ON connection.id = event.connection_id "  # noqa: S608
     f"WHERE event.id > ? AND event.id <= ? AND event.kind = '{EventKind.GAP}' AND connection.tap IS NULL "
-    "LIMIT 1"
+    "ORDER BY event.id LIMIT 1"
 )
 _OPAQUE_GAPS = "SELECT DISTINCT is_s2c FROM opaque WHERE connection_id = ? AND reason = 'gap'"
 _DIRECTIONS = {one.short: one for one in Direction}
+NOT_STORED: Final = "could not be stored"
+#: Of the kinds of an entry of `Connection.gaps`; what has none could not be stored.
+_HOW: Final = {"trace": NOT_IN_TRACE, "unread": "not read"}
 
 
 class Gap(NamedTuple):
@@ -52,6 +55,7 @@ class Lacks(NamedTuple):
         records: whether a header block, a body or an event of it could not be stored.
         payloads, bytes: payloads that were deleted to make room, and how many bytes these had.
         frames: of its first frames, how many were deleted whole.
+        how: what became of the gaps and records: `NOT_STORED`, or of a trace `NOT_IN_TRACE` or "not read".
     """
 
     gaps: tuple[Gap, ...] = ()
@@ -59,6 +63,7 @@ class Lacks(NamedTuple):
     payloads: int = 0
     bytes: int = 0
     frames: int = 0
+    how: str = NOT_STORED
 
     @property
     def words(self) -> str:
@@ -67,9 +72,9 @@ class Lacks(NamedTuple):
         for gap in self.gaps:
             side = "server" if gap.direction else "client"
             size = format_size(gap.bytes) if gap.bytes is not None else "bytes"
-            parts.append(f"{size} from the {side} could not be stored")
+            parts.append(f"{size} from the {side} {self.how}")
         if self.records:
-            parts.append("headers or events could not be stored")
+            parts.append(f"headers or events {self.how}")
         deleted = payload_words(self.payloads, self.bytes)
         if self.frames:
             deleted.append(f"the first {_count(self.frames, 'frame')}")
@@ -99,9 +104,10 @@ class Missing(NamedTuple):
         frames: frames whose rows are gone, too.
         connections: connections of which nothing is left.
         limit: `--max-capture-size` of the newest run, in bytes; None where it had none.
-        unstored_bytes: bytes that could not be stored when they came.
+        unstored_bytes: bytes that could not be stored when they came, as far as somebody could count them.
         unstored_records: in how many chunks, header blocks and events.
         unstored_reason: why, by the system's own words.
+        is_more_unstored: there are bytes that nobody could count, too.
     """
 
     payloads: int
@@ -112,16 +118,24 @@ class Missing(NamedTuple):
     unstored_bytes: int = 0
     unstored_records: int = 0
     unstored_reason: str | None = None
+    is_more_unstored: bool = False
 
     @property
     def words(self) -> str:
         """`872 payloads (40.7 MiB) and 12 frames deleted to make room (size limit 64.0 MiB)`."""
         sentences = []
         if self.unstored_records:
-            reason = f" ({self.unstored_reason})" if self.unstored_reason else ""
+            why = self.unstored_reason or ""
+            how = NOT_STORED + (f" ({why})" if why else "")
+            if why == NOT_IN_TRACE:
+                how = why
+            elif why.startswith(NOT_READ):
+                how = f"not read ({why.removeprefix(NOT_READ)})"
             # Where nobody could count them (a TLS record is not read without the one before), none are said.
-            size = format_size(self.unstored_bytes) if self.unstored_bytes else "part of the traffic"
-            sentences.append(f"{size} could not be stored{reason}")
+            is_counted = self.unstored_bytes and not self.is_more_unstored
+            sentences.append(
+                f"{format_size(self.unstored_bytes) if is_counted else 'part of the traffic'} {how}"
+            )
         parts = payload_words(self.payloads, self.bytes)
         parts += [_count(self.frames, "whole frame")] * bool(self.frames)
         parts += [_count(self.connections, "whole connection")] * bool(self.connections)
@@ -153,6 +167,7 @@ def missing(capture: Capture) -> Missing | None:
         sum(_number(event.get("bytes")) for event in events),
         sum(_number(event.get("records")) for event in events),
         next((str(event["reason"]) for event in events if event.get("reason")), None),
+        any(event.get("bytes") is None for event in events),
     )
 
 
@@ -166,63 +181,74 @@ class GapReader:
         self._query = query
         self._by_connection: dict[int, dict[Direction, int | None]] | None = None
         self._records: set[int] = set()
-        self._has_nameless = False
         self._searched = 0
 
     def of(self, connection_id: int) -> tuple[tuple[Gap, ...], bool]:
         """The gaps of a connection by direction, and whether records of it could not be stored."""
         if self._by_connection is None:
             self._by_connection = self._read()
-        found = dict(self._by_connection.get(connection_id, {}))
         has_lost = connection_id in self._records
-        for (side,) in self._query(_OPAQUE_GAPS, (connection_id,)):
-            found.setdefault(Direction(bool(side)), None)
+        said: dict[Direction, int | None] = {}
         for (detail,) in self._query(_GAPS, (connection_id,)):
             event = json_object(detail) or {}
             direction = _DIRECTIONS.get(str(event.get("direction")))
             if direction is None:
                 has_lost = True
-            elif found.get(direction) is None:
-                size = event.get("bytes")
-                found[direction] = size if isinstance(size, int) else None
+            else:
+                _add(said, direction, event.get("bytes"))
+        found = self._by_connection.get(connection_id, {}) | said
+        for (side,) in self._query(_OPAQUE_GAPS, (connection_id,)):
+            found.setdefault(Direction(bool(side)), None)
         return tuple(Gap(side, found[side]) for side in sorted(found)), has_lost
 
     def lost_attempts(self) -> bool:
         """Whether of some connection not even the tap was stored; only what is new is searched each time."""
-        if not self._has_nameless:
-            ((newest,),) = self._query("SELECT coalesce(max(id), 0) FROM event", ())
-            self._has_nameless = bool(self._query(_NAMELESS, (self._searched, newest)))
-            self._searched = newest
-        return self._has_nameless
+        ((newest,),) = self._query("SELECT coalesce(max(id), 0) FROM event", ())
+        found = self._query(_NAMELESS, (self._searched, newest))
+        # The one that was found is searched again: what is known of an attempt may be written after its gap.
+        self._searched = found[0][0] - 1 if found else newest
+        return bool(found)
 
     def _read(self) -> dict[int, dict[Direction, int | None]]:
         found: dict[int, dict[Direction, int | None]] = {}
         for (detail,) in self._query(_UNSTORED, ()):
             event = Unstored.read(json_object(detail) or {})
             for connection, side, size in event.lost_streams():
-                sides = found.setdefault(connection, {})
-                known = sides.get(Direction(side))
-                sides[Direction(side)] = size if known is None else known + (size or 0)
+                _add(found.setdefault(connection, {}), Direction(side), size)
             self._records.update(event.lost_records())
         return found
 
 
+def _add(sizes: dict[Direction, int | None], direction: Direction, size: Any) -> None:
+    """Count a gap; how much a direction lacks is not known where that of one gap is not."""
+    known = sizes.get(direction, 0)
+    sizes[direction] = known + size if isinstance(known, int) and isinstance(size, int) else None
+
+
 def lacks(one: Connection) -> Lacks | None:
     """What a connection lacks; None where it has everything."""
+    if not (one.gaps or one.evicted_payloads or one.evicted_frames):
+        return None
     sizes: dict[Direction, int | None] = {}
+    kinds: set[str] = set()
+    opaque: list[Direction] = []
     has_lost = False
     for entry in one.gaps.split(",") if one.gaps else ():
-        name, _, size = entry.partition("=")
+        name, size, kind = (*entry.split("=", 2), "", "")[:3]
         direction = _DIRECTIONS.get(name)
+        if kind == "opaque" and direction is not None:
+            opaque.append(direction)
+            continue
+        kinds.add(kind)
         if direction is None:
             has_lost = True
         else:
-            known = sizes.get(direction)
-            sizes[direction] = known if not size.isdecimal() else int(size) + (known or 0)
-    if not (one.gaps or one.evicted_payloads or one.evicted_frames):
-        return None
+            _add(sizes, direction, int(size) if size.isdecimal() else None)
+    for direction in opaque:
+        sizes.setdefault(direction, None)
+    how = next((words for kind, words in _HOW.items() if kind in kinds and kinds <= {*_HOW}), NOT_STORED)
     gaps = tuple(Gap(side, sizes[side]) for side in sorted(sizes))
-    return Lacks(gaps, has_lost, one.evicted_payloads, one.evicted_bytes, one.evicted_frames)
+    return Lacks(gaps, has_lost, one.evicted_payloads, one.evicted_bytes, one.evicted_frames, how)
 
 
 def payload_words(payloads: int, size: int) -> list[str]:

@@ -22,6 +22,7 @@ from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.closing import Closing
 from wsinspect.errors import CaptureError
 from wsinspect.journal.format import is_in_use
+from wsinspect.vocabulary.events import NOT_IN_TRACE, NOT_READ
 from wsinspect.wire.opcodes import Direction
 
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)
@@ -50,9 +51,11 @@ _CONNECTION: Final = (
     f"SELECT {', '.join(CONNECTION_COLUMNS)}, coalesce(payloads, 0), coalesce(bytes, 0), "  # noqa: S608
     f"coalesce(frames, 0), {RULE}, (SELECT group_concat(gap) FROM ("
     "SELECT coalesce(json_extract(detail, '$.direction'), '') || '=' || "
-    "coalesce(json_extract(detail, '$.bytes'), '') AS gap FROM event "
+    "coalesce(json_extract(detail, '$.bytes'), '') || "
+    f"CASE WHEN json_extract(detail, '$.reason') = '{NOT_IN_TRACE}' THEN '=trace' "
+    f"WHEN json_extract(detail, '$.reason') LIKE '{NOT_READ}%' THEN '=unread' ELSE '' END AS gap FROM event "
     "WHERE event.connection_id = connection.id AND kind = 'gap' AND json_valid(detail) "
-    "UNION ALL SELECT DISTINCT direction || '=' FROM opaque "
+    "UNION ALL SELECT DISTINCT direction || '==opaque' FROM opaque "
     "WHERE opaque.connection_id = connection.id AND reason = 'gap')) "
     "FROM connection LEFT JOIN evicted ON evicted.connection_id = connection.id"
 )

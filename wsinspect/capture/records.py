@@ -64,7 +64,7 @@ class Connection(NamedTuple):
     evicted_frames: int = 0
     #: The rule that refused or ended it (or `by-hand`), or that acted on a handshake that failed.
     rule: str | None = None
-    #: What could not be stored, as `c2s=412,s2c=` (direction, bytes); `missing.lacks` reads it.
+    #: What could not be stored, as `c2s=412,s2c==trace` (direction, bytes, kind); `missing.lacks` reads it.
     gaps: str = ""
 
     @property

@@ -311,8 +311,8 @@ def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool, done: S
         return unseen
     yet = " yet" if is_live else ""
     made_of = capture.meta.get("imported")
-    if isinstance(made_of, dict) and (kind := made_of.get("format")) in _ADVICE:
-        return Nothing(f"{made_of.get('from')} has no WebSocket connection{yet}", _ADVICE[kind])
+    if isinstance(made_of, dict) and (why := _ADVICE.get(str(made_of.get("format")))):
+        return Nothing(f"{made_of.get('from')} has no WebSocket connection{yet}", why)
     return Nothing(f"no WebSocket attempt has reached the proxy{yet}", _how_to_reach(capture))
 
 

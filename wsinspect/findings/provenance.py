@@ -135,14 +135,14 @@ def _last_words(one: LastBytes, *, has_gap: bool, is_all: bool) -> str:
         is_all: the capture is not imported from a format that lacks control frames.
     """
     if one.time_ns is None and has_gap:
-        return "what came could not be stored"
+        return "what came was not recorded"
     if one.time_ns is None:
         return "nothing ever came" if is_all else "no message on record"
     what = f"{one.opaque_length} bytes outside frames"
     if one.frame is not None:
         what = f"{opcode_name(one.frame.opcode)} of {one.frame.length} B, frame {one.frame.id}"
     if has_gap:
-        return f"{what}; what came later could not be stored"
+        return f"{what}; what came later was not recorded"
     if one.silence_ns is None:
         return what
     return f"{what}, then {seconds(one.silence_ns or 0)} of silence until the end"

@@ -195,7 +195,7 @@ class _Reader:
         status = response.get("status")
         status = status if type(status) is int and 100 <= status <= 999 else None
         ours = _object(facts.get("_wsinspect"))
-        is_asset = facts.get("_resourceType") in _ASSETS
+        is_asset = str(facts.get("_resourceType")) in _ASSETS
         if not ours and not counts(method, f"/{path}", asked, status, is_asset=is_asset):
             return
         error = response.get("_error") or response.get("_failureText") or facts.get("_error")
@@ -242,7 +242,7 @@ class _Reader:
         if (
             Lack.END not in imported.lacks
             and end.get("side") in ("client", "server", "proxy")
-            and end.get("how") in _ENDS
+            and str(end.get("how")) in _ENDS
         ):
             imported = imported._replace(ended=(end["side"], end["how"]))
         for item in ours["control"] if isinstance(ours.get("control"), list) else ():

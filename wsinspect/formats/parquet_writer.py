@@ -7,8 +7,8 @@ one, and one that is exported again takes the place of what it had written. Part
 `day` is UTC, `host` the machine that recorded. Apache Arrow writes the files (pyarrow, the optional extra
 `parquet`); times are microseconds, which every engine reads, with the nanoseconds next to them.
 
-Memory is bounded: rows wait until there are enough for a row group, and those of the largest partition are
-written when there are too many of all together.
+Memory is bounded: rows wait until there are enough for a row group, and those of a table's largest partition
+are written when too much of the table waits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from wsinspect.handshake.tracing import trace_id_of
 from wsinspect.net import host_of
 from wsinspect.text import counted
 
-#: Rows of a row group, and bytes of all that waits to be written.
+#: Rows of a row group, and bytes of a table that wait to be written.
 GROUP_ROWS: Final = 200_000
 _MAX_WAITING: Final = 32 * 1024 * 1024
 _MAX_OPEN: Final = 8

@@ -281,10 +281,15 @@ def whole_characters(data: bytes) -> bytes:
     return data
 
 
-def worst_style(severities: Iterable[str]) -> str:
-    """The name of the style of the worst of some severities; a note's where there are none."""
+def worst_of(severities: Iterable[str]) -> str:
+    """The worst of some severities; `note` where there are none that are known."""
     found = set(severities)
-    return next((style for severity, style in SEVERITY_STYLES.items() if severity in found), "note")
+    return next((severity for severity in SEVERITY_STYLES if severity in found), "note")
+
+
+def worst_style(severities: Iterable[str]) -> str:
+    """The name of the style of the worst of some severities."""
+    return SEVERITY_STYLES[worst_of(severities)]
 
 
 def severity_sign(severity: str, glyphs: Glyphs) -> str:

@@ -19,7 +19,7 @@ from wsinspect.wire.close_codes import close_name
 _NAME_CELLS: Final = 14
 #: By grade of a client, what it is drawn with.
 GRADE_STYLES: Final = {"A": "note", "B": "note", "C": "warn", "D": "warn", "E": "error", "F": "error"}
-_LOST_END: Final = "its end could not be stored"
+_LOST_END: Final = "its end was not recorded"
 _ENGINE_DIED: Final = "the engine died"
 
 

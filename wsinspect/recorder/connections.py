@@ -385,7 +385,12 @@ class ConnectionRows:
 
     def _doubt_failure(self) -> None:
         """Without all of its records, an attempt that nothing says has failed may have been answered."""
-        is_said = self.facts["failed_where"] is not None or self.handshake["response_in"] is not None
+        # Of one that had ended before it was loaded, the row alone still has what was said.
+        is_said = (
+            self.facts["failed_where"] is not None
+            or self.row["error"] is not None
+            or self.handshake["response_in"] is not None
+        )
         if self.row["state"] == State.FAILED and self.facts["lost_records"] and not is_said:
             self.lose()
             self.row.update(how=None, js_code=None, js_was_clean=None)

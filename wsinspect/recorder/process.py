@@ -285,14 +285,17 @@ def _say(text: str) -> None:
     print(f"wsinspect: {text}", file=sys.stderr, flush=True)
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Let the relay have its turn first: what is written to the journal can wait to be indexed.
 
     Longer, rarer turns (sched(7), SCHED_BATCH), and a third of the relay's share where both want the
     processor. No less: on a busy machine a recorder of the lowest class got no turn for seconds, and the
-    journal filled. A policy that somebody has chosen for the proxy as a whole stays as it is.
+    journal filled. A policy that somebody has chosen for the proxy as a whole (chrt) stays as it is, and
+    a nice value of its own is what the recorder is nicer than.
     """
-    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
+    if hasattr(os, "SCHED_BATCH"):
+        if os.sched_getscheduler(0) != os.SCHED_OTHER:
+            return
         with contextlib.suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     os.nice(_NICENESS)
@@ -315,7 +318,7 @@ def main(arguments: Sequence[str] | None = None, explain: Explain | None = None)
     # journal is read.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    _give_way()
+    give_way()
     # Rows are tuples without cycles: collecting garbage every 700 of them costs a tenth of the time.
     gc.set_threshold(100_000, 20, 20)
     narrator = Narrator(as_json=options.narrate == "json") if options.narrate else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from wsinspect.vocabulary import EventKind
 from wsinspect.vocabulary.record import IF_SET, if_set, shape_of
@@ -552,13 +552,19 @@ class PhaseChanged(Event):
     do: list[Any] | None = field(default=None, metadata=IF_SET)
 
 
+#: Why bytes of a trace are missing: the program that recorded it dropped their packet, or cut it.
+NOT_IN_TRACE: Final = "not in the trace"
+#: How the reason begins where they are in the trace.
+NOT_READ: Final = "not read: "
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unstored(Event):
     """What could not be stored.
 
     Attributes:
-        bytes, records: how much, and in how many records.
-        reason: by the system's own words.
+        bytes, records: how much (None: nobody counted it), and in how many records.
+        reason: by the system's own words; of a trace `NOT_IN_TRACE`, or `NOT_READ` and why.
         streams: [connection, direction] of those that lost bytes.
         stream_bytes: how many, in the same order; older engines did not say.
         connections: those that lost a header block, a body or an event.

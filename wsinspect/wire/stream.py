@@ -36,7 +36,8 @@ REREAD_LIMIT: Final = 4096
 PENDING_LIMIT: Final = 64 * 1024 * 1024
 
 _TEXT_FIN: Final = 0x81
-# Nearly all streams have one of these; made now, for what is made later is in the way of giving memory back.
+# Nearly all streams have one of these. Made at import: an object made while many connections are open would
+# keep their memory from being returned.
 for _direction in Direction:
     shapes(_direction, MAX_CONTROL_PAYLOAD)
 #: First bytes of an unfragmented message that sets no reserved bit.

@@ -45,7 +45,8 @@ def test_descriptions_and_schemas_cost_a_client_little():
 
 def test_what_cannot_be_seen_is_escaped_and_the_same_to_who_reads_json(tmp_path):
     hidden = "a\x1b[31m\x7f\x9b\u202eb\u2028\U000e0041"
-    shown = "\u00e9\u4e2d\U0001f600"
+    hidden += "\U000e0168\U000e0169\ufe01\u3164\uffa0\u2800\u034f\u180b\ue000\u0378"
+    shown = "\u00e9e\u0301\u4e2d\u3163\u2801\u180a\ufe10\u00a0\U0001f600"
     script = Chat()
     script.accept(1)
     script.client(1, (hidden + shown).encode())

@@ -96,6 +96,16 @@ def test_a_capture_without_connections_is_nothing_to_look_at(tmp_path):
     assert found["advice"]
 
 
+@pytest.mark.parametrize(
+    "made_of", [{"format": []}, {"format": {"packets": 1}}, {"format": "?"}, ["packets"], 3]
+)
+def test_a_stranger_s_word_of_what_a_capture_was_made_of_is_not_advice(tmp_path, made_of):
+    maker = CaptureMaker(tmp_path / "empty.db")
+    maker.event(0, 1, event="engine", imported=made_of)
+    first = diagnose(tmp_path, maker.finish())[0].splitlines()[0]
+    assert first == "Nothing to diagnose: no WebSocket attempt has reached the proxy"
+
+
 def _listens(*modes: str) -> dict[str, Any]:
     taps = [{"tap": mode[:4], "mode": mode, "host": "::1", "port": 8000 + n} for n, mode in enumerate(modes)]
     return {"event": "listening", "listeners": taps}

@@ -1,5 +1,7 @@
 """A silence proves nothing where bytes are missing that could have broken it; nor do those of others."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -267,6 +269,10 @@ def test_a_close_behind_a_hop_is_not_lost_where_it_may_not_have_been_stored(tmp_
         reader = FactReader(capture.query)
         assert reader.may_lack_attempts()
         assert reader.may_lack_attempts()
+        # An engine writes that it lost something before the records that it had kept.
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE connection SET tap = 'origin' WHERE id = 2")
+        assert not reader.may_lack_attempts()
     whole = Script()
     whole.attempt(1)
     write_journal(tmp_path / "b.db", whole.stop())

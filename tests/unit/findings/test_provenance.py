@@ -76,10 +76,10 @@ def test_bytes_outside_frames_are_the_last_where_they_came_last():
 def test_of_bytes_that_could_not_be_stored_no_silence_is_claimed():
     facts = replace(cut(at=1.3), gaps=frozenset({S2C}))
     said = lines(facts)
-    assert said[f"last {S2C.arrow}"] == "TEXT of 5 B, frame 2; what came later could not be stored"
+    assert said[f"last {S2C.arrow}"] == "TEXT of 5 B, frame 2; what came later was not recorded"
     assert "silence" in said[f"last {C2S.arrow}"]
     nothing = replace(silent(5.0), gaps=frozenset({S2C}))
-    assert lines(nothing)[f"last {S2C.arrow}"] == "what came could not be stored"
+    assert lines(nothing)[f"last {S2C.arrow}"] == "what came was not recorded"
 
 
 def test_of_what_an_imported_format_does_not_have_nothing_is_claimed():

@@ -674,3 +674,16 @@ def test_the_first_error_of_a_browser_is_why_and_later_ones_are_not(tmp_path):
     with Capture.open(tmp_path / "two.db") as capture:
         [found] = [one for one in diagnose(capture.query) if one.id == "WS-FR-011"]
         assert found.title == "The browser ended the connection: Invalid frame header"
+
+
+@pytest.mark.parametrize("odd", [[], {}, [["fin"]], None])
+def test_words_that_are_no_text_say_nothing(tmp_path, odd):
+    """A list is no key of a table: neither what kind of resource it was, nor how its transport ended."""
+    har = changed(_wsinspect={"lacks": [], "end": {"side": "client", "how": odd}})
+    plain = {**har["log"]["entries"][0], "_resourceType": odd, "_wsinspect": None}
+    plain["request"] = {**plain["request"], "url": "https://chat.example/socket.io/", "headers": []}
+    plain["response"] = {**plain["response"], "status": 404}
+    plain.pop("_webSocketMessages")
+    har["log"]["entries"].append(plain)
+    with Capture.open(imported(tmp_path, har)[0]) as capture:
+        assert [one.kind for one in capture.events(1) if one.kind == "end"] == []

@@ -26,6 +26,7 @@ from tests.support.journals import (
 )
 from wsinspect.capture import schema
 from wsinspect.capture.missing import Gap, lacks, missing
+from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.journal.format import DATA, EVENT, Position, Record, journal_directory
 from wsinspect.journal.reader import JournalReader
@@ -84,6 +85,51 @@ def test_meta_holds_the_run_and_its_clean_end(path):
         assert capture.start_ns == START_NS
 
 
+def test_an_end_that_was_stored_stays_what_it_is(path):
+    """What comes after the end, and cannot be stored, takes nothing back; what nothing said is not known."""
+    script = Script()
+    for connection in (1, 2):
+        script.attempt(connection)
+    script.event(1, "failed", where="connect", error="cannot connect: Connection refused", status=502)
+    script.event(1, "closed")
+    script.end(2, "client")
+    loss = {"bytes": 9, "records": 2, "reason": "No space left on device", "connections": [1, 2]}
+    script.event(0, "unstored", **loss)
+    write_journal(path, script.stop())
+    schema.create(path)
+    database = schema.open_for_writing(path)
+    indexer = Indexer(database)
+    for record in read_all(path):
+        indexer.add(record)
+        indexer.commit()
+    database.close()
+    with Capture.open(path) as capture:
+        one, two = capture.connections()
+    assert (one.state, one.status, one.ended_by, one.how, one.error) == (
+        *("failed", 502, "server", "refused"),
+        "cannot connect: Connection refused",
+    )
+    assert (two.state, two.ended_by) == ("lost", "unknown")
+
+
+def test_gaps_of_which_one_is_not_counted_are_no_number(path):
+    script = Script()
+    for connection in (1, 2):
+        script.open(connection)
+    for size in (40, None, 2):
+        lost = {"streams": [[1, 1]], "stream_bytes": [size], "connections": []}
+        script.event(0, "unstored", bytes=size, records=1, reason="full", **lost)
+        lost |= {"streams": [[2, 0]], "stream_bytes": [size or 1]}
+        script.event(0, "unstored", bytes=size or 1, records=1, reason="full", **lost)
+    with made_of(path, script) as capture:
+        one, two = (need(lacks(each)) for each in capture.connections())
+        assert one.words == "bytes from the server could not be stored"
+        assert two.words == "43 B from the client could not be stored"
+        assert need(missing(capture)).words == "part of the traffic could not be stored (full)"
+        facts = FactReader(capture.query)
+        assert [need(facts.connection(number)).gaps for number in (1, 2)] == [{S2C}, {C2S}]
+
+
 def test_what_could_not_be_stored_is_a_fact_of_each_connection_and_direction(path):
     script = Script()
     for connection in (1, 2, 3):
@@ -117,7 +163,7 @@ def test_what_could_not_be_stored_is_a_fact_of_each_connection_and_direction(pat
         found = {(one.connection, one.id) for one in diagnose(capture.query)}
         assert {number for number, name in found if name.startswith("WS-DROP")} == {3}
         card = dict(need(FactReader(capture.query).card(1)).lines())
-        assert card["last s>c"] == "TEXT of 5 B, frame 1; what came later could not be stored"
+        assert card["last s>c"] == "TEXT of 5 B, frame 1; what came later was not recorded"
 
 
 @pytest.mark.parametrize("has_more", [True, False])

@@ -162,7 +162,7 @@ def brief_frames(query: Query, connection_id: int, limit: int) -> tuple[list[Bri
     """
     sides: tuple[list[BriefFrame], list[BriefFrame]] = ([], [])
     for frame in map(BriefFrame._make, query(_BRIEFLY, (_SHORT, connection_id, limit))):
-        sides[frame.is_s2c].append(frame)
+        sides[bool(frame.is_s2c)].append(frame)
     return sides
 
 

@@ -15,14 +15,15 @@ from wsinspect.formats.packets.http2 import PREFACE, Http2, may_be_settings
 from wsinspect.formats.packets.link import Segment
 from wsinspect.formats.packets.tcp import Counts, Reassembly
 from wsinspect.formats.packets.tls import CLOSE_NOTIFY, KeyLog, NotReadableError, Tls
+from wsinspect.vocabulary.events import NOT_IN_TRACE, NOT_READ
 
 _METHOD: Final = re.compile(rb"[A-Z]{3,20} ")
 _MAX_START: Final = 4096
 _PROXY1: Final = b"PROXY "
 _PROXY2: Final = b"\r\n\r\n\0\r\nQUIT\n"
+#: Nobody answers what was not asked: the request is not in the trace.
+_ANSWER: Final = b"HTTP/1."
 _CLIENT, _SERVER = 0, 1
-#: Why bytes are missing: tcpdump dropped their packet, or cut it.
-NOT_IN_TRACE: Final = "not in the trace"
 
 
 class Peers(NamedTuple):
@@ -41,12 +42,14 @@ class Peers(NamedTuple):
 
 
 class Log(Protocol):
-    """Where what is found goes; the methods but for the first two are `http1.Story`'s."""
+    """Where what is found goes; the methods but for the first three are `http1.Story`'s."""
 
     counts: Counts
     secrets: KeyLog
 
     def unread(self, peers: Peers, reason: str) -> None: ...
+
+    def cut(self) -> None: ...
 
     def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int: ...
 
@@ -165,9 +168,9 @@ class Conversation:
                 self._plain(role, data, time_ns)
         except NotReadableError as error:
             self._log.unread(self._peers(), str(error))
-            self._abandon(time_ns, str(error))
+            self._abandon(time_ns, f"{NOT_READ}{error}")
         except NotHttpError as error:
-            self._abandon(time_ns, str(error))
+            self._abandon(time_ns, f"{NOT_READ}{error}")
 
     def gap(self, side: int, size: int, time_ns: int) -> None:
         if self.is_ignored or self._swapped is None or not self._is_readable:
@@ -177,8 +180,10 @@ class Conversation:
             if self._tls is not None or self._http is None:
                 raise NotHttpError("bytes are missing in the trace")
             self._http.gap(role, size, time_ns)
-        except NotHttpError as error:
-            self._abandon(time_ns, str(error))
+        except NotHttpError:
+            if not self.alive:
+                self._log.cut()
+            self._abandon(time_ns, NOT_IN_TRACE)
 
     def end(self, side: int, how: str, time_ns: int) -> None:
         role = side ^ bool(self._swapped)
@@ -262,6 +267,8 @@ class Conversation:
             # speaks first is not HTTP.
             self._early += data
             self.is_ignored = len(self._early) > _MAX_START or not may_be_settings(self._early)
+            if self._early.startswith(_ANSWER):
+                self._log.cut()
             return
         start = self._start
         start += data

@@ -14,7 +14,7 @@ from typing import Final
 
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import parse_url
-from wsinspect.formats.packets.conversation import NOT_IN_TRACE, Conversation, Peers
+from wsinspect.formats.packets.conversation import Conversation, Peers
 from wsinspect.formats.packets.files import TRUNCATED, UNKNOWN_END, Packet, Secrets
 from wsinspect.formats.packets.link import ACK, RST, SYN, Segment, Unread, dissect
 from wsinspect.formats.packets.tcp import Counts
@@ -44,12 +44,17 @@ _MAX_REASONS: Final = 1000
 
 
 class _Later:
-    """The gaps of a direction after its first one: how many, and their bytes."""
+    """Gaps of a direction that have one reason: how many, and their bytes (None: not known)."""
 
     __slots__ = ("bytes", "count")
 
     def __init__(self) -> None:
-        self.count = self.bytes = 0
+        self.count = 0
+        self.bytes: int | None = 0
+
+    def add(self, size: int | None) -> None:
+        self.count += 1
+        self.bytes = None if size is None or self.bytes is None else self.bytes + size
 
 
 class PacketReader:
@@ -73,13 +78,14 @@ class PacketReader:
         self._feed = feed
         self._taps = taps
         self._table: dict[bytes, tuple[Conversation, int]] = {}
-        self._holes: dict[tuple[int, int | None], _Later] = {}
+        #: By reason, the gaps of a direction after its first one.
+        self._holes: dict[tuple[int, int | None], dict[str, _Later]] = {}
         self._bodies: dict[int, int] = {}
         self._reasons: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
         self._links: Counter[int] = Counter()
-        self._midway = self._without_time = self._forgotten = 0
+        self._midway = self._without_time = self._forgotten = self._cut = 0
         self._is_truncated = self._is_doubted = False
         self.packets = self.segments = self.connections = 0
         self.last_ns = 0
@@ -185,6 +191,9 @@ class PacketReader:
         if len(self._hosts) < _MAX_REASONS:
             self._hosts[name] += 1
 
+    def cut(self) -> None:
+        self._cut += 1
+
     def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int:
         if self.connections >= MAX_CONNECTIONS:
             raise CaptureError(f"there are more than {MAX_CONNECTIONS:,} WebSockets in the trace")
@@ -235,17 +244,16 @@ class PacketReader:
     def hole(self, number: int, side: int | None, size: int | None, time_ns: int, reason: str) -> None:
         later = self._holes.get((number, side))
         if later is not None:
-            later.count += 1
-            later.bytes += size or 0
+            later.setdefault(reason, _Later()).add(size)
             return
-        self._holes[number, side] = _Later()
+        self._holes[number, side] = {}
         self._unstored(number, side, size, 1, time_ns, reason)
 
     def _unstored(
         self, number: int, side: int | None, size: int | None, records: int, time_ns: int, reason: str
     ) -> None:
         lost = events.Unstored(
-            bytes=size or 0,
+            bytes=size,
             records=records,
             reason=reason,
             streams=[] if side is None else [[number, side]],
@@ -255,11 +263,10 @@ class PacketReader:
         self._feed.event(0, time_ns, lost)
 
     def _tell_later(self, number: int, time_ns: int) -> None:
-        """The gaps after the first one of each direction, in one event: a bad trace has very many."""
+        """The gaps after the first one of each direction, one event a reason: a bad trace has very many."""
         for side in (None, 0, 1):
-            later = self._holes.pop((number, side), None)
-            if later is not None and later.count:
-                self._unstored(number, side, later.bytes, later.count, time_ns, NOT_IN_TRACE)
+            for reason, later in self._holes.pop((number, side), {}).items():
+                self._unstored(number, side, later.bytes, later.count, time_ns, reason)
 
     def ended(self, number: int, side: int, how: str, time_ns: int, http2: str | None = None) -> None:
         name = "server" if side else "client"
@@ -283,6 +290,11 @@ class PacketReader:
             lost = counted(self.counts.lost, "byte")
             gaps = counted(self.counts.gaps, "gap")
             yield f"{gaps} in TCP streams: {lost} not in the trace (tcpdump dropped packets, or -s cut them)"
+        if self._cut:
+            unread = f"{counted(self._cut, 'TCP connection')} not read"
+            cut = self.counts.cut
+            options = " -s 0" * bool(cut) + " -B 65536" * (not cut or self.counts.gaps > cut)
+            yield f"{unread}: bytes of an opening handshake may be missing (record with tcpdump{options})"
         if self.counts.repeated:
             yield f"{counted(self.counts.repeated, 'retransmitted TCP segment')}, each taken once"
         for reason, count in self._reasons.most_common(3):

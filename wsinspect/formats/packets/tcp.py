@@ -40,10 +40,11 @@ class Counts:
         repeated: segments of bytes that had been seen.
         reordered: segments that came before an earlier one.
         gaps, lost: holes, and bytes in them.
+        cut: how many of the holes are ends of packets that were recorded in part.
     """
 
     def __init__(self) -> None:
-        self.repeated = self.reordered = self.gaps = self.lost = 0
+        self.repeated = self.reordered = self.gaps = self.lost = self.cut = 0
 
 
 class _Half:
@@ -170,7 +171,8 @@ class Reassembly:
             if len(data) > begun:
                 self._receiver.data(side, data[begun:], time_ns)
             if (cut := size - max(begun, len(data))) > 0:
-                self._lose(side, cut, time_ns)  # a short --snapshot-length of tcpdump
+                self._counts.cut += 1  # a short --snapshot-length of tcpdump
+                self._lose(side, cut, time_ns)
         if not half.waiting and (half.acked is None or _ahead(half.acked, half.next) <= 0):
             half.since_ns = half.acked = None
 

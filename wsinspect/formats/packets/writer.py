@@ -353,7 +353,7 @@ class _Writer:
             return
         side = int(piece.direction)
         if piece.reason == "gap" and piece.direction in (lost := self._gaps.get(piece.connection_id, {})):
-            # What is behind a second gap is not told apart from what is before it: all is missing here.
+            # Nobody can say what is behind a second gap and what before it: all is missing here.
             tcp.skip(side, lost.pop(piece.direction) or 1)
         missing = max(0, _fit(piece.length) - len(piece.data))
         tcp.say(side, piece.time_ns, piece.data, missing)

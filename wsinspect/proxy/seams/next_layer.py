@@ -124,6 +124,10 @@ class PatientNextLayer(next_layer.NextLayer):
         """Whether stock mitmproxy would decide by a request line, and has only the beginning of one."""
         if received or not request_has_begun(sent) or context.client.alpn in HTTP_ALPNS:
             return False
+        if context.client.tls and not sent.strip(b"\r\n"):
+            # Inside TLS nothing ends the wait but the client, and it may be waiting for the server: an empty
+            # line is a whole request of Gopher (RFC 1436 section 2) and of Finger (RFC 1288 section 2.3).
+            return False
         if len(context.layers) == 1 and isinstance(context.layers[0], _DECIDED_BY_MODE):
             return False
         try:

@@ -100,10 +100,9 @@ def decrypt(connection: SSL.Connection, data: bytes) -> tuple[bytes, bool]:
             break
     ended = _lib.SSL_get_error(session, length) != _lib.SSL_ERROR_WANT_READ
     if ended:
+        # Takes the error off OpenSSL's queue, which all connections share.
         with contextlib.suppress(SSL.Error):
-            connection._raise_ssl_error(
-                session, length
-            )  # takes the error off OpenSSL's queue, which all share
+            connection._raise_ssl_error(session, length)
     return plain[0] if len(plain) == 1 else b"".join(plain), ended
 
 

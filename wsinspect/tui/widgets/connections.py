@@ -8,10 +8,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from wsinspect.capture.missing import lacks
+from wsinspect.capture.missing import NOT_STORED, lacks
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit
-from wsinspect.present.notes import severity_sign
+from wsinspect.present.notes import severity_sign, worst_of
 from wsinspect.present.rows import byte_count, duration, short_count
 from wsinspect.present.words import ago, end_in, extension_words, state_word, target_words
 from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
@@ -202,13 +202,12 @@ class ConnectionsPane(LinePane):
     def _flags(self, one: Connection) -> str:
         model = self.model
         faults = model.faults_of_connection.get(one.id, 0)
-        found = {row.severity for row in model.findings_of_connection.get(one.id, ())}
+        findings = model.findings_of_connection.get(one.id, ())
         text = f"{self.glyphs.altered}{faults} " if faults else ""
-        if not found:
+        if not findings:
             return text
-        worst = next((severity for severity in ("error", "warning") if severity in found), "note")
-        findings = len(model.findings_of_connection[one.id])
-        return f"{text}{severity_sign(worst, self.glyphs)}{findings} "
+        worst = worst_of(row.severity for row in findings)
+        return f"{text}{severity_sign(worst, self.glyphs)}{len(findings)} "
 
 
 def _missing(one: Connection) -> str:
@@ -217,8 +216,9 @@ def _missing(one: Connection) -> str:
     if gone is None:
         return ""
     sizes = [(gap.direction.arrow, gap.bytes) for gap in gone.gaps]
-    parts = [f"{arrow} {'bytes' if size is None else byte_count(size)} not stored" for arrow, size in sizes]
-    parts += ["headers or events not stored"] if gone.records else []
+    how = "not stored" if gone.how == NOT_STORED else gone.how
+    parts = [f"{arrow} {'bytes' if size is None else byte_count(size)} {how}" for arrow, size in sizes]
+    parts += [f"headers or events {how}"] if gone.records else []
     parts += [f"{gone.payloads} payloads deleted"] if gone.payloads else []
     return "".join(f", {part}" for part in parts)
 

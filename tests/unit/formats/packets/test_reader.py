@@ -101,7 +101,7 @@ def test_a_lost_packet_is_a_gap_that_no_frame_is_made_of(tmp_path: Path) -> None
     [one] = found.connections
     gone = lacks(one)
     assert gone is not None
-    assert gone.words == "6 B from the server could not be stored"
+    assert gone.words == "6 B from the server not in the trace"
     assert one.ended_by == "unknown"  # a CLOSE frame may have been in it
     assert found.notes == [
         "1 gap in TCP streams: 6 bytes not in the trace (tcpdump dropped packets, or -s cut them)"
@@ -124,13 +124,13 @@ def test_all_gaps_of_a_direction_are_counted_and_blame_the_recording(tmp_path: P
     tcp.fin(CLIENT)
     found = Imported(tmp_path, wire)
     assert [gone and gone.words for gone in map(lacks, found.connections)] == [
-        "18 B from the server could not be stored"
+        "18 B from the server not in the trace"
     ] * 2
     assert found.notes[0].startswith("6 gaps in TCP streams: 36 bytes")
     with Capture.open(found.path) as capture:
         gone = missing(capture)
     assert gone is not None
-    assert (gone.words, gone.unstored_records) == ("36 B could not be stored (not in the trace)", 6)
+    assert (gone.words, gone.unstored_records) == ("36 B not in the trace", 6)
     done = CliRunner().invoke(cli, ["diagnose", str(found.path), "--json"])
     said_of = json.loads(done.stdout)
     [one] = said_of["findings"]
@@ -139,6 +139,66 @@ def test_all_gaps_of_a_direction_are_counted_and_blame_the_recording(tmp_path: P
         "Part of the traffic is not in the trace",
     )
     assert one["evidence"] == ["36 bytes: not in the trace"]
+
+
+@pytest.mark.parametrize(("snaplen", "found"), [(54, 0), (96, 0), (53 + len(REQUEST), 0), (400, 1)])
+def test_a_handshake_that_the_snapshot_length_cut_is_said(tmp_path: Path, snaplen: int, found: int) -> None:
+    """Also of a connection of another protocol of which nothing is left; not where its first bytes tell."""
+    wire = Wire()
+    Tcp(wire).upgrade().send(SERVER, said(b"x" * 1000))
+    Tcp(wire, client=("10.0.0.1", 50001)).open().send(SERVER, b"SSH-2.0-OpenSSH_9.2 and so on\r\n" * 50)
+    wire.packets = [(time_ns, data[:snaplen]) for time_ns, data in wire.packets]
+    made = Imported(tmp_path, wire)
+    assert len(made.connections) == found
+    cut = "1 TCP connection" if snaplen > 54 else "2 TCP connections"
+    words = f"{cut} not read: bytes of an opening handshake may be missing (record with tcpdump -s 0)"
+    assert (words in made.notes) is not found
+
+
+def test_a_handshake_whose_packet_was_dropped_is_said(tmp_path: Path) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    tcp.send(CLIENT, REQUEST, is_lost=True)
+    tcp.send(SERVER, RESPONSE)
+    wire.now += 10**9
+    for _ in range(2):
+        tcp.send(SERVER, HELLO)
+    words = "bytes of an opening handshake may be missing (record with tcpdump -B 65536)"
+    assert Imported(tmp_path, wire).notes[-1] == f"1 TCP connection not read: {words}"
+
+
+def test_a_gap_after_which_nothing_can_be_read_has_no_number(tmp_path: Path) -> None:
+    """The lost packet of HTTP/2 is counted; what its streams lack after it is not."""
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    talk = Talk(tcp.send)
+    talk.connect(1)
+    tcp.send(SERVER, b"x" * 9, is_lost=True)
+    for _ in range(2):
+        wire.now += 10**9
+        tcp.send(CLIENT)
+    [one] = Imported(tmp_path, wire).connections
+    assert (gone := lacks(one)) is not None
+    assert gone.words == "bytes from the client not in the trace, bytes from the server not in the trace"
+
+
+def test_what_is_in_the_trace_and_cannot_be_read_is_not_called_missing(
+    tmp_path: Path, certificates: Certificates
+) -> None:
+    wire, keys = Wire(), tmp_path / "keys.log"
+    end = Tls(Tcp(wire).open(), certificates, keys).handshake()
+    end.send(CLIENT, REQUEST)
+    end.send(SERVER, RESPONSE)
+    end.send(SERVER, HELLO)
+    time_ns, data = wire.packets[-1]
+    wire.packets[-1] = time_ns, data[:-1] + bytes((data[-1] ^ 1,))
+    found = Imported(tmp_path, wire, key_log=keys)
+    assert (gone := lacks(found.connections[0])) is not None
+    assert gone.words == "bytes from the client not read, bytes from the server not read"
+    with Capture.open(found.path) as capture:
+        whole = missing(capture)
+    assert whole is not None
+    assert whole.words == "part of the traffic not read (the secrets do not fit)"
 
 
 @pytest.mark.parametrize("known", [0, 60, len(RESPONSE) - 2])
@@ -166,11 +226,11 @@ def test_an_answer_that_is_not_in_the_trace_blames_nobody(
     found = Imported(tmp_path, wire, key_log=keys if is_encrypted else None)
     [one] = found.connections
     assert (one.state, one.ended_by, one.js_code) == ("lost", "unknown", None)
-    assert end_words(one) == "its end could not be stored"
+    assert end_words(one) == "its end was not recorded"
     with Capture.open(found.path) as capture:
         gone = missing(capture)
     assert gone is not None
-    assert gone.words.startswith("part of the traffic could not be stored (")  # nobody can count it
+    assert gone.words.startswith("part of the traffic not ")  # nobody can count it
     done = CliRunner().invoke(cli, ["diagnose", str(found.path), "--json"])
     assert [one["id"] for one in json.loads(done.stdout)["findings"]] == ["WS-TOOL-003"]
 

@@ -262,7 +262,7 @@ def test_a_gap_stays_a_gap(tmp_path: Path) -> None:
     assert back.texts() == [("s2c", b"one"), ("c2s", b"three")]
     gone = lacks(back.connections[0])
     assert gone is not None
-    assert gone.words == "40 B from the server could not be stored"
+    assert gone.words == "40 B from the server not in the trace"
 
 
 def test_two_gaps_are_as_long_as_they_were(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_two_gaps_are_as_long_as_they_were(tmp_path: Path) -> None:
     back = again(tmp_path, store(tmp_path / "a.db", script))
     gone = lacks(back.connections[0])
     assert gone is not None
-    assert gone.words == "80 B from the server could not be stored"
+    assert gone.words == "80 B from the server not in the trace"
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ def connection(tmp_path):
         ({}, ""),
         ({"gaps": "c2s=412"}, ", c>s 412 B not stored"),
         ({"gaps": "s2c=2048,c2s="}, ", c>s bytes not stored, s>c 2.0 KiB not stored"),
+        ({"gaps": "c2s=1,c2s=,c2s=1"}, ", c>s bytes not stored"),
+        ({"gaps": "c2s=412=trace,c2s==opaque"}, ", c>s 412 B not in the trace"),
+        ({"gaps": "c2s=4=trace,s2c=5"}, ", c>s 4 B not stored, s>c 5 B not stored"),
+        ({"gaps": "==unread"}, ", headers or events not read"),
+        ({"gaps": "s2c==opaque"}, ", s>c bytes not stored"),
         ({"gaps": "="}, ", headers or events not stored"),
         ({"evicted_payloads": 3, "evicted_bytes": 9}, ", 3 payloads deleted"),
         ({"gaps": "c2s=1", "evicted_payloads": 3}, ", c>s 1 B not stored, 3 payloads deleted"),
@@ -36,7 +41,7 @@ def test_what_is_missing(connection, facts, words):
 def test_the_end_of_a_connection_that_lacks_bytes_is_not_the_engine_s_death(connection):
     lost = connection._replace(state="lost")
     assert end_words(lost) == "the engine died"
-    assert end_words(lost._replace(gaps="c2s=1")) == "its end could not be stored"
+    assert end_words(lost._replace(gaps="c2s=1")) == "its end was not recorded"
 
 
 def test_a_close_that_may_be_among_missing_bytes_was_not_therefore_never_sent(connection):
