@@ -292,7 +292,7 @@ class Wsinspect(Peer):
 
 
 def nginx_path() -> str | None:
-    """nginx lies in a place that is not on every user's PATH."""
+    """nginx is in a place that is not on every user's PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 

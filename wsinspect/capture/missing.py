@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Connection, Query
 from wsinspect.units import format_size
-from wsinspect.vocabulary import EventKind
-from wsinspect.vocabulary.events import NOT_IN_TRACE, NOT_READ, Unstored
+from wsinspect.vocabulary import NOT_IN_TRACE, NOT_READ, EventKind
+from wsinspect.vocabulary.events import Unstored
 from wsinspect.wire.opcodes import Direction
 
 _SUMS = "SELECT coalesce(sum(payloads), 0), coalesce(sum(bytes), 0), coalesce(sum(frames), 0) FROM evicted"

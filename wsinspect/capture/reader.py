@@ -22,7 +22,7 @@ from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS
 from wsinspect.closing import Closing
 from wsinspect.errors import CaptureError
 from wsinspect.journal.format import is_in_use
-from wsinspect.vocabulary.events import NOT_IN_TRACE, NOT_READ
+from wsinspect.vocabulary import NOT_IN_TRACE, NOT_READ
 from wsinspect.wire.opcodes import Direction
 
 _DIRECTIONS: Final = (Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT)

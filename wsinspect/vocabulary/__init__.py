@@ -9,6 +9,11 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import Final
 
+#: Why bytes of a trace are missing: the program that recorded it dropped their packet, or cut it.
+NOT_IN_TRACE: Final = "not in the trace"
+#: How the reason begins where they are in the trace.
+NOT_READ: Final = "not read: "
+
 
 class Direction(IntEnum):
     """Which way bytes travel; "sent" and "received" would be ambiguous in a proxy."""

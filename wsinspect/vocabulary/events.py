@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from wsinspect.vocabulary import EventKind
 from wsinspect.vocabulary.record import IF_SET, if_set, shape_of
@@ -550,12 +550,6 @@ class PhaseChanged(Event):
     for_ms: float | None = if_set()
     rules: list[Any] | None = field(default=None, metadata=IF_SET)
     do: list[Any] | None = field(default=None, metadata=IF_SET)
-
-
-#: Why bytes of a trace are missing: the program that recorded it dropped their packet, or cut it.
-NOT_IN_TRACE: Final = "not in the trace"
-#: How the reason begins where they are in the trace.
-NOT_READ: Final = "not read: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from wsinspect.formats.packets.http2 import PREFACE, Http2, may_be_settings
 from wsinspect.formats.packets.link import Segment
 from wsinspect.formats.packets.tcp import Counts, Reassembly
 from wsinspect.formats.packets.tls import CLOSE_NOTIFY, KeyLog, NotReadableError, Tls
-from wsinspect.vocabulary.events import NOT_IN_TRACE, NOT_READ
+from wsinspect.vocabulary import NOT_IN_TRACE, NOT_READ
 
 _METHOD: Final = re.compile(rb"[A-Z]{3,20} ")
 _MAX_START: Final = 4096
