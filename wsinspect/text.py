@@ -59,6 +59,14 @@ def escape_lines(text: str) -> list[str]:
     return [escape(line.removesuffix("\r")) for line in text.split("\n")]
 
 
+def folded(text: str) -> str:
+    """`text` without case, for finding. It stays as long: a place in one is the same place in the other.
+
+    `İ` alone has two characters in lower case (Unicode's SpecialCasing.txt).
+    """
+    return text.replace("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}", "i").lower()
+
+
 def cell_width(text: str) -> int:
     """How many terminal cells escaped text takes: two for wide characters, none for combining ones."""
     return len(text) if text.isascii() else sum(map(_char_width, text))

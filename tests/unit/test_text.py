@@ -30,6 +30,12 @@ def test_bytes_that_are_not_utf8_are_shown():
     assert text.escape_bytes(b"a\xff\xc3\xa9\x1b") == "a\\xffé␛"
 
 
+def test_text_without_case_is_as_long_as_it_was():
+    every = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
+    assert len(text.folded(every)) == len(every)
+    assert text.folded("İSTANBUL Ä") == text.folded("istanbul ä") == "istanbul ä"
+
+
 def test_lines_end_at_line_feeds_only():
     assert text.escape_lines("a\r\nb\rc\n\x0bd") == ["a", "b␍c", "␋d"]
 

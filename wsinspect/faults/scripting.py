@@ -214,7 +214,9 @@ class Script:
                 _, message.data = sendable(result)
             if not isinstance(message.data, bytes):
                 raise TypeError(f"data: expected bytes, found {type(message.data).__name__}")
-        except BaseException as error:  # whatever a user's code raises, `sys.exit()` too, traffic continues
+        # Whatever a user's code raises, traffic continues. The engine's loop takes SIGINT, and nothing is
+        # awaited here: a SystemExit, KeyboardInterrupt or CancelledError is the hook's own.
+        except BaseException as error:
             self._failed("on_message", error, "the message passed as it came")
             message.data = before
             return None

@@ -221,7 +221,7 @@ def _is_without_cookie(tried: Tried, found: Examination) -> bool:
 
 
 def _site(host: str) -> str:
-    """A host's last two labels: of one site it is the same, where not of each other site (RFC 6265bis)."""
+    """A host's last two labels: a guess at its site, for which a browser has the public suffix list."""
     labels = host.lower().split(".")
     return host if ":" in host or labels[-1].isdigit() else ".".join(labels[-2:])
 

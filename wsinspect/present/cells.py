@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from wsinspect.text import cell_width, truncate
+from wsinspect.text import cell_width, folded, truncate
 
 #: Pieces of text with the names of their styles: a line before a theme is applied.
 Line = list[tuple[str, str]]
@@ -85,10 +85,14 @@ def fold(line: Line, width: int) -> list[Line]:
     return folded + [[(" " * indent, ""), (piece, style)] for piece in more]
 
 
-def broken(text: str, first: int, room: int) -> list[str]:
+def broken(text: str, first: int, room: int, *, is_verbatim: bool = False) -> list[str]:
     """Escaped text in pieces, at spaces where there are some; the first is at most `first` cells wide.
 
     A number and its unit stay in one piece.
+
+    Args:
+        is_verbatim: of a run of blanks only the one at which a line ends may be left out. In our own lines
+            a run separates, and does not begin the next line.
     """
     pieces: list[str] = []
     left = text
@@ -98,7 +102,11 @@ def broken(text: str, first: int, room: int) -> list[str]:
         if len(piece) < len(left) and (at := _last_blank(left, len(piece))) > len(piece) // 2:
             piece = piece[: at + 1]
         pieces.append(piece)
-        left = left[len(piece) :].lstrip(" ")
+        left = left[len(piece) :]
+        if not is_verbatim:
+            left = left.lstrip(" ")
+        elif not piece.endswith(" "):
+            left = left.removeprefix(" ")
     return pieces or [""]
 
 
@@ -171,8 +179,8 @@ def cut(line: Line, width: int, indent: int = 0) -> list[Line]:
 
 def mark(line: Line, needle: str, style: str) -> Line:
     """The line with every match of a text in another style, wherever pieces end; case does not matter."""
-    text, wanted = text_of(line).lower(), needle.lower()
-    if not wanted or wanted not in text or len(text) != len(text_of(line)):
+    text, wanted = folded(text_of(line)), folded(needle)
+    if not wanted or wanted not in text:
         return line
     spans: list[tuple[int, int]] = []
     at = text.find(wanted)

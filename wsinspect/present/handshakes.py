@@ -327,10 +327,10 @@ def change_lines(change: Change, half: int, glyphs: Glyphs) -> Iterator[Line]:
 def _header_pieces(text: str, cells: int) -> list[str]:
     """A header line in lines of at most so many cells, at spaces where there are some.
 
-    What continues is indented, so that it is not taken for a header of its own.
+    What continues is indented, so that it is not taken for a header of its own. Blanks are the peer's.
     """
     indent = 2 if cells > _LEAST_INDENTED else 0
-    first, *more = broken(text, max(cells, 1), max(cells - indent, 1))
+    first, *more = broken(text, max(cells, 1), max(cells - indent, 1), is_verbatim=True)
     return [first, *(" " * indent + piece for piece in more)]
 
 

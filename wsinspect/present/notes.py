@@ -40,7 +40,7 @@ _FATES: Final = {
 EVICTED: Final = "payload deleted to make room (size limit)"
 #: Ledger facts that a frame's row already shows: direction, delay, and the number of the match.
 _IN_THE_LANE = frozenset({"match", "direction", "delay_ns"})
-#: What was sent instead, as hex (`payload`), or to whom it came from (`answer`).
+#: What was sent instead (`payload`), or back to the sender (`answer`), as hex.
 _CONTENTS = frozenset({"payload", "answer"})
 _Note = tuple[str, str]
 

@@ -31,7 +31,7 @@ def load_script(path: Path, say: Callable[[str], None]) -> Script:
     hooks: dict[str, Hook] = {}
     for key, value in namespace.items():
         if key in HOOKS and callable(value):
-            if reason := _why_no_hook(value):
+            if reason := _why_no_hook(key, value):
                 raise UsageError(f"{name}: {key} {reason}")
             hooks[key] = value
         elif key.startswith("on_") and callable(value):
@@ -43,7 +43,7 @@ def load_script(path: Path, say: Callable[[str], None]) -> Script:
     return Script(name, hooks, say)
 
 
-def _why_no_hook(function: Callable[..., object]) -> str:
+def _why_no_hook(name: str, function: Callable[..., object]) -> str:
     """What is wrong with a function as a hook; empty where it can be called with one object."""
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         return "is async: hooks are plain functions (def, not async def)"
@@ -52,7 +52,7 @@ def _why_no_hook(function: Callable[..., object]) -> str:
     try:
         inspect.signature(function).bind(object())
     except TypeError:
-        return f"takes other arguments than one: expected def {function.__name__}(x)"
+        return f"takes other arguments than one: expected def {name}(x)"
     except ValueError:
         return ""  # written in C, without a signature
     return ""

@@ -27,7 +27,7 @@ from wsinspect.present.recognised import (
     unpacked_words,
 )
 from wsinspect.present.syntax import coloured, looks_like_markup
-from wsinspect.text import escape, escape_lines
+from wsinspect.text import escape, escape_lines, folded
 from wsinspect.tui.blobs import Blob
 from wsinspect.tui.jsontree import JsonTree
 from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
@@ -42,6 +42,8 @@ PACKED_BYTES: Final = 4 * 1024 * 1024
 #: Bytes of a payload that a pager gets.
 WHOLE_BYTES: Final = 16 * 1024 * 1024
 _HEX_ROW: Final = 16
+#: Bytes of a character in UTF-8 (RFC 3629).
+_MOST_BYTES: Final = 4
 
 
 class Document(Protocol):
@@ -97,7 +99,7 @@ class LinesDocument:
         self._needle, self._width = needle, -1
         if not needle:
             return 0
-        return sum(text_of(line).lower().count(needle.lower()) for line in self.lines)
+        return sum(folded(text_of(line)).count(folded(needle)) for line in self.lines)
 
     def next_match(self, number: int, step: int, width: int) -> int | None:
         """The next line with one, from a line on; None behind the last one."""
@@ -353,21 +355,57 @@ def text_windows(blob: Blob) -> int:
 
 def count_in_text(blob: Blob, needle: str) -> int:
     """How many matches there are in all windows of a text, of its first 16 MiB."""
-    return blob.read(0, WHOLE_BYTES).decode("utf-8", "replace").lower().count(needle.lower())
+    return folded(blob.read(0, WHOLE_BYTES).decode("utf-8", "replace")).count(folded(needle))
 
 
-def next_text_window(blob: Blob, needle: str, window: int, step: int) -> int | None:
-    """The next window in which a match begins, in either direction; None behind the last one."""
-    border = (window + 1) * TEXT_WINDOW_BYTES if step > 0 else window * TEXT_WINDOW_BYTES
-    data, begin = blob.read(0, WHOLE_BYTES), border if step > 0 else 0
-    part = data[border:] if step > 0 else data[:border]
-    # What is not UTF-8 keeps its length, so that characters lead back to bytes.
-    text = part.decode("utf-8", "surrogateescape")
-    look = text.lower()
-    at = look.find(needle.lower()) if step > 0 else look.rfind(needle.lower())
-    return (
-        None if at < 0 else (begin + len(text[:at].encode("utf-8", "surrogateescape"))) // TEXT_WINDOW_BYTES
-    )
+def next_text_window(
+    blob: Blob, needle: str, window: int, step: int, *, is_at_end: bool = False
+) -> tuple[int, bool] | None:
+    """Where the next match begins, in either direction, behind those that a window shows whole.
+
+    Args:
+        is_at_end: the match that the window's end cuts, if there is one, is where the cursor is.
+
+    Returns:
+        The window, and whether its end cuts the match, so that none shows it whole; None behind the last one.
+    """
+    data, wanted = blob.read(0, WHOLE_BYTES), folded(needle)
+    cut = window if step > 0 else window - 1
+    border = (cut + 1) * TEXT_WINDOW_BYTES
+    if not (step > 0 and is_at_end) and 0 < border < len(data) and _is_cut(data, wanted, border):
+        return cut, True
+    text = _characters(data[border:] if step > 0 else data[:border])
+    at = folded(text).find(wanted) if step > 0 else folded(text).rfind(wanted)
+    if at < 0:
+        return None
+    begin = (border if step > 0 else 0) + _size(text[:at])
+    end = begin + _size(text[at : at + len(wanted)])
+    found = begin // TEXT_WINDOW_BYTES
+    return found, end > (found + 1) * TEXT_WINDOW_BYTES
+
+
+def _is_cut(data: bytes, wanted: str, border: int) -> bool:
+    """Whether a match begins before a place and ends behind it."""
+    reach = _MOST_BYTES * len(wanted)
+    begin = max(border - reach, 0)
+    text = _characters(data[begin : border + reach])
+    look = folded(text)
+    at = look.find(wanted)
+    while at >= 0:
+        first = begin + _size(text[:at])
+        if first < border < first + _size(text[at : at + len(wanted)]):
+            return True
+        at = look.find(wanted, at + 1)
+    return False
+
+
+def _characters(data: bytes) -> str:
+    """Text of bytes, in which what is not UTF-8 keeps its length: so `_size` leads back to bytes."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
 
 
 def text_lines(blob: Blob, window: int = 0) -> Iterator[Line]:

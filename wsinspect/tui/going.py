@@ -75,8 +75,10 @@ class Going:
         words = text.split()
         if len(words) > 1 and words[0] == "t":
             moment = text[text.index("t") + 1 :]
-            self._moment(moment)
-            self._reading.then(lambda: self._to_moment(moment))
+            found = self._moment(moment)
+            # `+5 s` is from the frame that is chosen now; the day of a time of day is known when all is read.
+            is_from_here = moment.lstrip()[:1] in ("+", "-")
+            self._reading.then(lambda: self._to_moment(*(found if is_from_here else self._moment(moment))))
             return None
         try:
             if len(words) == 1:
@@ -104,8 +106,7 @@ class Going:
 
         self._reading.then(select)
 
-    def _to_moment(self, text: str) -> None:
-        time_ns, words = self._moment(text)
+    def _to_moment(self, time_ns: int, words: str) -> None:
         self.to_time(time_ns)
         self._workspace.say(f"the first frame at or after {words}")
 

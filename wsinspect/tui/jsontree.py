@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from wsinspect.filters.jsonvalue import write_path
 from wsinspect.present.cells import Line, cut, mark, text_of
-from wsinspect.text import counted, escape
+from wsinspect.text import counted, escape, folded
 
 #: Rows that are made at a time.
 STEP_ROWS: Final = 2_000
@@ -401,12 +401,12 @@ class JsonTree:
         if needle:
             self.fold_all(True)
         self._width = -1
-        return self._text.lower().count(escape(needle).lower()) if needle else 0
+        return folded(self._text).count(folded(escape(needle))) if needle else 0
 
     def next_match(self, number: int, step: int, width: int) -> int | None:
         """The next line with a match; lines that are not made yet are made, up to `MOST_ROWS`."""
         made = len(self._rows)
-        wanted = self._needle.lower()
+        wanted = folded(self._needle)
         at = number + step
         while at >= 0:
             self._draw(width)
@@ -416,7 +416,7 @@ class JsonTree:
                 self._extend(STEP_ROWS)
                 continue
             line = self._lines[at][1]
-            if any(style == "match" for _, style in line) or (step < 0 and wanted in text_of(line).lower()):
+            if any(style == "match" for _, style in line) or (step < 0 and wanted in folded(text_of(line))):
                 return at
             at += step
         return None

@@ -125,6 +125,7 @@ def test_compressed_and_fragmented_messages_are_seen_whole(takeover):
         "1/0",
         "import sys; sys.exit(3)",
         "raise KeyboardInterrupt",
+        "import asyncio; raise asyncio.CancelledError",
         "def again(): again()\n    again()",
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsinspect.handshake.diff import Change, ChangeKind
-from wsinspect.present.cells import cut, flow, fold, mark, text_of, width_of
+from wsinspect.present.cells import broken, cut, flow, fold, mark, text_of, width_of
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import change_lines
 
@@ -91,6 +91,22 @@ def test_every_match_is_marked_across_pieces():
     assert mark(line, "two", "m") == [("one ", "x"), ("tw", "m"), ("o", "m"), (" ONE", "y")]
     assert mark(line, "one", "m") == [("one", "m"), (" tw", "x"), ("o ", "y"), ("ONE", "m")]
     assert mark(line, "", "m") == line == mark(line, "three", "m")
+
+
+def test_the_blanks_of_a_header_line_are_all_there():
+    """A run of them may be what is wrong with it; the one at a line's end says nothing."""
+    line = b"X-Pad: aaaaaaaa" + b" " * 30 + b"b"
+    change = Change(ChangeKind.SAME, b"X-Pad", line, line)
+    shown = [text_of(one)[2:22] for one in change_lines(change, 22, UNICODE)]
+    assert "".join(shown).rstrip().encode() == line
+    assert broken("one  two", 4, 4, is_verbatim=True) == ["one ", " two"]
+    assert broken("one  two", 3, 3, is_verbatim=True) == ["one", " tw", "o"]
+    assert broken("one two", 3, 3, is_verbatim=True) == broken("one  two", 3, 3) == ["one", "two"]
+
+
+def test_every_match_is_marked_where_a_letter_is_longer_in_lower_case():
+    assert mark([("İİ needle", "x")], "NEEDLE", "m") == [("İİ ", "x"), ("needle", "m")]
+    assert mark([("a İx", "x")], "ix", "m") == [("a ", "x"), ("İx", "m")]
 
 
 def test_a_header_line_side_by_side_continues_at_a_space_and_is_indented():

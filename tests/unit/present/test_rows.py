@@ -11,7 +11,7 @@ from tests.support.tui_parts import read_all, row
 from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import between, fit, flow, text_of, width_of, wrap
 from wsinspect.present.glyphs import ASCII, UNICODE
-from wsinspect.present.notes import make_row, preview, whole_characters, worst_style
+from wsinspect.present.notes import make_row, preview, whole_characters, worst_of, worst_style
 from wsinspect.present.rows import (
     ALTERED,
     INJECTED,
@@ -246,3 +246,5 @@ def test_what_a_finding_marks_has_the_colour_of_its_severity(tmp_path, severitie
     assert [colour for _, colour in own] == [worst_style([one]) for one in severities]
     assert marks(made, UNICODE) == [("! ", style)]
     assert worst_style(severities) == style
+    assert worst_style([worst_of(severities)]) == style
+    assert (worst_of(severities[::-1]), worst_of(())) == (worst_of(severities), "note")

@@ -19,6 +19,8 @@ def test_hooks_are_found_and_the_file_sees_itself(tmp_path):
         "on_end = print\nclass Counter:\n    def __call__(self, m): pass\non_message = Counter()\n"
     )
     assert set(load_script(path, print).hooks) == {"on_message", "on_end"}
+    path.write_text("from functools import partial\ndef f(a, m): pass\non_message = partial(f, 1)\n")
+    assert list(load_script(path, print).hooks) == ["on_message"]
     assert rule_of(script).settings() == {"name": "script", "kind": "script", "armed": True}
 
 
@@ -35,6 +37,9 @@ def test_hooks_are_found_and_the_file_sees_itself(tmp_path):
         ("def on_message(m): yield m", "a.py: on_message has yield"),
         ("def on_end(): pass", "a.py: on_end takes other arguments than one"),
         ("def on_end(e, more): pass", "a.py: on_end takes other arguments than one"),
+        ("def f(a, b): pass\non_end = f", "other arguments than one: expected def on_end(x)"),
+        ("from functools import partial\ndef f(a): pass\non_message = partial(f, 1)", "def on_message(x)"),
+        ("class Two:\n    def __call__(self, a, b): pass\non_end = Two()", "expected def on_end(x)"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why(tmp_path, source, words):

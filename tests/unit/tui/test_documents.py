@@ -21,7 +21,9 @@ from wsinspect.tui.documents import (
     TEXT,
     TEXT_WINDOW_BYTES,
     best_view,
+    count_in_text,
     make_document,
+    next_text_window,
     payload_of,
     text_windows,
     views_for,
@@ -119,6 +121,28 @@ def test_long_text_is_shown_by_windows():
     lines = shown(TEXT, data, 10**6, 1)
     assert lines[0] == f"bytes {TEXT_WINDOW_BYTES} to {len(data)} of {len(data)}; < and > show the 2 windows"
     assert lines[1] == "second"
+
+
+def test_the_next_match_of_a_long_text_is_found_wherever_it_is():
+    size = TEXT_WINDOW_BYTES
+    cut = Bytes(b"a" * (size - 3) + b"Needle" + b"b" * 5_000)
+    assert count_in_text(cut, "needle") == 1
+    assert next_text_window(cut, "needle", 0, 1) == next_text_window(cut, "needle", 1, -1) == (0, True)
+    assert next_text_window(cut, "needle", 0, 1, is_at_end=True) is None
+    assert next_text_window(cut, "needle", 0, -1) is next_text_window(cut, "needle", 1, 1) is None
+    for before in (size - 6, size):  # each in one window, whole
+        whole = Bytes(b"a" * before + b"needle" + b"b" * 5_000)
+        assert next_text_window(whole, "needle", 0, 1) == ((1, False) if before == size else None)
+        assert next_text_window(whole, "needle", 1, -1) == ((0, False) if before < size else None)
+    far = Bytes(b"a" * (3 * size - 1) + "äx".encode() + b"b" * size)  # cut within a character
+    assert next_text_window(far, "äx", 0, 1) == next_text_window(far, "ÄX", 3, -1) == (2, True)
+
+
+def test_a_letter_that_is_longer_in_lower_case_leads_to_the_right_window():
+    text = "İ" * 30_000 + "x" * 50_000 + "needle" + "y" * 200_000
+    found = text.encode().index(b"needle") // TEXT_WINDOW_BYTES
+    assert next_text_window(Bytes(text.encode()), "needle", 0, 1) == (found, False)
+    assert next_text_window(Bytes(text.encode()), "NEEDLE", 4, -1) == (found, False)
 
 
 def test_no_bytes_are_legal():

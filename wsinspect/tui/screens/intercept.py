@@ -69,6 +69,11 @@ class HeldPane(LinePane):
         """What the cursor is on."""
         return self.held[self.cursor] if 0 <= self.cursor < len(self.held) else None
 
+    @property
+    def _is_wide(self) -> bool:
+        """Whether the list has the silences, not the line above it; a scroll bar changes nothing about it."""
+        return self.size.width >= _WIDE
+
     def title(self) -> tuple[Line, Line]:
         """How many are held; at the right why nothing can be."""
         view = self.workspace.engine_view
@@ -82,7 +87,7 @@ class HeldPane(LinePane):
 
     def header(self, width: int) -> Line:
         """The names of the columns."""
-        silent = f"{'silent':<19}  " if width >= _WIDE else ""
+        silent = f"{'silent':<19}  " if self._is_wide else ""
         return fit([(f" {'waits':>9}  {'conn':>5}  dir  {'what':<9}  {silent}payload", "muted")], width)
 
     def render_line(self, y: int) -> Strip:
@@ -118,7 +123,7 @@ class HeldPane(LinePane):
         if lines:
             return lines
         words = " how long either side waits in silence is not known"
-        if self.size.width < _WIDE:
+        if not self._is_wide:
             words += f" (silent: {', '.join(self._silences(held, passed_ms))})"
         return [[(words, "muted")]]
 
@@ -146,7 +151,7 @@ class HeldPane(LinePane):
         behind = f"{one['behind']} behind  " if one.get("behind") else ""
         # Where both have no room, what is held says more than how long a side has heard nothing.
         silent = ""
-        if width >= _WIDE - 1:
+        if self._is_wide:
             silent = f"{truncate(', '.join(self._silences(one, passed_ms)), 19):<19}  "
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         line += [

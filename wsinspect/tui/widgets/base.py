@@ -131,7 +131,9 @@ class LinePane(Widget, can_focus=True):
             return self.title_strip(width)
         header = self._header_lines_at(height)
         if y <= header:
-            return self.palette.strip(self.header(width), width)
+            # As wide as the rows, or names would not stand above their columns.
+            inner = width - (self.row_count() > self.visible_rows)
+            return self.palette.strip(self.header(inner), width)
         at = y - 1 - header
         number = self.top + at
         count = self.row_count()

@@ -365,15 +365,18 @@ class InspectorPane(LinePane):
         document, blob = self._document, self._windowed()
         at = document.next_match(here, step, self._width)
         if at is None and blob is not None:
-            window = next_text_window(blob, self.needle, self.window, step)
-            if window is not None:
-                self.window, self.top = window, 0
-                self.rebuild()
+            is_at_end = here >= document.line_count(self._width) - 1
+            found = next_text_window(blob, self.needle, self.window, step, is_at_end=is_at_end)
+            if found is not None:
+                window, is_cut = found
+                if window != self.window:
+                    self.window, self.top = window, 0
+                    self.rebuild()
                 document = self._document
-                edge = -1 if step > 0 else document.line_count(self._width)
-                # A match may be cut by the window's end: then it begins in the last line.
-                at = document.next_match(edge, step, self._width)
-                at = document.line_count(self._width) - 1 if at is None else at
+                count = document.line_count(self._width)
+                at = None if is_cut else document.next_match(-1 if step > 0 else count, step, self._width)
+                # A match that the window's end cuts is not marked: it begins in the last line.
+                at = count - 1 if at is None else at
         if at is not None:
             self._show_line(at)
         elif isinstance(document, JsonTree) and step > 0 and not document.is_whole:

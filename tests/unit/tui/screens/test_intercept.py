@@ -234,6 +234,19 @@ async def test_what_is_held_has_room(lab, width, shown):
         assert ("(silent: c " in lines[2]) == (width < 100)
 
 
+@pytest.mark.parametrize("width", [99, 100])
+@pytest.mark.parametrize("count", [1, 40])
+async def test_names_are_above_their_columns_with_and_without_a_scroll_bar(lab, width, count):
+    for number in range(count):
+        hold(lab, f"m{number}", data=b"payload", client_heard_ns=10**9)
+    async with opened(lab.engine.capture, size=(width, 24)) as screen:
+        await intercepting(screen, count)
+        lines = screen.pane("intercept")
+        assert lines[1].index("payload") == lines[4].index("payload")
+        assert ("silent" in lines[1]) == (" c " in lines[4]) == (width >= 100)
+        assert ("(silent: c " in lines[2]) == (width < 100)
+
+
 async def test_each_page_says_that_something_is_held(lab):
     hold(lab, "m1-c2s-4")
     hold(lab, "h2-request", "request", b"GET / HTTP/1.1")

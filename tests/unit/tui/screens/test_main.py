@@ -9,6 +9,7 @@ import pytest
 from tests.support.tui_captures import CaptureBuilder, at, connect, many_frames
 from tests.support.tui_pilot import Screen, filtered, opened
 from wsinspect.tui.app import InspectApp
+from wsinspect.tui.reading import Reading
 from wsinspect.tui.screens.findings import FindingsPane
 
 pytestmark = pytest.mark.asyncio
@@ -143,6 +144,27 @@ async def test_keys_that_come_before_the_capture_is_read_act_once_it_is(failures
             assert place(screen) == where
         else:
             await screen.until(lambda: screen.main.frames.selected_time_ns() == at(there))
+
+
+async def test_a_step_in_time_is_from_the_frame_that_was_chosen_when_it_was_typed(failures, monkeypatch):
+    """Not from the one that is chosen once the capture is read, and none may be then."""
+    async with opened(failures, size=(120, 44)) as screen:
+        screen.main.going.to_frame(1)
+        is_read = False
+        monkeypatch.setattr(Reading, "is_done", property(lambda _self: is_read))
+        await screen.press("colon", "t", "space", "plus", *"50", "m", "s", "enter")
+        assert "the capture is still being read" in screen.line("keys")
+        screen.main.frames.move_to(1)
+        assert screen.main.frames.selected_time_ns() == at(1_200)
+        is_read = True
+        screen.main.reading.tick()
+        assert "the first frame at or after 1.150 s" in screen.line("keys")
+        is_read = False
+        await screen.press("colon", "t", "space", "minus", *"10", "s", "enter")
+        monkeypatch.setattr(screen.main.frames, "selected_time_ns", lambda: None)
+        is_read = True
+        screen.main.reading.tick()
+        assert "the first frame at or after -8.800 s" in screen.line("keys")
 
 
 async def test_a_capture_without_findings_says_so(tmp_path):

@@ -91,6 +91,19 @@ async def test_many_open_connections_are_counted_in_groups_of_three(tmp_path):
     lock.release()
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("width", [80, 120, 130])
+@pytest.mark.parametrize("count", [2, 60])
+async def test_names_are_above_their_columns_with_and_without_a_scroll_bar(tmp_path, width, count):
+    with CaptureBuilder(tmp_path / "many.db") as builder:
+        for number in range(1, count + 1):
+            builder.connection(number)
+    async with opened(tmp_path / "many.db", size=(width, 36)) as screen:
+        _, header, _, row, *_ = screen.pane("connections")
+        for name, cell in (("c>s", " 0"), ("s>c", " 0"), ("last", "0.0 s")):
+            assert row[: header.index(name) + len(name)].endswith(cell), (header, row)
+
+
 _NO_CODES = dict.fromkeys(
     ("client_close_code", "client_close_reason", "server_close_code", "server_close_reason")
 )

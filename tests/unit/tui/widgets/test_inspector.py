@@ -11,6 +11,7 @@ import pytest
 from tests.support.tui_captures import CaptureBuilder, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened, shown_ids
 from wsinspect.text import grouped
+from wsinspect.tui.documents import TEXT_WINDOW_BYTES
 from wsinspect.tui.widgets.inspector import InspectorPane
 
 pytestmark = pytest.mark.asyncio
@@ -119,6 +120,24 @@ async def test_a_long_text_is_searched_in_all_its_windows(tmp_path):
         pane.find("needle")
         await screen.press("n")
         assert "no match for needle after this line" in screen.app.workspace.said()
+
+
+async def test_a_match_that_is_cut_by_the_end_of_a_window_is_gone_to(tmp_path):
+    path = tmp_path / "long.db"
+    text = b"needle" + b"a" * (TEXT_WINDOW_BYTES - 9) + b"needle" + b"b" * 9_000 + b"needle"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 10, 1, text, s2c=True)
+    async with opened(path) as screen:
+        pane = await at_frame(screen, 1)
+        pane.find("needle")
+        assert "3 matches of needle" in lines(screen)
+        places = []
+        for key in ("n", "n", "n", "N", "N", "N"):
+            await screen.press(key)
+            places.append((pane.window, pane._match_line == pane.row_count() - 1))
+        assert places == [(0, True), (1, True), (1, True), (0, True), (0, False), (0, False)]
+        assert "no match for needle before this line" in screen.app.workspace.said()
 
 
 async def test_where_json_is_too_long_to_be_laid_out_at_once_the_search_says_how_far_it_came(
