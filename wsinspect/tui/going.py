@@ -10,7 +10,7 @@ from wsinspect.present.rows import seconds
 from wsinspect.tui.reading import Reading
 from wsinspect.tui.widgets.frames import FrameTable
 from wsinspect.tui.workspace import Workspace
-from wsinspect.units import parse_duration
+from wsinspect.units import QuantityError, parse_duration
 
 _WORDS: Final = "a frame number, conn NUMBER, or t TIME"
 
@@ -70,7 +70,7 @@ class Going:
             What is wrong with it; None when it went there.
 
         Raises:
-            QuantityError: the time behind `t` is not a duration.
+            QuantityError: the time behind `t` is neither a duration nor a time of day.
         """
         words = text.split()
         if len(words) > 1 and words[0] == "t":
@@ -122,6 +122,8 @@ class Going:
         if wall_ns is not None:
             return wall_ns, text.strip()
         bare = text.lstrip()
+        if ":" in bare:
+            raise QuantityError(bare, 0, "a time of day from 00:00 to 23:59:59")
         here = self._frames.selected_time_ns() if bare[:1] in ("+", "-") else None
         if here is None:
             passed = parse_duration(text)

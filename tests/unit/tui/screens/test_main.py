@@ -11,6 +11,7 @@ from tests.support.tui_pilot import Screen, filtered, opened
 from wsinspect.tui.app import InspectApp
 from wsinspect.tui.reading import Reading
 from wsinspect.tui.screens.findings import FindingsPane
+from wsinspect.units import QuantityError
 
 pytestmark = pytest.mark.asyncio
 
@@ -161,10 +162,25 @@ async def test_a_step_in_time_is_from_the_frame_that_was_chosen_when_it_was_type
         assert "the first frame at or after 1.150 s" in screen.line("keys")
         is_read = False
         await screen.press("colon", "t", "space", "minus", *"10", "s", "enter")
-        monkeypatch.setattr(screen.main.frames, "selected_time_ns", lambda: None)
+        await filtered(screen, "len>1MiB")
+        assert screen.main.frames.selected_time_ns() is None
         is_read = True
         screen.main.reading.tick()
         assert "the first frame at or after -8.800 s" in screen.line("keys")
+
+
+async def test_a_time_of_day_that_no_clock_shows_is_refused_as_one(failures):
+    async with opened(failures, size=(120, 44)) as screen:
+        of_day = "a time of day from 00:00 to 23:59:59"
+        for typed, expected in (
+            ("t 24:00", of_day),
+            ("t  9:60", of_day),
+            ("t 5 parsecs", "one of the units"),
+        ):
+            with pytest.raises(QuantityError) as caught:
+                screen.main.going.to(typed)
+            assert caught.value.expected.startswith(expected)
+            assert typed.endswith(caught.value.text)
 
 
 async def test_a_capture_without_findings_says_so(tmp_path):
