@@ -305,6 +305,18 @@ def format_duration(interval_ns: int, *, is_steady: bool = False) -> str:
     return f"{sign}{whole} {unit}" + (f" {left:02} {small_unit}" if left or is_steady else "")
 
 
+def whole_number(text: str | bytes, most_digits: int = 9) -> int | None:
+    """A number in ASCII digits alone, as protocols and configurations write it; None if it is not one.
+
+    `str.isdigit` is true of `²`, which `int` refuses, and `int` refuses more than 4300 digits.
+
+    Args:
+        most_digits: longer ones are None.
+    """
+    is_one = text.isascii() and text.isdigit() and len(text) <= most_digits
+    return int(text) if is_one else None
+
+
 def format_milliseconds(value: float) -> str:
     """Milliseconds for a reader, as `format_duration`; `nan` or `inf` of a damaged file as they are."""
     return format_duration(round(value * MS)) if math.isfinite(value) else f"{value} ms"

@@ -147,6 +147,13 @@ def test_a_page_in_place_of_the_servers_refusal_is_the_hops_and_hides_it() -> No
     assert (hidden.id, hidden.fault_of, hidden.severity) == ("WS-HS-113", "hop", "warning")
     assert hidden.title == "The hop answers 200 where the server behind it answers 404"
     assert any(cause.cause.startswith("an error page") for cause in hidden.causes)
+    # A page with the server's own status hides its words alone: nobody is told that 404 stands for 404.
+    not_found = replies(lambda head: http("404 Not Found", b"<p>Sorry", Content_Type="text/html"))
+    (same,) = [one for one in examine_chain(not_found, gone).judgement.findings if one.id == "WS-HS-113"]
+    assert (same.severity, same.title) == (
+        "note",
+        "The hop puts a page of its own in the place of the server's 404",
+    )
     # The same answer through the hop hides nothing, and a gateway's own has other reasons.
     for edge in (gone, replies(lambda head: http("502 Bad Gateway"))):
         assert "WS-HS-113" not in ids(examine_chain(edge, gone))

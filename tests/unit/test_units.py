@@ -36,6 +36,7 @@ from wsinspect.units import (
     parse_rate,
     parse_size,
     rate_schema,
+    whole_number,
 )
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -340,3 +341,16 @@ def test_duration_is_printed(interval_ns, text):
 )
 def test_duration_is_printed_steadily_where_it_changes_while_somebody_looks(interval_ns, text):
     assert format_duration(interval_ns, is_steady=True) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("0", 0), ("007", 7), ("123456789", 123456789), (b"404", 404)),
+        *(("", None), ("-1", None), ("1.5", None), (" 1", None), ("1_0", None), (b"\xb2", None)),
+        # Digits for `str.isdigit`: `int` refuses the first, and reads the second.
+        *(("\u00b2", None), ("\u0664\u0660\u0663", None), ("1234567890", None), ("9" * 5000, None)),
+    ],
+)
+def test_a_whole_number_has_ascii_digits_and_not_many(text, number):
+    assert whole_number(text) == number

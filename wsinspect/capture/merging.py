@@ -19,6 +19,7 @@ from wsinspect.capture.making import place_after_frames
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, to_json
 from wsinspect.capture.schema import Database
 from wsinspect.errors import CaptureError, LocalError
+from wsinspect.units import whole_number
 
 _LARGEST: Final = 1 << 60
 _TIMES: Final = ("attempt_ns", "open_ns", "closed_ns")
@@ -140,8 +141,9 @@ class _Merge:
             found["merged"] = to_json(merged)
             if source.shift_ns:
                 for key in ("started_ns", "stopped_ns", "anchor_wall_ns"):
-                    if str(found.get(key, "")).isdigit():
-                        found[key] = str(int(found[key]) + source.shift_ns)
+                    time_ns = whole_number(str(found.get(key, "")), 19)
+                    if time_ns is not None:
+                        found[key] = str(time_ns + source.shift_ns)
             self._database.executemany(
                 "INSERT INTO meta (run, key, value) VALUES (?, ?, ?)",
                 [(self._runs, key, value) for key, value in found.items()],

@@ -8,6 +8,7 @@ import click
 
 from wsinspect.cli.capture_options import capture_argument, filter_option
 from wsinspect.cli.options import color_option, examples, json_option, parse_filter, session_by_option
+from wsinspect.units import whole_number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,8 +111,9 @@ def show(
 
 def _arguments(capture: str | None, connection: int | None) -> tuple[str | None, int | None]:
     """Capture and connection; a lone number means a connection of the last capture."""
-    if capture is not None and connection is None and capture.isascii() and capture.isdigit():
-        return None, int(capture)
+    number = None if capture is None or connection is not None else whole_number(capture, 18)
+    if number is not None:
+        return None, number
     return capture, connection
 
 

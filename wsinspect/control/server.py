@@ -26,6 +26,7 @@ from wsinspect.control.api import MAX_BODY, Api, Reply, RequestError
 from wsinspect.control.engine import ControlledEngine
 from wsinspect.errors import LocalError
 from wsinspect.net import Address
+from wsinspect.units import whole_number
 
 _LOOPBACK_NAMES: Final = ("127.0.0.1", "localhost", "::1")
 _TOKEN_BYTES: Final = 32
@@ -158,7 +159,7 @@ class _Handler(web.RequestHandler):
         try:
             self._server.check(headers)
             text = headers.get("Content-Length", "0")
-            size = int(text) if text.isdecimal() else 0
+            size = whole_number(text, 18) or 0
             if size > _MAX_THROWN_AWAY or headers.get("Expect", "").lower() == "100-continue":
                 _check_size(size)
         except RequestError as error:

@@ -132,12 +132,13 @@ def _replaced(edge: Answer, last: Answer) -> list[Finding]:
         return []
     # They are two attempts, one after the other: which was answered first says nothing.
     pair = PairFacts(edge=edge.facts, origin=replace(last.facts, times={}), joined_by="inference")
+    is_same = edge.facts.status == last.facts.status
     title = f"The hop answers {edge.facts.status} where the server behind it answers {last.facts.status}"
     unasked = Cause("the hop does not ask that server at this path: a file or another route", _CONFIGURATION)
     return [
         replace(
             in_own_words(one),
-            title=title,
+            title=one.title if is_same else title,
             hop="a hop on the way",
             confidence="medium",
             causes=(unasked, *one.causes) if edge.facts.status == 200 else (*one.causes, unasked),

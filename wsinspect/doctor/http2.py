@@ -22,6 +22,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from wsinspect.doctor.questions import Question
+from wsinspect.units import whole_number
 
 _STREAM: Final = 1
 #: Fields of an HTTP/1.1 handshake that HTTP/2 has no use for (RFC 8441 section 5).
@@ -77,7 +78,7 @@ class ConnectReader:
         elif isinstance(event, ResponseReceived):
             fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
             code = dict(fields).get(b":status", b"")
-            self.status = int(code) if code.isdigit() else None
+            self.status = whole_number(code, 3)
             self.fields = [one for one in fields if not one[0].startswith(b":")]
         elif isinstance(event, StreamReset):
             self.error = self.error or f"the server reset the stream (error code {event.error_code})"

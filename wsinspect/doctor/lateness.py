@@ -1,7 +1,8 @@
 """How late the doctor itself runs: on a busy machine it reads late what a server sent in time.
 
-An answer that waits in the kernel while this process gets no CPU is the server's no longer: no limit may run
-out meanwhile, and no finding may count that time (`findings/lag.py`). A timer of the loop measures it.
+While this process gets no CPU, an answer that has arrived waits in the kernel, and that time is not the
+server's: no limit may run out meanwhile, and no finding may count it (`findings/lag.py`). A timer of the loop
+measures it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from wsinspect.faults.values import (
     ValueType,
     shown,
 )
-from wsinspect.units import DURATION, SIZE, QuantityError
+from wsinspect.units import DURATION, SIZE, QuantityError, whole_number
 
 _RANGE: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})?)?")
 _FRAMES: Final = re.compile(r"([0-9]{1,9})\s*frames?", re.IGNORECASE)
@@ -132,8 +132,9 @@ class Every(ValueType):
 
     def parse(self, raw: Any) -> tuple[str, int]:
         text = str(raw).strip()
-        if not isinstance(raw, bool) and text.isdecimal() and 1 <= int(text) <= 1_000_000_000:
-            return "frames", int(text)
+        count = None if isinstance(raw, bool) else whole_number(text, 10)
+        if count is not None and 1 <= count <= 1_000_000_000:
+            return "frames", count
         if isinstance(raw, str) and (ns := DURATION.parse(raw)) >= MIN_PERIOD_NS:
             return "time", ns
         raise self.wrong(raw)

@@ -16,6 +16,7 @@ from wsinspect.findings.evidence import answer_hop, answer_marks
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.software import NAMES, author_of
 from wsinspect.handshake.heads import RawHead
+from wsinspect.units import whole_number
 
 _HTML: Final = re.compile(r"text/html|application/xhtml", re.I)
 #: Evidence: nothing in this answer had to come from an application. A configuration may say more.
@@ -135,11 +136,12 @@ def _of_apache(tag: str, modified: int, _size: str) -> bool:
 
 def _of_caddy(tag: str, modified: int, size: str) -> bool:
     """The time, in seconds or nanoseconds, and the size, both to the base 36 (fileserver's calculateEtag)."""
-    end = _to_base_36(int(size)) if size.isdigit() and len(size) < 16 else ""
+    number = whole_number(size, 15)
+    end = "" if number is None else _to_base_36(number)
     match = re.fullmatch(r"[0-9a-z]+", tag)
     if match is None or not end or not tag.endswith(end) or tag == end:
         return False
-    return modified in ((number := int(tag[: -len(end)], 36)), number // 1_000_000_000)
+    return modified in ((time := int(tag[: -len(end)], 36)), time // 1_000_000_000)
 
 
 def _to_base_36(number: int) -> str:

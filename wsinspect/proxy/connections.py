@@ -31,6 +31,7 @@ from wsinspect.proxy import facts
 from wsinspect.proxy.clock import to_ns
 from wsinspect.proxy.seams.transport import Wire
 from wsinspect.proxy.taps import Taps
+from wsinspect.units import whole_number
 from wsinspect.vocabulary import Side, events
 
 #: Most different facts reported in one run; a client could invent names forever.
@@ -139,7 +140,7 @@ class ConnectionEvents:
             method=line.partition(" ")[0],
             url=line.partition(" ")[2],
             where="head",
-            status=int(status) if status.isdigit() else None,
+            status=whole_number(status),
             error=_words_of(answer),
         )
         self._report(event, (event.KIND, event.tap, "head", event.client), MAX_ALIKE)

@@ -48,6 +48,7 @@ def test_conditions_are_read_and_written_so_that_they_are_read_again(raw: Any, s
         ({"between": ["5s", "5s"]}, "between", "the second one longer"),
         ({"every": 0}, "every", "from 1"),
         ({"every": True}, "every", "from 1"),
+        ({"every": "9" * 5000}, "every", "expected a unit"),
         ({"every": "999us"}, "every", "from 1ms"),
         ({"after": -1}, "after", "5 s, 100 frames or 64 KiB"),
         ("5s", "", "expected a mapping"),

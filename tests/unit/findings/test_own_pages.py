@@ -52,6 +52,8 @@ def test_a_file_of_the_hop_is_known_by_its_entity_tag(fields, name):
         {"Server": "nginx", "ETag": NGINX["ETag"]},
         {**NGINX, "Last_Modified": "yesterday"},
         {**CADDY, "Content_Length": "17"},
+        {**CADDY, "Content_Length": "\u00b2"},  # a digit for `str.isdigit`, and no number
+        {**CADDY, "Content_Length": "9" * 5000},
         {**CADDY, "ETag": '"g"'},
         {**APACHE, "ETag": '"10-0"'},
     ],

@@ -240,6 +240,7 @@ def documents(sources: Sources, file: str, wanted: re.Pattern[str] | None = None
         sources.problem(file, f"more than {format_size(_MAX_BYTES)} of YAML")
         return []
     reader = YAML(typ="safe", pure=True)
+    reader.composer.warn_double_anchors = False  # YAML 1.2.2 §7.1 allows them; it would write on stderr
     found: list[Node] = []
     try:
         for raw in reader.compose_all(text):

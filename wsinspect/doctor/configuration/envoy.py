@@ -19,6 +19,7 @@ from wsinspect.doctor.configuration.model import (
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 _OWN: Final = re.compile(
     r"http_connection_manager|[\"']?static_resources[\"']?\s*:|[\"']?virtual_hosts[\"']?\s*:"
@@ -321,7 +322,7 @@ def _defects(found: Found, target: Target) -> Iterator[Defect]:
             "answer",
             f"'direct_response' answers {status}",
             direct.at,
-            status=int(status) if status.isdigit() else 200,
+            status=whole_number(status) or 200,
         )
         return
     if redirect:

@@ -15,7 +15,7 @@ from wsinspect.doctor.configuration.model import DROPS_QUERY, Defect, Edit, Kind
 from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.judge import Judgement
 from wsinspect.doctor.target import Target
-from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding, Fix
+from wsinspect.findings.model import MAX_EVIDENCE, Cause, Confidence, Finding, Fix
 from wsinspect.findings.own_pages import BARE
 from wsinspect.findings.software import NAMES
 from wsinspect.formats.secrets import mask_json
@@ -82,6 +82,8 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
     "certificate": frozenset(("WS-TLS-015",)),
     "size": frozenset(("WS-HS-015",)),
     "upstream": frozenset(("WS-HS-019", "WS-HS-020", "WS-HS-021")),
+    # Only where a connection was made: it is no reason for HAProxy's own 503.
+    "preamble": frozenset(("WS-HS-020", "WS-HS-012")),
     "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002", "WS-DROP-009")),
     "lifetime": frozenset(
         ("WS-DROP-003", "WS-DROP-008", "WS-DROP-101", "WS-DROP-006", "WS-DROP-002", "WS-DROP-010")
@@ -114,6 +116,12 @@ _BUILT_IN: Final[Mapping[str, re.Pattern[str] | None]] = {
 #: Envoy's words for a server that did not even accept the connection: no protocol was spoken there.
 _NOT_CONNECTED: Final = re.compile(r"connection failure|connection refused|no healthy upstream")
 _SAYS: Final = "the answer says: "
+#: What a server can only speak of when it has read the request.
+_OF_REQUEST: Final = re.compile(
+    r"websocket|upgrade|connection header|origin|\bpath\b|session|transport|cookie|token|host"
+    r"|protocol version",
+    re.IGNORECASE,
+)
 #: Kinds that are only as good as the number in them.
 _MEASURED: Final = ("idle", "lifetime", "handshake")
 #: Limits that `--idle` measured: no errors, and the title has their length.
@@ -262,6 +270,8 @@ def _fits(defect: Defect, finding: Finding) -> bool:
         return _is_of_its_page(finding)
     if defect.kind in ("host", "credentials") and _is_own_refusal(finding):
         return False  # no server was asked, so nothing that it gets decides
+    if defect.kind == "preamble" and finding.id == "WS-HS-012":
+        return _may_not_have_read(finding)
     if DROPS_QUERY in defect.words:
         return "query" in said
     if defect.kind == "h2" and finding.id == "WS-HS-021":
@@ -275,6 +285,13 @@ def _fits(defect: Defect, finding: Finding) -> bool:
         low, high = defect.seconds * (1 - _EARLY), defect.seconds + _LATE_SECONDS
         return any(low <= one <= high for one in times)
     return True
+
+
+def _may_not_have_read(finding: Finding) -> bool:
+    """Whether a 400 may come of what stood in front of the request: not where it speaks of what is in it."""
+    is_own = any(line.startswith("HAProxy itself wrote") for line in finding.evidence)
+    said = " ".join((finding.title, *(line for line in finding.evidence if line.startswith(_SAYS))))
+    return not is_own and finding.fault_of != "client" and _OF_REQUEST.search(said) is None
 
 
 def _is_own_refusal(finding: Finding) -> bool:
@@ -352,14 +369,17 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
     elif defect.kind == "covered" and finding.fault_of == "hop":
         # It passes this request on, so a status that is not its own came from behind it.
         fault_of = "server"
-        title = f"{title[:3]}: the server's answer, under a page of {NAMES[software]}"
+        title = f"{defect.status}: the server's answer, under a page of {NAMES[software]}"
+    confidence: Confidence = "high" if is_sure else finding.confidence
+    if defect.kind in _COVERS and fault_of != finding.fault_of and confidence == "high":
+        confidence = "medium"  # the hop's own failures have the same status and the same page
     causes = tuple(one for one in finding.causes if defect.kind not in _COVERS or _IN_PLACE not in one.cause)
     return replace(
         finding,
         title=title,
         fault_of=fault_of,
         hop=finding.hop or NAMES[software],
-        confidence="high" if is_sure else finding.confidence,
+        confidence=confidence,
         evidence=(line, *unsure, *finding.evidence)[:MAX_EVIDENCE],
         causes=() if is_sure or not finding.causes else (rival, *causes),
         fixes=(*fixes, *rest),

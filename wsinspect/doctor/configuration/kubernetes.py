@@ -21,6 +21,7 @@ from wsinspect.doctor.configuration.model import (
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 _KINDS: Final = re.compile(r"^[\"' ]*kind[\"']?: *[\"']?(Ingress|HTTPRoute|BackendConfig)\b", re.M)
 #: A Service counts where it has annotations of a controller.
@@ -394,7 +395,7 @@ def _route_defects(found: Found, target: Target) -> Iterator[Defect]:
                 "answer",
                 "'RequestRedirect' answers itself",
                 one.at,
-                status=int(code) if code.isdigit() else 302,
+                status=whole_number(code) or 302,
             )
         modifier = one.get("requestHeaderModifier")
         for name in modifier.get("remove"):

@@ -13,14 +13,14 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
 
+#: Words of a defect of the kind "credentials" that is about a token in the URL.
+DROPS_QUERY: Final = "drops the query"
 #: What a defect breaks: the upgrade, HTTP/2 to the server, a Sec-WebSocket header, Host, another header or
 #: credentials, the path, which server is asked, the 101; "silent": nobody answers; "answer": the hop
 #: answers by itself; "cover": it puts a page with another status in the place of the server's answer;
 #: "covered": a page with the same one; "tls": TLS ends before a request; "certificate": a client has to
-#: have one; "size": the headers are too large; "upstream": where it is passed to; the rest are limits.
-#: Words of a defect of the kind "credentials" that is about a token in the URL.
-DROPS_QUERY: Final = "drops the query"
-
+#: have one; "size": the headers are too large; "upstream": where it is passed to; "preamble": the hop sends
+#: something in front of the request, which the server has to expect; the rest are limits.
 Kind = Literal[
     "upgrade",
     "h2",
@@ -39,6 +39,7 @@ Kind = Literal[
     "certificate",
     "size",
     "upstream",
+    "preamble",
     "idle",
     "lifetime",
     "handshake",

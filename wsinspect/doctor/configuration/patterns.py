@@ -48,7 +48,10 @@ def search(pattern: str, text: str, *, ignores_case: bool = False) -> Any:
     compiled = _compiled(_NAMED.sub(r"(?P<\1>", pattern), ignores_case)
     if compiled is None:
         raise UndecidedError(f"the regular expression {pattern[:80]!r}")
-    return compiled.search(text[:_LONGEST])
+    try:
+        return compiled.search(text[:_LONGEST])
+    except UnicodeEncodeError:  # bytes that are not UTF-8, kept as surrogates: RE2 reads none
+        raise UndecidedError(f"the regular expression {pattern[:80]!r}") from None
 
 
 @functools.lru_cache(1024)
@@ -60,7 +63,7 @@ def _compiled(pattern: str, ignores_case: bool) -> Any:
     options.log_errors = False
     try:
         return re2.compile(flag + pattern, options)
-    except re2.error:
+    except (re2.error, UnicodeEncodeError):
         pass
     if _NESTED.search(pattern):
         return None

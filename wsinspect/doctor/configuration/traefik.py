@@ -22,6 +22,7 @@ from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.configuration.toml import toml_document
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 _OWN: Final = re.compile(
     r"^[ \t]*(?:routers|entryPoints|middlewares|serversTransports?)[\"']?\s*:"
@@ -151,8 +152,7 @@ def _routers(tree: Tree) -> Iterator[Router]:
 
 
 def _priority(node: Node, rule: Node) -> int:
-    text = node.get("priority").text
-    return int(text) if text.isdigit() and int(text) else len(rule.text)
+    return whole_number(node.get("priority").text, 18) or len(rule.text)
 
 
 def _entry_point(tree: Tree, target: Target) -> Node:

@@ -63,6 +63,7 @@ from wsinspect.handshake.bridging import (
 from wsinspect.handshake.heads import RawHead
 from wsinspect.proxy.seams.tls import has_close_notify, report_every_end
 from wsinspect.proxy.seams.transport import Wire, tls_of
+from wsinspect.units import whole_number
 
 if TYPE_CHECKING:
     from wsinspect.proxy.seams.http2_tunnels import Tunnel
@@ -595,7 +596,7 @@ def _head_of(start_line: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
 def _informational_head(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A 1xx response of HTTP/2 as one of HTTP/1.1."""
     status = dict(fields).get(b":status", b"103")
-    reason = status_codes.RESPONSES.get(int(status) if status.isdigit() else 0, "").encode()
+    reason = status_codes.RESPONSES.get(whole_number(status) or 0, "").encode()
     own = [(name, value) for name, value in fields if name[:1] != b":"]
     return _head_of(b"HTTP/1.1 " + status + b" " + reason, own)
 

@@ -15,6 +15,7 @@ from wsinspect.errors import UsageError
 from wsinspect.filters.regex import Pattern, PatternError
 from wsinspect.replay.common.matching import Divergence, Message, Tally, Verdict
 from wsinspect.replay.common.values import Document, Place, canonical, is_similar, is_subset
+from wsinspect.units import whole_number
 
 #: What decides whether a live message is the recorded one.
 MATCHES: Final = ("similar", "exact", "subset", "regex")
@@ -30,22 +31,23 @@ def parse_gate(text: str) -> tuple[int, Test]:
     Raises:
         UsageError: it is not a frame's number and one of these tests.
     """
-    number, equals, rest = text.partition("=")
+    index, equals, rest = text.partition("=")
+    number = whole_number(index)
     kind, colon, wanted = rest.partition(":")
-    if not equals or not colon or not number.isdigit():
+    if not equals or not colon or number is None:
         raise UsageError(f"invalid gate {text!r}", hint="write FRAME=KIND:TEXT, such as 12=regex:^sub")
     if kind == "any":
-        return int(number), lambda _found: Verdict.EQUAL
+        return number, lambda _found: Verdict.EQUAL
     if kind == "exact":
-        return int(number), lambda found: Verdict.EQUAL if found.data == wanted.encode() else None
+        return number, lambda found: Verdict.EQUAL if found.data == wanted.encode() else None
     if kind == "regex":
-        return int(number), _regex_test(wanted)
+        return number, _regex_test(wanted)
     if kind in ("subset", "json"):
         try:
             document = json.loads(wanted)
         except ValueError:
             raise UsageError(f"{text!r}: {wanted!r} is not JSON") from None
-        return int(number), lambda found: _subset(document, found.data)
+        return number, lambda found: _subset(document, found.data)
     raise UsageError(f"{text!r}: {kind!r} is not one of exact, subset, regex, any")
 
 

@@ -18,7 +18,8 @@ from wsinspect.doctor.configuration.apache.request import Request
 from wsinspect.doctor.configuration.apache.tree import words_of
 from wsinspect.doctor.configuration.judging import with_configuration
 from wsinspect.doctor.configuration.model import edited
-from wsinspect.doctor.configuration.patterns import UndecidedError
+from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.doctor.configuration.reading import read_configurations
 from wsinspect.doctor.target import parse_target
 
 MAIN = """ServerRoot "/etc/apache2"
@@ -523,3 +524,18 @@ def test_a_page_of_its_own_may_be_what_was_answered(tmp_path) -> None:
     for more, is_found in (("", False), ("ErrorDocument 403 /closed.html\n", True)):
         read = read_in(tmp_path, {"httpd.conf": more + text}, "httpd.conf")
         assert (with_configuration(said, (read,), parse_target("ws://h/ws")[0])[1] is not None) == is_found
+
+
+def test_bytes_that_are_not_utf_8_leave_a_pattern_undecided(tmp_path) -> None:
+    text = """<VirtualHost *:80>
+    ProxyPassMatch ^/caf\xe9/(.*)$ http://127.0.0.1:3000/$1
+    ProxyPass / http://127.0.0.1:3000/ upgrade=websocket
+</VirtualHost>
+"""
+    (tmp_path / "a.conf").write_bytes(text.encode("latin-1"))
+    (read,) = read_configurations([str(tmp_path / "a.conf")])
+    met = read.meets(parse_target("ws://h/ws")[0])
+    assert met is not None
+    assert "answer" not in kinds(met)
+    with pytest.raises(UndecidedError):
+        search("^/caf", "/caf\udce9")

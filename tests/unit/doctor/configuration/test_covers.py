@@ -22,6 +22,8 @@ http { server { listen 80;
     location /by-page { proxy_pass http://app; proxy_intercept_errors on; error_page 404 = /page.html; }
     location /same { proxy_pass http://app; proxy_intercept_errors on; error_page 404 /404.html; }
     location /gateway { proxy_pass http://app; error_page 502 =200 /page.html; }
+    location /down { proxy_pass http://app; proxy_intercept_errors on; error_page 502 =200 /page.html; }
+    location /either { proxy_pass http://app; proxy_intercept_errors on; error_page 404 502 =200 /page.html; }
     location /passed { proxy_pass http://app; error_page 404 =200 /page.html; }
     location /plain { proxy_pass http://app; }
 } }
@@ -166,3 +168,39 @@ def test_a_page_that_is_built_into_apache_may_stand_for_the_servers_404(tmp_path
     one = found.findings[0]
     assert (one.fault_of, one.title) == ("server", "404: the server's answer, under a page of Apache httpd")
     assert "'ProxyErrorOverride On 404 403' puts a page of httpd's own" in found.headline
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/changed", ["proxy_intercept_errors off"]),
+        ("/gateway", ["take 'error_page 502 =200 /page.html' out"]),
+        # Without proxy_intercept_errors nginx puts that page in the place of its own 502 all the same.
+        ("/down", ["take 'error_page 502 =200 /page.html' out", "proxy_intercept_errors off"]),
+        ("/either", ["take 502 out of 'error_page 404 502 =200 /page.html'", "proxy_intercept_errors off"]),
+    ],
+)
+def test_the_advice_mends_nginxs_own_failures_too(tmp_path, path, advice):
+    found = told(
+        tmp_path, {"nginx.conf": NGINX}, f"ws://app.example{path}", "WS-HS-004", "HTTP/1.1 200 OK", BARE
+    )
+    text = found.findings[0].fixes[0].text
+    assert [one for one in advice if one in text] == advice
+    assert ("proxy_intercept_errors off" in text) == ("proxy_intercept_errors off" in advice)
+
+
+def test_the_title_has_the_status_and_an_own_500_is_possible(tmp_path):
+    found = told(
+        tmp_path,
+        {"sites.conf": APACHE.replace("On 404 403", "On")},
+        "ws://app.example/over",
+        "WS-HS-019",
+        "HTTP/1.1 500 Internal Server Error after 3 ms",
+        "Apache httpd itself wrote this answer (body: <!DOCTYPE HTML)",
+        title="The server failed: 500 Internal Server Error",
+        fault_of="hop",
+        confidence="high",
+    )
+    one = found.findings[0]
+    assert one.title == "500: the server's answer, under a page of Apache httpd"
+    assert (one.fault_of, one.confidence) == ("server", "medium")

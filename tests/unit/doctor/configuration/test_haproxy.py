@@ -226,3 +226,75 @@ def test_what_may_end_a_connection_is_named_where_it_was_reset(tmp_path) -> None
     for said, is_found in (("connection reset by peer", True), ("connection refused", False)):
         found = with_configuration(judgement("WS-HS-032", said), (read,), target)[1]
         assert (found is not None) == is_found
+
+
+PROXIED = """defaults
+    mode http
+backend other
+    default-server send-proxy
+frontend web
+    bind :80
+    default_backend app
+backend app
+    SERVER
+"""
+BAD_REQUEST = ("WS-HS-012", "HTTP/1.1 400 Bad Request")
+GATEWAY = ("WS-HS-020", "HTTP/1.1 502 Bad Gateway")
+
+
+def explained_by(folder, server, finding):
+    read = read_in(folder, {"haproxy.cfg": PROXIED.replace("SERVER", server)}, "haproxy.cfg")
+    return read, with_configuration(judgement(*finding), (read,), parse_target("ws://h/")[0])[1]
+
+
+@pytest.mark.parametrize("finding", [BAD_REQUEST, GATEWAY])
+@pytest.mark.parametrize(
+    ("server", "left"),
+    [
+        ("server app 127.0.0.1:3000 send-proxy check", "server app 127.0.0.1:3000 check"),
+        ("server app 127.0.0.1:3000\tsend-proxy", "server app 127.0.0.1:3000"),
+        (
+            "server send-proxy-v2 127.0.0.1:3000 check   send-proxy-v2 # send-proxy-v2",
+            "server send-proxy-v2 127.0.0.1:3000 check # send-proxy-v2",
+        ),
+        (
+            "default-server check send-proxy\n    server app 127.0.0.1:3000",
+            "default-server check\n    server app 127.0.0.1:3000",
+        ),
+    ],
+)
+def test_a_proxy_header_may_be_why_a_server_refuses(tmp_path, finding, server, left) -> None:
+    read, explained = explained_by(tmp_path, server, finding)
+    assert explained is not None
+    assert explained.defect.kind == "preamble"
+    git_applies(read, explained.defect)
+    assert (tmp_path / "haproxy.cfg").read_text() == PROXIED.replace("SERVER", left)
+
+
+@pytest.mark.parametrize(
+    ("server", "finding"),
+    [
+        # HAProxy made no connection: what it would have sent is not why.
+        ("server app 127.0.0.1:3000 send-proxy", ("WS-HS-021", "HTTP/1.1 503 Service Unavailable")),
+        ("server app 127.0.0.1:3000 send-proxy", (*BAD_REQUEST, "the answer says: bad Sec-WebSocket-Key")),
+        (
+            "server app 127.0.0.1:3000 send-proxy",
+            (*BAD_REQUEST, "HAProxy itself wrote this answer (body: <h1>400 Bad request</h1>)"),
+        ),
+        ("server send-proxy 127.0.0.1:3000 check", BAD_REQUEST),
+        ("server app 127.0.0.1:3000 # send-proxy", BAD_REQUEST),
+        ("default-server send-proxy\n    server app 127.0.0.1:3000 no-send-proxy", BAD_REQUEST),
+        ("server app 127.0.0.1:3000\n    default-server send-proxy", BAD_REQUEST),
+    ],
+)
+def test_a_proxy_header_is_not_blamed_where_it_cannot_be_why(tmp_path, server, finding) -> None:
+    _, explained = explained_by(tmp_path, server, finding)
+    assert explained is None or explained.defect.kind == "upstream"
+
+
+def test_a_quoted_hash_begins_no_comment(tmp_path) -> None:
+    server = 'server app 127.0.0.1:3000 ssl verify none sni str("a#b") alpn h2'
+    read, explained = explained_by(tmp_path, server, ("WS-HS-101", "seen"))
+    assert explained is not None
+    git_applies(read, explained.defect)
+    assert "server app 127.0.0.1:3000 ws h1 ssl" in (tmp_path / "haproxy.cfg").read_text()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from wsinspect.replay.as_server.gates import Gates
+import pytest
+
+from wsinspect.errors import UsageError
+from wsinspect.replay.as_server.gates import Gates, parse_gate
 from wsinspect.replay.common.matching import Message, Verdict
 from wsinspect.replay.common.values import Place
 
@@ -92,3 +95,10 @@ def test_what_never_came_and_what_was_never_asked_for():
     gates.expect(text('{"op":"a"}'))
     assert {one.verdict for one in gates.finish()} <= {Verdict.MISSING, Verdict.EXTRA}
     assert gates.tally.diverged == 2
+
+
+@pytest.mark.parametrize("number", ["", "x", "\u00b2", "-1", "9" * 5000])
+def test_a_gate_has_a_frames_number(number):
+    assert parse_gate("12=any:")[0] == 12
+    with pytest.raises(UsageError, match="invalid gate"):
+        parse_gate(f"{number}=any:")

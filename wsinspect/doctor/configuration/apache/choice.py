@@ -22,6 +22,7 @@ from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, everywher
 from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Defect, Place
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 _LOCATIONS: Final = ("location", "locationmatch")
 _FOLDERS: Final = ("directory", "directorymatch")
@@ -108,7 +109,7 @@ def _host(tree: Tree, target: Target, unsure: list[str]) -> Directive | None:
 def _port(address: str) -> int | None:
     """The port of `*:443`; None if it says none, or `*`."""
     port = address.rpartition(":")[2]
-    return int(port) if port.isascii() and port.isdigit() and len(port) < 6 else None
+    return whole_number(port, 5)
 
 
 def _is_tls(host: Directive) -> bool:
@@ -248,9 +249,9 @@ class _Walk:
                 continue
             status = {"redirectpermanent": 301}.get(one.name, 302)
             args = list(one.args)
-            if args[0].isdigit() or args[0].lower() in REDIRECTS:
-                status = int(args[0]) if args[0].isdigit() else REDIRECTS[args[0].lower()]
-                args = args[1:]
+            given = whole_number(args[0]) or REDIRECTS.get(args[0].lower())
+            if given is not None:
+                status, args = given, args[1:]
             is_whole = len(args) == 1 and "://" in args[0]  # in a section: all that is in it
             fits = is_whole or (
                 args[:1]

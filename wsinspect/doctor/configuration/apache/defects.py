@@ -18,6 +18,7 @@ from wsinspect.doctor.configuration.model import (
     kind_of_header,
 )
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 #: The first release whose http workers carry an upgrade (`upgrade=websocket`).
 _UPGRADE_PARAMETER: Final = (2, 4, 47)
@@ -105,7 +106,7 @@ def covers(found: Found) -> Iterator[Defect]:
     )
     if override is None or [one.lower() for one in override.args[:1]] != ["on"]:
         return
-    codes = [int(one) for one in override.args[1:] if one.isdigit()]
+    codes = [code for one in override.args[1:] if (code := whole_number(one)) is not None]
     words = f"'{shown(override)}' puts a page of httpd's own in the place of the server's own answer"
     advice = "ProxyErrorOverride Off   # here: clients get the server's own answer"
     for code in codes or _OVERRIDDEN:

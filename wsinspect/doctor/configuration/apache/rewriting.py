@@ -12,6 +12,7 @@ from wsinspect.doctor.configuration.apache.tree import shown
 from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import Defect
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.units import whole_number
 
 #: Names of statuses in Redirect and in the flag R.
 REDIRECTS: Final = {"permanent": 301, "temp": 302, "seeother": 303, "gone": 410}
@@ -97,7 +98,7 @@ class Rewriting:
             re.match(r"https?://", new) and not flags.keys() & {"P", "PROXY"}
         ):
             code = flags.get("R") or flags.get("REDIRECT") or "302"
-            status = int(code) if code.isdigit() else REDIRECTS.get(code.lower(), 302)
+            status = whole_number(code) or REDIRECTS.get(code.lower(), 302)
             return Defect("answer", f"'{shown(one)}' answers itself", one.at, status=status)
         if flags.keys() & {"P", "PROXY"}:
             path = re.sub(r"^\w+://[^/?]*", "", new).partition("?")[0] or "/"

@@ -22,6 +22,7 @@ from wsinspect.doctor.configuration.model import (
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 #: The order in which Caddy sorts a site's directives (httpcaddyfile, defaultDirectiveOrder); others are
 #: as written.
@@ -356,7 +357,7 @@ class _Walk:
     def _status(self, one: Directive) -> int | None:
         """What `respond`, `redir` and `error` answer with."""
         args = one.args[1:] if self._matcher(one) is not None else one.args
-        number = next((int(arg) for arg in args if arg.isdigit() and len(arg) == 3), None)
+        number = next((whole_number(arg, 3) for arg in args if re.fullmatch("[0-9]{3}", arg)), None)
         named = {"permanent": 301, "temporary": 302}.get(args[-1] if args else "")
         return number or named or {"respond": 200, "redir": 302, "error": 500}.get(one.name)
 

@@ -13,10 +13,12 @@ from wsinspect.doctor.configuration.haproxy.tree import Line, Section, Tree
 from wsinspect.doctor.configuration.model import Defect, Edit, Lines, kind_of_header
 from wsinspect.doctor.configuration.patterns import search
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 _ANSWERS: Final = {"deny": 403, "return": 200, "tarpit": 500, "auth": 401, "redirect": 302}
 #: Statuses are written as `deny_status 404`, `status 404` and `code 301`.
 _STATUS_WORDS: Final = ("deny_status", "status", "code")
+_SENDS_PROXY: Final = ("send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn")
 _PATHS: Final = ("set-path", "replace-path", "set-uri", "replace-uri", "set-pathq", "replace-pathq")
 
 
@@ -175,7 +177,7 @@ class _Walk:
             for word in _STATUS_WORDS:
                 if word in line.words[:-1]:
                     text = line.words[line.words.index(word) + 1]
-                    status = int(text) if text.isdigit() else status
+                    status = whole_number(text) or status
             if "websocket" not in line.text.lower():
                 words = f"'{line.text}' answers in place of the server's own answer"
                 advice = "take that line out, or keep it from this path: clients get the server's own answer"
@@ -212,7 +214,7 @@ class _Walk:
             for word in _STATUS_WORDS:
                 if word in line.words[:-1]:
                     text = line.words[line.words.index(word) + 1]
-                    status = int(text) if text.isdigit() else status
+                    status = whole_number(text) or status
             is_own = action in ("deny", "tarpit", "auth") and not self._has_own_pages(line)
             words = f"'{line.text}' answers before any server is asked"
             return Defect("answer", words, line.at, status=status, is_built_in=is_own)
@@ -272,7 +274,7 @@ class _Walk:
 
     def _servers(self, backend: Section) -> Iterator[Defect]:
         for line in backend.all("server"):
-            self._found.possible += self._proxy_header(line)
+            self._found.possible += self._proxy_header(line, backend)
             if len(line.words) > 2:
                 passed = f"'server {line.words[1]} {line.words[2]}' is where it goes: no valid answer came"
                 self._found.possible.append(Defect("upstream", passed, line.at))
@@ -284,22 +286,40 @@ class _Walk:
                 shown = "proto h2" if proto == "h2" else f"alpn {alpn}"
                 lines = self._shown(line.file)
                 text = lines.get(line.line)
-                at = lines.start(line.line) + len(text.split("#", 1)[0].rstrip())
+                # A quoted or escaped `#` begins no comment: then it stands behind the address.
+                first = re.match(r"\s*\S+\s+\S+\s+\S+", text) if re.search(r"[\\\"']", text) else None
+                end = first.end() if first else len(text.split("#", 1)[0].rstrip())
+                at = lines.start(line.line) + end
                 mended = (Edit(line.file, at, at, " ws h1"),) if not own else ()
                 words_of_it = (
                     f"'{shown}' on server {line.words[1]}: WebSockets go over HTTP/2, which it may not accept"
                 )
                 yield Defect("h2", words_of_it, line.at, mended)
 
-    def _proxy_header(self, line: Line) -> Iterator[Defect]:
+    def _proxy_header(self, line: Line, backend: Section) -> Iterator[Defect]:
         """A server that does not expect the header takes it for a broken request."""
-        one = next((word for word in line.words[3:] if word.startswith("send-proxy")), None)
-        if one is not None:
+        # The options of a `default-server` are those of the servers below it.
+        shared = [
+            one
+            for one in backend.inherited("default-server")
+            if one.file != line.file or one.line < line.line
+        ]
+        of_server = [one.removeprefix("no-") for one in line.words[3:]]
+        for place, first in ((line, 3), *((one, 1) for one in reversed(shared))):
+            one = next((word for word in place.words[first:] if word in _SENDS_PROXY), None)
+            if one is None or (place is not line and one in of_server):
+                continue
             words = f"'{one}' on server {line.words[1]} sends a PROXY header, which the server has to expect"
-            lines = self._shown(line.file)
-            at = lines.start(line.line) + lines.get(line.line).index(f" {one}")
-            edit = Edit(line.file, at, at + len(one) + 1, "")
-            yield Defect("upstream", words, line.at, (edit,))
+            yield Defect("preamble", words, place.at, self._without_option(place, first, one))
+            return
+
+    def _without_option(self, line: Line, first: int, one: str) -> tuple[Edit, ...]:
+        """A server's option taken out, behind the words that it cannot be; nothing where it is quoted."""
+        lines = self._shown(line.file)
+        before = r"\s+".join([r"\s*\S+", *[r"\S+"] * (first - 1)])
+        found = re.match(rf"{before}(?:\s.*?)??(\s+{re.escape(one)})(?=\s|$)", lines.get(line.line))
+        start = lines.start(line.line)
+        return () if found is None else (Edit(line.file, start + found.start(1), start + found.end(1), ""),)
 
     def _shown(self, file: str) -> Lines:
         return Lines(file, self._found.tree.sources.texts.get(file, ""))

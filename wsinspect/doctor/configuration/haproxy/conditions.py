@@ -15,6 +15,7 @@ from wsinspect.doctor.configuration.haproxy.tree import Line, Section
 from wsinspect.doctor.configuration.model import handshake_headers
 from wsinspect.doctor.configuration.patterns import UndecidedError, is_any, search
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 _METHODS: Final = ("beg", "end", "sub", "dir", "dom", "reg", "str")
 #: Headers that no browser's handshake has.
@@ -191,11 +192,12 @@ def _converted(value: str, converter: str, fetch: str) -> str:
     name, _, rest = converter.partition("(")
     if name in ("lower", "upper"):
         return value.lower() if name == "lower" else value.upper()
-    number, _, separators = rest.removesuffix(")").partition(",")
-    if name in ("field", "word") and number.isdigit() and int(number) and separators:
+    index, _, separators = rest.removesuffix(")").partition(",")
+    number = whole_number(index)
+    if name in ("field", "word") and number and separators:
         parts = re.split(f"[{re.escape(separators)}]", value)
         parts = [one for one in parts if one or name == "field"]
-        return parts[int(number) - 1] if int(number) <= len(parts) else ""
+        return parts[number - 1] if number <= len(parts) else ""
     raise UndecidedError(fetch)
 
 

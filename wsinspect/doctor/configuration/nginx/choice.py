@@ -22,6 +22,7 @@ from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.nginx.tree import MAX_DEPTH
 from wsinspect.doctor.configuration.patterns import UndecidedError, is_any, search
 from wsinspect.doctor.target import Target
+from wsinspect.units import whole_number
 
 #: nginx itself gives up after ten (ngx_http_core_module: "rewrite or internal redirection cycle").
 _MAX_REWRITES: Final = 10
@@ -30,6 +31,13 @@ _HARMLESS: Final = re.compile(
     r"(^|/)(mime\.types|(fastcgi|uwsgi|scgi)_params|fastcgi\.conf|koi-\w+|win-utf)$"
 )
 _UNSURE_LIMIT: Final = 8
+#: nginx refuses to start where one of these is set: "the duplicate "uri" variable". `$args` may be.
+_FIXED: Final = frozenset(
+    (
+        *("http_host", "host", "scheme", "https", "request_method", "request_uri", "uri", "document_uri"),
+        *("query_string", "is_args", "server_port", "server_protocol", "content_length", "content_type"),
+    )
+)
 
 
 @dataclass
@@ -43,6 +51,7 @@ class Met:
         maps: the `map` of each variable, by its name without `$`.
         unsure: what could not be decided.
         doubtful: an `if` whose condition is not known here.
+        dropped: what took the request's query out: a `rewrite` to something that ends in `?`, or `set $args`.
         is_internal: whether nginx itself sent it to this location.
     """
 
@@ -52,6 +61,7 @@ class Met:
     maps: dict[str, Directive] = field(default_factory=dict)
     unsure: list[str] = field(default_factory=list)
     doubtful: list[Directive] = field(default_factory=list)
+    dropped: Directive | None = None
     is_internal: bool = False
 
     @property
@@ -114,7 +124,7 @@ class Met:
 
 def unread_in(block: Directive) -> Iterator[Directive]:
     """Includes of a block that could not be read, but for those that have nothing to do with proxying."""
-    return (one for one in block.all("include") if not _HARMLESS.search(one.args[0]))
+    return (one for one in block.all("include") if not _HARMLESS.search(" ".join(one.args)))
 
 
 def _mapped(block: Directive, source: str) -> str:
@@ -187,9 +197,6 @@ def variables_of(target: Target) -> dict[str, str]:
         "request_uri": target.target,
         "uri": path,
         "document_uri": path,
-        "args": target.query,
-        "query_string": target.query,
-        "is_args": "?" if target.query else "",
         "server_port": str(target.port),
         "http_origin": target.origin,
         "http_sec_websocket_version": "13",
@@ -197,8 +204,22 @@ def variables_of(target: Target) -> dict[str, str]:
         "http_content_type": "",
         "content_length": "",
         "content_type": "",
-        **{f"arg_{name}": value for name, value in _arguments(target.query)},
+        **of_query(target.query),
     }
+
+
+def of_query(query: str) -> dict[str, str]:
+    """The variables that are made of a request's query."""
+    return {
+        "args": query,
+        "query_string": query,
+        "is_args": "?" if query else "",
+        **{f"arg_{name}": value for name, value in _arguments(query)},
+    }
+
+
+_OF_ARGS: Final = ("args", "query_string", "is_args")
+_HAS_ARGS: Final = re.compile(r"\$\{?(?:args|query_string)\b")
 
 
 def _arguments(query: str) -> Iterator[tuple[str, str]]:
@@ -293,7 +314,7 @@ def _port(listen: Directive) -> int | None:
     if text.startswith("unix:"):
         return None
     port = text.rpartition(":")[2] if not text.endswith("]") else ""
-    return int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 80
+    return 80 if (found := whole_number(port, 5)) is None else found
 
 
 def _rank(server: Directive, host: str) -> tuple[int, int] | None:
@@ -397,7 +418,8 @@ def _prefix(location: Directive) -> str:
 def _capture(match: re.Match[str], variables: dict[str, str]) -> None:
     for number, group in enumerate(match.groups(), 1):
         variables[str(number)] = group or ""
-    variables.update({name: value or "" for name, value in match.groupdict().items()})
+    named = {name: value or "" for name, value in match.groupdict().items() if name not in _FIXED}
+    variables.update(named)
 
 
 # -- the rewrite module, and what answers before a server is asked
@@ -449,8 +471,8 @@ class _Walk:
         for block in reversed(self.met.chain):
             pages = list(block.all("error_page"))
             for page in pages:
-                codes = [one for one in page.args[:-1] if one.isdigit()]
-                if answer.args[0] in codes and not any(one.isdigit() and int(one) < 400 for one in codes[:1]):
+                codes = [one for one in page.args[:-1] if whole_number(one) is not None]
+                if answer.args[0] in codes and int(codes[0]) >= 400:
                     return self._go(page.args[-1])
             if pages:
                 return False
@@ -529,11 +551,22 @@ class _Walk:
         return False
 
     def _set(self, one: Directive) -> None:
-        name = one.args[0].lstrip("$")
+        name, text = one.args[0].lstrip("$"), one.args[1]
+        if name in _FIXED:
+            return
         try:
-            self.met.variables[name] = self.met.value(one.args[1])
-        except UndecidedError:
+            value = self.met.value(text)
+        except UndecidedError as error:
+            if name == "args":
+                self._lose_args(is_kept=_HAS_ARGS.search(text) is not None)
+                if self.target.query and not _HAS_ARGS.search(text):
+                    self.met.unsure.append(f"set $args at {one.where}: {error} is not known here")
             self.met.variables.pop(name, None)
+            return
+        if name == "args":
+            self._set_args(value, one)
+        else:
+            self.met.variables[name] = value
 
     def _rewrite(self, one: Directive) -> str:
         pattern, replacement, *flags = one.args
@@ -558,14 +591,39 @@ class _Walk:
             return ""
         self.met.variables["uri"] = path
         if mark:
-            self._set_query(query)
+            self._set_query(query, one)
         return flags[0] if flags else "changed"
 
-    def _set_query(self, query: str) -> None:
+    def _set_query(self, query: str, one: Directive) -> None:
         """A replacement with a query keeps the request's behind it, but not where it ends with `?`."""
-        old = self.met.variables["args"]
-        args = query[:-1] if query.endswith("?") else "&".join(filter(None, (query, old))) if query else ""
-        self.met.variables |= {"args": args, "query_string": args, "is_args": "?" if args else ""}
+        old = self.met.variables.get("args")
+        if not query or query.endswith("?"):
+            self._set_args(query.removesuffix("?"), one)
+        elif old is None:
+            self._lose_args(is_kept=True)
+        else:
+            self._set_args("&".join(filter(None, (query, old))), one)
+
+    def _set_args(self, args: str, one: Directive) -> None:
+        """Another query, and what nginx makes of it."""
+        had = self.target.query in self.met.variables.get("args", "")
+        has = self.target.query in args
+        dropped = one if had and not has else None if has else self.met.dropped
+        self._lose_args(is_kept=False)
+        self.met.variables |= of_query(args)
+        self.met.dropped = dropped
+
+    def _lose_args(self, *, is_kept: bool) -> None:
+        """The query is not known from here on.
+
+        Args:
+            is_kept: whether what it was before is part of it.
+        """
+        known = self.met.variables
+        for name in [one for one in known if one in _OF_ARGS or one.startswith("arg_")]:
+            del known[name]
+        if not is_kept:
+            self.met.dropped = None
 
     def _holds(self, one: Directive) -> bool:
         """Whether the condition of an `if` holds for a handshake; what is not known is said, and taken

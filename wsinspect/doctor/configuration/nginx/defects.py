@@ -13,6 +13,7 @@ from wsinspect.doctor.configuration.model import DROPS_QUERY, RAISED_SECONDS, De
 from wsinspect.doctor.configuration.nginx.choice import Met, normalised
 from wsinspect.doctor.configuration.nginx.tree import Tree, spans
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
+from wsinspect.units import whole_number
 
 #: The first release whose default is HTTP/1.1 to the server (nginx's CHANGES).
 _HTTP11_DEFAULT: Final = (1, 29, 7)
@@ -79,7 +80,7 @@ def defects(met: Met, tree: Tree, version: tuple[int, ...] | None, path: str) ->
     yield from _headers(met, edits)
     yield from _host(met, proxied, edits)
     yield from _path(met, proxied, edits, path)
-    yield from _query(met, edits)
+    yield from _query(met, proxied, edits)
     yield from _covers(met)
 
 
@@ -140,14 +141,15 @@ def possible(met: Met, tree: Tree) -> Iterator[Defect]:
     """What may be why, by what is not known here: limits, conditions, and the server that it is passed to."""
     for one in met.doubtful:
         for inner in one.all("return"):
-            if inner.args and inner.args[0].isdigit():
+            status = whole_number(inner.args[0]) if inner.args else None
+            if status is not None:
                 words = f"'{inner.words}' answers where '{_condition(one)}' holds, which is not known here"
-                status, is_plain = int(inner.args[0]), len(inner.args) == 1
+                is_plain = len(inner.args) == 1
                 is_own = is_plain and _is_built_in(met, status)
                 yield Defect("answer", words, inner.at, status=status, is_built_in=is_own)
     for name in ("limit_conn", "limit_req"):
         limit, code = met.effective(name), met.effective(f"{name}_status")
-        status = int(code.args[0]) if code is not None and code.args and code.args[0].isdigit() else 503
+        status = (whole_number(code.args[0]) if code is not None and code.args else None) or 503
         if limit is not None:
             words = f"'{limit.words}' answers {status} to what is beyond it"
             is_own = _is_built_in(met, status)
@@ -185,10 +187,10 @@ def _upstream(tree: Tree, url: str) -> Directive | None:
 
 def seconds_of(text: str) -> float | None:
     """A time as nginx writes it: `60`, `60s`, `1h30m`; None if it is not one."""
-    parts = re.fullmatch(r"(?:\d+(?:ms|[smhdwMy])?\s*)+", text)
-    if not parts:
+    # Each number but the last one has its unit: a pattern without that takes forever for a long number.
+    if not re.fullmatch(r"(?=.)(?:[0-9]{1,15}(?:ms|[smhdwMy])\s*)*(?:[0-9]{1,15})?", text):
         return None
-    return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|[smhdwMy]?)", text))
+    return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"([0-9]+)(ms|[smhdwMy]?)", text))
 
 
 # -- each defect
@@ -197,11 +199,11 @@ def seconds_of(text: str) -> float | None:
 def _answers(met: Met) -> Iterator[Defect]:
     answer = met.answer
     if answer is not None:
-        status = int(answer.args[0]) if answer.args and answer.args[0].isdigit() else None
+        status = whole_number(answer.args[0]) if answer.args else None
         if answer.name == "rewrite":
             status = 301 if "permanent" in answer.args[2:] else 302
         elif answer.name == "try_files":
-            status = int(answer.args[-1].lstrip("=")) if answer.args[-1][1:].isdigit() else 404
+            status = whole_number(answer.args[-1][1:]) or 404
         elif status is None:
             status = 302
         if status == 444:
@@ -265,18 +267,27 @@ def _covers(met: Met, *, is_same: bool = False) -> Iterator[Defect]:
     is_intercepting = intercepts is not None and intercepts.args == ("on",)
     for page in pages:
         changed = next((arg for arg in page.args[:-1] if arg.startswith("=")), None)
-        codes = [arg for arg in page.args[:-1] if arg.isdigit() and (is_intercepting or arg in _OF_GATEWAY)]
+        named = [arg for arg in page.args[:-1] if whole_number(arg) is not None]
+        codes = [arg for arg in named if is_intercepting or arg in _OF_GATEWAY]
         if not codes or (changed is None) != is_same:
             continue
-        whose = "the server's own answer" if is_intercepting else "nginx's own answer"
+        of_gateway = [code for code in codes if code in _OF_GATEWAY]
+        others = len(of_gateway) < len(codes)
+        # nginx's own 502 and 504 have this page in their place with proxy_intercept_errors and without it.
+        whose = "nginx's own answer" if of_gateway else "the server's own answer"
+        if of_gateway and is_intercepting:
+            whose = "the server's or nginx's own answer"
         words = f"'{page.words}' answers in place of {whose} ({', '.join(codes)})"
         advice = "proxy_intercept_errors off;   # in this location: clients get the server's own answer"
         at = page.at
-        if not is_intercepting:
-            advice = f"take '{page.words}' out: clients get the {codes[0]}"
+        if of_gateway:
+            these = " and ".join(of_gateway)
+            taken = f"take {these} out of '{page.words}'" if others else f"take '{page.words}' out"
+            taken += f": clients get the {of_gateway[0]}"
+            advice = f"{taken}; and {advice}" if is_intercepting else taken
         if changed is not None:
             # `=` alone takes the status of what the page's own location answers.
-            status = int(changed[1:]) if changed[1:].isdigit() else 200
+            status = whole_number(changed[1:]) or 200
             yield Defect("cover", words, at, status=status, advice=advice)
         elif is_intercepting:
             for code in codes:
@@ -451,17 +462,20 @@ def _host(met: Met, proxied: Directive, edits: Edits) -> Iterator[Defect]:
     yield Defect("host", words, host.at, edits.replacing(host, _HOST_LINE))
 
 
-def _query(met: Met, edits: Edits) -> Iterator[Defect]:
-    """A `rewrite` to something that ends with `?` leaves the request's query out, and a token in it."""
-    before = met.variables["request_uri"].partition("?")[2]
-    if not before or before in met.variables["args"]:
+def _query(met: Met, proxied: Directive, edits: Edits) -> Iterator[Defect]:
+    """A `rewrite` to something that ends with `?` leaves the request's query out, and a token in it; so does
+    a `set $args` without it.
+    """
+    one = met.dropped
+    if one is None or any("$request_uri" in arg for arg in proxied.args):
         return
-    blocks = [one for block in met.chain for one in block.block or ()]
-    one = next((one for one in blocks if one.name == "rewrite" and one.args[1].endswith("?")), None)
-    if one is not None:
-        start = one.words.rindex(one.args[1])
-        kept = f"{one.words[:start]}{one.args[1][:-1]}{one.words[start + len(one.args[1]) :]};"
-        yield Defect("credentials", f"'{one.words}' {DROPS_QUERY}", one.at, edits.replacing(one, kept))
+    if one.name == "rewrite":
+        pattern, replacement, *flags = one.args
+        kept = f"rewrite {as_args((pattern, replacement[:-1], *flags))};"
+        mended = edits.replacing(one, kept)
+    else:
+        mended = edits.removing(one)
+    yield Defect("credentials", f"'{one.name} {as_args(one.args)}' {DROPS_QUERY}", one.at, mended)
 
 
 def _path(met: Met, proxied: Directive, edits: Edits, path: str) -> Iterator[Defect]:
