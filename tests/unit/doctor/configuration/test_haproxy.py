@@ -298,3 +298,15 @@ def test_a_quoted_hash_begins_no_comment(tmp_path) -> None:
     assert explained is not None
     git_applies(read, explained.defect)
     assert "server app 127.0.0.1:3000 ws h1 ssl" in (tmp_path / "haproxy.cfg").read_text()
+
+
+@pytest.mark.parametrize(
+    "rule", ["replace-path /a/.*) /x", "replace-uri (a+)+(?=b) /x", "replace-pathq [ /x"]
+)
+def test_a_path_rule_whose_pattern_cannot_be_read_is_not_decided(tmp_path, rule) -> None:
+    text = PROXIED.replace("    bind", f"    http-request {rule}\n    bind").replace(
+        "SERVER", "server a :3000"
+    )
+    met = met_in(tmp_path, {"haproxy.cfg": text}, "ws://h/a/b", "haproxy.cfg")
+    assert kinds(met) == []
+    assert any(rule.split()[1] in one for one in met.unsure)

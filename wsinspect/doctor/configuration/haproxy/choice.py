@@ -11,7 +11,7 @@ from typing import Final
 from wsinspect.doctor.configuration.haproxy.conditions import Conditions
 from wsinspect.doctor.configuration.haproxy.tree import Line, Section, Tree
 from wsinspect.doctor.configuration.model import Defect, Edit, Lines, kind_of_header
-from wsinspect.doctor.configuration.patterns import search
+from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.target import Target
 from wsinspect.units import whole_number
 
@@ -247,7 +247,11 @@ class _Walk:
     def _path_rule(self, line: Line, action: str) -> Iterator[Defect]:
         before = self._request.path
         if action.startswith("replace-") and len(line.words) > 3:
-            match = search(line.words[2], self._request.path)
+            try:
+                match = search(line.words[2], self._request.path)
+            except UndecidedError as error:
+                self._request.unknown(line, str(error))
+                return
             if match:
                 groups = [match[0], *(one or "" for one in match.groups())]
                 new = re.sub(
