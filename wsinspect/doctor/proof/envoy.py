@@ -203,10 +203,16 @@ def _cleaned(value: Any) -> Any:
 
 def _with_timeouts(value: Any) -> None:
     """The default of each route that has none of its own."""
-    for host in (value or {}).get("virtual_hosts") or ():
-        for route in host.get("routes") or ():
+    for host in _mappings(value, "virtual_hosts"):
+        for route in _mappings(host, "routes"):
             if isinstance(route.get("route"), dict):
                 route["route"].setdefault("timeout", "15s")
+
+
+def _mappings(value: Any, key: str) -> list[dict[str, Any]]:
+    """Those in the list that a mapping has for a key; Envoy says itself what is wrong with all else."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _clusters_of(value: Any) -> list[str]:
@@ -216,9 +222,7 @@ def _clusters_of(value: Any) -> list[str]:
             if key == "cluster" and isinstance(one, str):
                 found.append(one)
             elif key == "weighted_clusters" and isinstance(one, dict):
-                found += [
-                    str(each.get("name")) for each in one.get("clusters") or () if isinstance(each, dict)
-                ]
+                found += [str(each.get("name")) for each in _mappings(one, "clusters")]
             else:
                 found += _clusters_of(one)
     elif isinstance(value, list):
