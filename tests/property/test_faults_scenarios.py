@@ -84,6 +84,7 @@ def test_any_text_is_a_scenario_or_a_mistake(text: str) -> None:
         {"version": st.just(1)}, optional={"rules": VALUES, "phases": VALUES, "expect": VALUES}
     ),
 )
+@example({"version": 1, "phases": [{"\n": None}]})
 def test_any_object_is_a_scenario_or_a_mistake(raw: dict[str, Any]) -> None:
     assert is_one_line(refusal(lambda: load_object(raw)))
 

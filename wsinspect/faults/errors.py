@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wsinspect.errors import UsageError
+from wsinspect.text import escape
 from wsinspect.units import QuantityError
 
 _LONGEST_FIELD = 200
@@ -30,7 +31,7 @@ class FaultError(UsageError):
         source: str = "",
         excerpt: tuple[str, ...] = (),
     ) -> None:
-        self.field = field = field[:_LONGEST_FIELD]
+        self.field = field = escape(field[:_LONGEST_FIELD])  # a key of a scenario may be any text
         self.problem = problem
         self.line = line
         self.column = column

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from wsinspect.findings.evidence import answer_hop, answer_marks
@@ -117,7 +117,8 @@ def _text(head: RawHead, name: str) -> str:
 
 def _seconds(date: str) -> int | None:
     try:
-        return int(parsedate_to_datetime(date).timestamp())
+        moment = datetime.strptime(date, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+        return int(moment.timestamp())
     except (ValueError, OverflowError, OSError):
         return None
 
