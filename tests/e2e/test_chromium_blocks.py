@@ -31,6 +31,7 @@ from tests.support.threaded_loop import ThreadedLoop
 from tests.unit.findings.facts_made import capture
 from wsinspect.doctor.examination import Examination
 from wsinspect.doctor.target import Extras
+from wsinspect.findings.evidence import js_status
 from wsinspect.findings.registry import all_rules, diagnose_capture
 from wsinspect.handshake.heads import RawHead
 
@@ -289,6 +290,31 @@ def test_chromium_says_the_names_that_the_findings_print(strict):
         [line] = [line for line in console if f"'{urls[name]}'" in line]
         assert words in line, name
         assert all(words in said[rule] for rule in rules), name
+
+
+#: Chromium asks for credentials after 401 and 407, so it says something else of them.
+STATUSES = (200, 204, 302, 304, 400, 401, 403, 404, 407, 421, 426, 429, 500, 502, 503, 504, 511, 520)
+
+
+def test_the_console_says_of_each_status_what_its_finding_prints(strict):
+    browser, _ = strict
+
+    async def by_path(head: RawHead, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        status = head.target.strip(b"/")
+        writer.write(b"HTTP/1.1 %s Refused\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+
+    async def ask() -> list[str]:
+        async with serving(by_path) as port:
+            urls = [f"ws://{LOOPBACK}:{port}/{status}" for status in STATUSES]
+            talk = TALK.replace('"URL"', "url")
+            code = f"Promise.all({urls}.map((url) => {talk}))"
+            seen = await asyncio.to_thread(browser.evaluate, "page", code)
+            assert seen == [["error", 1006]] * len(urls)
+            console = browser.console("page")
+            return [next(line for line in console if f"'{url}'" in line) for url in urls]
+
+    for status, line in zip(STATUSES, asyncio.run(ask()), strict=True):
+        assert js_status(status).partition("Chrome's console: ")[2] in line, status
 
 
 def _after(*data: bytes, **fields: str) -> Play:

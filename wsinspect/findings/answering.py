@@ -11,7 +11,6 @@ from wsinspect.findings.evidence import (
     author_line,
     body_line,
     cache_lines,
-    js_status,
     marks_lines,
     named,
     status_line,
@@ -22,7 +21,6 @@ from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.own_pages import covering
 
-JS_STATUS: Final = js_status(None).replace("None", "N")
 #: Statuses that a difference between two requests can explain.
 _DECIDED: Final = frozenset((400, 401, 403, 404, 405, 406, 410, 412, 415, 417, 422, 426, 500, 501))
 
@@ -51,7 +49,6 @@ def answer(
             *marks_lines(marks),
         ),
         hop=answer_hop(facts),
-        js=js_status(facts.status),
         software=named(marks),
         fault_of=fault_of,
         topic=topic,

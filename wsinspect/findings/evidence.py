@@ -131,11 +131,21 @@ def author_line(facts: ConnectionFacts) -> tuple[str, ...]:
     return (f"{NAMES[author.software]} itself wrote this answer ({author.evidence})",) if author else ()
 
 
-def js_status(status: int | None) -> str:
-    """What a page sees of a refused handshake."""
-    return (
-        f"{JS_FAILED} Chrome's console: Error during WebSocket handshake: Unexpected response code: {status}"
-    )
+#: Chrome asks for credentials after these two, so its console has other words for them.
+_CONSOLE: Final[dict[int | str, str]] = {
+    401: "HTTP Authentication failed; no valid credentials available",
+    407: "Error in connection establishment: net::ERR_UNEXPECTED_PROXY_AUTH",
+}
+
+
+def js_status(status: int | str) -> str:
+    """What a page sees of a refused handshake, in the words of Chromium 156."""
+    refused = f"Error during WebSocket handshake: Unexpected response code: {status}"
+    return f"{JS_FAILED} Chrome's console: {_CONSOLE.get(status, refused)}"
+
+
+#: What a rule about refusals says of the page; `N` is the status of the answer (`registry.run` puts it in).
+JS_STATUS: Final = js_status("N")
 
 
 def js_sees(facts: ConnectionFacts) -> str:

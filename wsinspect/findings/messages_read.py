@@ -7,10 +7,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from wsinspect.decoders.engineio import is_engineio_path
-from wsinspect.findings.evidence import js_status
 from wsinspect.findings.facts import ConnectionFacts, MessageFact
 
-JS_REFUSED: Final = js_status(None).replace("None", "N")
 JS_SEE_EVIDENCE: Final = (
     "See the last line of the evidence: the code of the server's CLOSE frame, otherwise 1006."
 )

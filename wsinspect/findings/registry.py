@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from wsinspect.findings.consequences import without_ends
-from wsinspect.findings.evidence import EITHER_SIDE, unknown_order
+from wsinspect.findings.evidence import EITHER_SIDE, JS_FAILED, JS_STATUS, js_status, unknown_order
 from wsinspect.findings.excuses import excused
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
@@ -109,7 +109,7 @@ def ids_of_families(*families: str) -> tuple[str, ...]:
 
 def diagnose_connection(facts: ConnectionFacts) -> list[Finding]:
     """What is to be said of one connection, errors first."""
-    found = run(_of_scope("connection"), facts, facts.id)
+    found = run(_of_scope("connection"), facts, facts.id, facts)
     if facts.has_gap:
         found = _proven_with_gap(found, facts)
     if facts.unrecorded:
@@ -195,7 +195,7 @@ def diagnose_capture(facts: CaptureFacts) -> list[Finding]:
 
 def diagnose_pair(facts: Any) -> list[Finding]:
     """What two taps around a hop show of one connection, errors first."""
-    found = run(_of_scope("pair"), facts, facts.edge.id)
+    found = run(_of_scope("pair"), facts, facts.edge.id, facts.edge)
     taps = [facts.edge, *([facts.origin] if facts.origin is not None else [])]
     if any(one.has_lost_records for one in taps):
         return []  # a header block that is not there may have been sent all the same
@@ -206,11 +206,21 @@ def diagnose_pair(facts: Any) -> list[Finding]:
 
 def diagnose_probes(facts: Any) -> list[Finding]:
     """What asking the same otherwise shows, errors first."""
-    return ranked(run(_of_scope("probes"), facts, facts.main.facts.id))
+    main = facts.main.facts
+    return ranked(run(_of_scope("probes"), facts, main.id, main))
 
 
-def run(rules: Sequence[Rule], facts: Any, connection: int | None) -> Iterable[Finding]:
-    """Run rules in order; of a group only the first that applies."""
+def run(
+    rules: Sequence[Rule], facts: Any, connection: int | None, answered: ConnectionFacts | None = None
+) -> Iterable[Finding]:
+    """Run rules in order; of a group only the first that applies.
+
+    `answered` is the connection whose client saw what the findings are about: the status of a refusal decides
+    the line in the browser's console, whatever was the cause.
+    """
+    seen = JS_FAILED
+    if answered is not None and answered.status is not None and not answered.is_accepted:
+        seen = js_status(answered.status)
     taken: set[str] = set()
     for rule in rules:
         if rule.group and rule.group in taken:
@@ -221,7 +231,8 @@ def run(rules: Sequence[Rule], facts: Any, connection: int | None) -> Iterable[F
             fixes = found.fixes
             if fixes is None:
                 fixes = fixes_for(found.topic or rule.topic, found.software)
-            yield rule.finding(found, fixes, connection)
+            finding = rule.finding(found, fixes, connection)
+            yield replace(finding, js=seen) if finding.js in (JS_FAILED, JS_STATUS) else finding
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:

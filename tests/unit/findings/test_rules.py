@@ -10,6 +10,7 @@ from tests.unit.findings.facts_made import cut, ended, frame, opened, silent
 from tests.unit.findings.pairs_made import GOOD, PAIRS
 from tests.unit.findings.triggers import CASES
 from tests.unit.findings.triggers_open import HEALTHY
+from wsinspect.findings.evidence import JS_FAILED, js_status
 from wsinspect.findings.facts import C2S, CaptureFacts, ConnectionFacts
 from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.model import FAMILIES, Finding
@@ -65,6 +66,7 @@ def is_triggered(rule, facts):
         assert one.evidence
         assert all(one.evidence), one.evidence
         assert one.js
+        assert_console(one.js, facts)
         assert one.fixes
         assert one.fixes[-1].for_ == "general"
         assert one.confidence in ("high", "medium", "low")
@@ -73,6 +75,17 @@ def is_triggered(rule, facts):
         assert Finding.from_json(one.as_json()) == Finding.from_json(
             Finding.from_json(one.as_json()).as_json()
         )
+
+
+def assert_console(said, facts):
+    """Whatever the finding, the console has the line of the status that the page got."""
+    client = getattr(facts, "edge", None) or getattr(getattr(facts, "main", None), "facts", None) or facts
+    status = getattr(client, "status", None)
+    assert not said.endswith("code: N"), said
+    if said == JS_FAILED:
+        assert status is None or client.is_accepted, status
+    elif status is not None and "Unexpected response code" in said and "100, 102 or 103" not in said:
+        assert said == js_status(status)
 
 
 def test_a_rule_is_whole():

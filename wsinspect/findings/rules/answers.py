@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
-from wsinspect.findings.answering import JS_STATUS, answer, url_lines, url_size
+from wsinspect.findings.answering import answer, url_lines, url_size
 from wsinspect.findings.changes import (
     is_mute,
     is_mute_400,
@@ -24,7 +24,9 @@ from wsinspect.findings.changes import (
 )
 from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
+    JS_STATUS,
     answer_marks,
+    js_status,
     named,
     seconds,
 )
@@ -249,7 +251,7 @@ def _credential_causes() -> tuple[tuple[str, str], ...]:
     meaning="The server asks for authentication, and the request carries none. Browser code cannot set"
     " Authorization on a WebSocket: send a cookie for the right site, a ticket in the URL, or a"
     " subprotocol.",
-    js=JS_STATUS,
+    js=js_status(401),
     topic="auth",
     rows="H18",
     group="attempt",

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 from wsinspect.findings.evidence import (
     JS_FAILED,
+    JS_STATUS,
     body_line,
     end_line,
     js_sees,
-    js_status,
     request_marks,
     status_line,
 )
@@ -34,7 +34,6 @@ _HOST_REFUSED = re.compile(
     rb"invalid host(/origin)? header|blocked request\. this host|\bhost\b[^<>\n]{0,80}\bis not allowed", re.I
 )
 _FALLBACK_NS = 15 * SECOND_NS
-_JS_STATUS = js_status(None).replace("None", "N")
 
 
 def tool_of(path: str, subprotocols: tuple[str, ...]) -> str | None:
@@ -74,7 +73,7 @@ def _host_refused_after_101(facts: ConnectionFacts) -> MessageFact | None:
     meaning="Vite, webpack-dev-server and Next.js answer only hosts that they know, and newer Vite also"
     " requires the token from its own page. Through another host name or a proxy the request is"
     " refused: allow the host.",
-    js=_JS_STATUS,
+    js=JS_STATUS,
     topic="dev-host",
     rows="V3",
     group="attempt",
@@ -113,7 +112,7 @@ def refused_host(facts: ConnectionFacts) -> Iterator[Found]:
     "Next.js: the hot reload socket cannot be reached",
     meaning="Proxies and a custom server have to carry the upgrade on /_next/webpack-hmr. Without it the"
     " page does not reload by itself, or reloads over and over.",
-    js=_JS_STATUS,
+    js=JS_STATUS,
     topic="hmr",
     rows="V4 H28",
     group="attempt",
@@ -157,7 +156,7 @@ def hmr_unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     "A proxy does not carry the dev server's hot reload socket",
     meaning="The hot reload client asked correctly, and something other than the dev server's socket"
     " answered. The proxy in front of the dev server has to carry the upgrade on this path.",
-    js=_JS_STATUS,
+    js=JS_STATUS,
     topic="hmr",
     rows="V2",
     group="attempt",

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from wsinspect.findings.answering import JS_STATUS, answer
-from wsinspect.findings.evidence import answer_hop, answer_marks, body_line, named
+from wsinspect.findings.answering import answer
+from wsinspect.findings.evidence import JS_STATUS, answer_hop, answer_marks, body_line, named
 from wsinspect.findings.facts import ConnectionFacts, Other
 from wsinspect.findings.limits import LIMITS
 from wsinspect.findings.model import Confidence, FaultOf, Found

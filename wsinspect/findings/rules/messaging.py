@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.decoders import mqtt
-from wsinspect.findings.evidence import end_line, js_sees, seconds, status_line
+from wsinspect.findings.evidence import JS_STATUS, end_line, js_sees, seconds, status_line
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
-from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.drops import is_cut
@@ -101,7 +101,7 @@ def _lacks_mqtt(facts: ConnectionFacts) -> bool:
     "client",
     "MQTT: refused, and the subprotocol 'mqtt' is missing",
     meaning=_MQTT,
-    js=JS_REFUSED,
+    js=JS_STATUS,
     topic="subprotocol",
     rows="H21",
     group="attempt",

@@ -6,17 +6,16 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from wsinspect.findings.answering import JS_STATUS
 from wsinspect.findings.changes import is_same_origin, takes_own_for_foreign
 from wsinspect.findings.evidence import (
     JS_FAILED,
     JS_NOTHING,
+    JS_STATUS,
     answer_hop,
     answer_marks,
     author_line,
     body_line,
     end_line,
-    js_status,
     marks_lines,
     named,
     seconds,
@@ -86,7 +85,6 @@ def _found(facts: ProbeFacts, works: Probe, *lines: str, **more: object) -> Foun
         ),
         "hop": answer_hop(main),
         "software": named(marks),
-        "js": js_status(main.status) if main.status else None,
         "covers": _covers(facts),
         "connection": main.id,
     }

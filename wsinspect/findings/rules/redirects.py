@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from wsinspect.findings.answering import JS_STATUS, answer
+from wsinspect.findings.answering import answer
+from wsinspect.findings.evidence import JS_STATUS
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules

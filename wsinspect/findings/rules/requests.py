@@ -16,7 +16,6 @@ from wsinspect.findings.evidence import (
     author_line,
     body_line,
     cache_lines,
-    js_status,
     marks_lines,
     named,
     status_line,
@@ -393,7 +392,6 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
         evidence=lines,
         title_more=suffix,
         hop=hop or "between this proxy and the application",
-        js=js_status(facts.status),
         # Hops lose an upgrade more often than applications do.
         software=tuple(sorted(software, key=lambda name: name not in PROXIES)),
         confidence="high" if hop and (said or engine) else "medium",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from wsinspect.findings.changes import LIKELY, Kind, is_mute
-from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, seconds, status_line, two_causes
+from wsinspect.findings.evidence import JS_FAILED, body_line, seconds, status_line, two_causes
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
@@ -505,6 +505,5 @@ def changes_identity(pair: PairFacts) -> Iterator[Found]:
         confidence="high" if found[0].weight > LIKELY else None,
         hop=hop_of(pair),
         software=software_of(pair),
-        js=js_status(pair.edge.status) if pair.edge.status else None,
         covers=covered_by(pair, "attempt"),
     )

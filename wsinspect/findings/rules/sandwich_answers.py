@@ -17,7 +17,7 @@ from wsinspect.findings.changes import (
     notable,
     unknown_fields,
 )
-from wsinspect.findings.evidence import JS_FAILED, body_line, js_status, status_line, two_causes
+from wsinspect.findings.evidence import JS_FAILED, JS_STATUS, body_line, status_line, two_causes
 from wsinspect.findings.model import Found
 from wsinspect.findings.own_pages import is_page
 from wsinspect.findings.registry import Rules
@@ -66,7 +66,6 @@ def gave_up(pair: PairFacts) -> Iterator[Found]:
             evidence=(f"before the hop: {status_line(pair.edge)}", f"behind it: {behind}"),
             hop=hop_of(pair),
             software=software_of(pair),
-            js=js_status(pair.edge.status),
             covers=(*covered_by(pair, "attempt"), *covered_by(pair, "end")),
         )
 
@@ -101,7 +100,7 @@ def hop_is_down(pair: PairFacts) -> Iterator[Found]:
     "The hop answered by itself and did not ask the server",
     meaning="No attempt arrived behind the hop for this one. The hop refused it itself: its configuration or"
     " its log says why.",
-    js=js_status(None).replace("None", "N"),
+    js=JS_STATUS,
     topic="own-answer",
     rows="H9 H14 H17",
     group="attempt",
@@ -125,7 +124,6 @@ def answers_itself(pair: PairFacts) -> Iterator[Found]:
             evidence=(answer, "nothing arrived at the tap behind the hop", other or ""),
             hop=hop_of(pair),
             software=software_of(pair),
-            js=js_status(edge.status),
         )
 
 
@@ -136,7 +134,7 @@ def answers_itself(pair: PairFacts) -> Iterator[Found]:
     "The server refuses because of a header that the hop adds or changes",
     meaning="The server's answer names a header that is not as the client sent it: the hop added, changed or"
     " removed it. The server does not trust this hop, or expects another value.",
-    js=js_status(None).replace("None", "N"),
+    js=JS_STATUS,
     topic="named-header",
     rows="H17 H19",
     group="attempt",
@@ -154,7 +152,6 @@ def names_header(pair: PairFacts) -> Iterator[Found]:
         ),
         hop=hop_of(pair),
         software=software_of(pair),
-        js=js_status(pair.edge.status) if pair.edge.status else None,
         covers=covered_by(pair, "attempt"),
     )
 
@@ -166,7 +163,7 @@ def names_header(pair: PairFacts) -> Iterator[Found]:
     "The hop changed the request, which does not explain the answer",
     meaning="Parts of the request left the hop different from how they arrived. They are listed because the"
     " attempt failed, but they do not explain why.",
-    js=js_status(None).replace("None", "N"),
+    js=JS_STATUS,
     topic="changed",
     rows="H17 H18",
     confidence="low",
@@ -206,7 +203,6 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
             hop=hop_of(pair),
             software=software_of(pair),
             topic=None if not could else "named-header" if could[0].why == UNTRUSTED else "host",
-            js=js_status(pair.edge.status) if pair.edge.status else JS_FAILED,
         )
 
 
@@ -217,7 +213,7 @@ def also_changed(pair: PairFacts) -> Iterator[Found]:
     "The hop answers with a page of its own in place of the server's refusal",
     meaning="The server refused, and the hop replaced that answer with its own: the client does not see what"
     " the server said. Look for the cause in the server's own answer, not in the hop's page.",
-    js=js_status(None).replace("None", "N"),
+    js=JS_STATUS,
     topic="replaced-answer",
     rows="H9 H15",
     scope="pair",
@@ -261,7 +257,6 @@ def replaces_refusal(pair: PairFacts) -> Iterator[Found]:
         ),
         hop=hop_of(pair),
         software=software_of(pair),
-        js=js_status(edge.status),
     )
 
 

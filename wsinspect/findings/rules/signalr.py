@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.findings.evidence import (
+    JS_STATUS,
     answer_marks,
     body_line,
     end_line,
@@ -16,7 +17,7 @@ from wsinspect.findings.evidence import (
     status_line,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE, query, read_json, shown
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, query, read_json, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -42,7 +43,7 @@ def is_signalr(facts: ConnectionFacts) -> bool:
     "SignalR: the connection id is unknown to the server that was reached",
     meaning="One server issued the id in 'negotiate', and the WebSocket reached another one, or came too"
     " late. With several servers behind a load balancer, both requests must go to the same one.",
-    js=JS_REFUSED,
+    js=JS_STATUS,
     topic="signalr",
     rows="H21",
     group="attempt",

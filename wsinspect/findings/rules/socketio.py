@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.findings.evidence import (
+    JS_STATUS,
     answer_marks,
     body_line,
     end_line,
@@ -18,7 +19,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_REFUSED, JS_SEE_EVIDENCE, is_socketio, messages, query, shown
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, is_socketio, messages, query, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -109,7 +110,7 @@ def _engine(facts: ConnectionFacts, code: int) -> Iterator[Found]:
     meaning="The session was created by polling at one server process, and the WebSocket reached another"
     " one. With several processes behind a load balancer, all requests of a session must go to the"
     " same one.",
-    js=JS_REFUSED,
+    js=JS_STATUS,
     topic="sticky",
     rows="H20",
     group="attempt",
@@ -125,7 +126,7 @@ def session_unknown(facts: ConnectionFacts) -> Iterator[Found]:
     "Socket.IO: allowRequest or the CORS check refused the client",
     meaning="Engine.IO answered code 4: the application's own check refused. Mostly it is about Origin or"
     " credentials.",
-    js=JS_REFUSED,
+    js=JS_STATUS,
     topic="origin",
     rows="H20",
     group="attempt",
@@ -154,7 +155,7 @@ def engine_forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     "Socket.IO: client and server have different protocol versions",
     meaning="Engine.IO answered code 5: the server does not speak the client's EIO version. Socket.IO 1 and"
     " 2 speak EIO=3, Socket.IO 3 and 4 speak EIO=4.",
-    js=JS_REFUSED,
+    js=JS_STATUS,
     topic="eio-version",
     rows="H20 T8",
     group="attempt",
@@ -170,7 +171,7 @@ def engine_version(facts: ConnectionFacts) -> Iterator[Found]:
     "Socket.IO: the server does not allow this transport or method",
     meaning="Engine.IO answered code 0 or 2. WebSocket is not among the server's transports, or the request"
     " has the wrong method.",
-    js=JS_REFUSED,
+    js=JS_STATUS,
     topic="polling",
     rows="H20",
     group="attempt",
