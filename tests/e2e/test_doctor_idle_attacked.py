@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +20,13 @@ from tests.support.hops import NGINX_GOOD, nginx
 from wsinspect.doctor.examination import Examination
 from wsinspect.doctor.hold import Trial
 from wsinspect.doctor.holder import Watched
+from wsinspect.doctor.lateness import Lateness
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
 
 SECONDS = 6.0
+#: Ends that are this far apart are not taken for one limit (`findings/held.py` allows 0.35 s).
+LATE_NS = 250_000_000
 
 
 async def listen(socket: ServerConnection) -> None:
@@ -127,8 +132,12 @@ async def of_nginx(folder, limit: str, handler, **options: Any) -> Examination:
 BEAT: dict[str, Any] = {"ping_interval": 1, "ping_timeout": 1}
 
 
-def test_the_right_thing_is_said(tmp_path):
-    trials = {
+Trials = dict[str, tuple[Awaitable[Examination], list[str], str]]
+
+
+def trials_of(folder: Path) -> Trials:
+    """By name: a trial, the rules of its findings, and words of the first one's title."""
+    return {
         "echo": (of_application(echo, b"hello"), [], ""),
         "only listens": (of_application(listen), [], ""),
         "pushes": (of_application(pushes), [], ""),
@@ -148,19 +157,34 @@ def test_the_right_thing_is_said(tmp_path):
         "ends at odd times": (of_application(odd, b"hello"), ["WS-DROP-013"], "no one limit explains"),
         # pingInterval 200 ms and pingTimeout 5 s: the one that does not answer is ended, the others are not.
         "Socket.IO": (of_socketio(), ["WS-KA-009"], "pings are ended after 5.2 s"),
-        "nginx 2 s": (of_nginx(tmp_path / "a", "2s", echo), ["WS-DROP-009"], "2 s of silence"),
-        "nginx 2 s, pushed every second": (of_nginx(tmp_path / "b", "2s", pushes), [], ""),
+        "nginx 2 s": (of_nginx(folder / "a", "2s", echo), ["WS-DROP-009"], "2 s of silence"),
+        "nginx 2 s, pushed every second": (of_nginx(folder / "b", "2s", pushes), [], ""),
         "nginx 3 s, heartbeat": (
-            of_nginx(tmp_path / "c", "3s", listen, **BEAT),
+            of_nginx(folder / "c", "3s", listen, **BEAT),
             ["WS-KA-009"],
             "pings are ended",
         ),
     }
 
-    async def run() -> list[Examination]:
-        return await asyncio.gather(*(trial for trial, _, _ in trials.values()))
 
-    for (name, (_, wanted, words)), found in zip(trials.items(), asyncio.run(run()), strict=True):
+async def in_time(folder: Path) -> tuple[Trials, list[Examination]]:
+    """All trials at once, and again where this process, which has most of the servers in it, was late.
+
+    A server that ends a session of three seconds half a second late has no one limit, and that is then said.
+    """
+    for number in range(3):
+        trials = trials_of(folder / f"try-{number}")
+        lateness = Lateness(time.monotonic_ns)
+        with lateness.watched():
+            found = await asyncio.gather(*(trial for trial, _, _ in trials.values()))
+        if all(lag.until_ns - lag.from_ns < LATE_NS for lag in lateness.lags):
+            break
+    return trials, found
+
+
+def test_the_right_thing_is_said(tmp_path):
+    trials, examinations = asyncio.run(in_time(tmp_path))
+    for (name, (_, wanted, words)), found in zip(trials.items(), examinations, strict=True):
         limits = [one for one in found.judgement.findings if one.id.startswith(("WS-DROP", "WS-KA-009"))]
         said = [(one.id, one.title, one.evidence) for one in limits]
         assert [one.id for one in limits] == wanted, (name, said)

@@ -23,6 +23,7 @@ from tests.support.documented import (
 )
 from tests.support.engine import private_environment
 from tests.support.every_case import every_case
+from tests.support.warm_command import warm_command
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -31,16 +32,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
     (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin" / "wsinspect"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m wsinspect "$@"\n')
-    command.chmod(0o700)
     environment = private_environment(tmp_path)
     environment["PATH"] = os.pathsep.join(
         [str(tmp_path / "bin"), str(Path(sys.executable).parent), environment["PATH"]]
     )
-    reader = Reader(tmp_path / "folder", environment)
-    yield reader
-    reader.close()
+    with warm_command(tmp_path / "bin"):
+        reader = Reader(tmp_path / "folder", environment)
+        yield reader
+        reader.close()
 
 
 def lines_of_pages() -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import re
 import time
 
 import pytest
@@ -15,10 +16,11 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
 
-from tests.support.finding_lab import by_path, factor_for, found_in, record, stretched
+from tests.support.finding_lab import by_path, factor_for, found_in, in_time, record, record_port, stretched
 from tests.support.hop_taps import attempts, record_around
 from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
 from tests.support.sandwich_lab import afterwards, stored, told
+from wsinspect.handshake.negotiation import accept_key
 
 END = "\x1e"
 CABLE = ["actioncable-v1-json", "actioncable-unsupported"]
@@ -306,10 +308,18 @@ def test_application_protocols_that_go_silent(tmp_path):
 
 @pytest.mark.slow
 def test_messages_that_come_with_the_101_and_are_never_answered(tmp_path):
-    async def eager(socket):
-        await socket.send("welcome")
-        with contextlib.suppress(WebSocketException):
-            await socket.wait_closed()
+    async def eager(reader, writer):
+        """Answer and first message in one write: between two a busy machine may take its time."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        (key,) = re.findall(rb"(?i)sec-websocket-key: *(\S+)", head)
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_key(key) + b"\r\n\r\n\x81\x07welcome"
+        )
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(4096):
+                pass
+        writer.close()
 
     async def wait(base):
         await asyncio.gather(
@@ -317,5 +327,9 @@ def test_messages_that_come_with_the_101_and_are_never_answered(tmp_path):
             say(base + "/answers", "hello", "thanks", heard=1, quiet=5.6, breaks=True),
         )
 
-    found = by_path(asyncio.run(record(tmp_path, eager, wait)))
+    async def play(folder):
+        async with await asyncio.start_server(eager, LOOPBACK, 0) as server:
+            return await record_port(folder, server.sockets[0].getsockname()[1], wait)
+
+    found = by_path(in_time(tmp_path, lambda folder: asyncio.run(play(folder))))
     assert found == {"/handlers-too-late": ["WS-APP-080", "WS-DROP-007"], "/answers": ["WS-DROP-007"]}

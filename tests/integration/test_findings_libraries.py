@@ -304,7 +304,7 @@ def test_the_codes_of_the_real_graphql_ws(tmp_path, graphql, hop):
         for code, messages in cases.items():
             with contextlib.suppress(WebSocketException):
                 async with connect(
-                    f"ws://{LOOPBACK}:{port}/graphql?case={code}.",
+                    f"ws://{LOOPBACK}:{port}/graphql?case={code}." + "&impatient" * (code == 4408),
                     ping_interval=None,
                     proxy=None,
                     subprotocols=[GRAPHQL],

@@ -39,10 +39,12 @@ from tests.support.processes import note_starter
 from wsinspect.testing.forking import fork_on_request
 
 ROOT = Path(__file__).resolve().parents[2]
-_REQUEST_BYTES = 256 * 1024
+REQUEST_BYTES = 256 * 1024
 #: What the process that stands by can become, and the options of `subprocess.Popen` that it knows.
 _MODULES = ("wsinspect", "wsinspect.recorder.process")
 _OPTIONS = {"stdin", "stdout", "stderr", "pass_fds", "start_new_session"}
+#: Commands that may start a recorder, or an engine that does.
+_STARTING = ("run", "demo", "check", "connect", "mock", "replay", "browser", "doctor")
 #: What recorders and commands import when they need it: each that is forked would do it again.
 _IMPORTED_LATER = (
     *("recorder", "diagnosis", "clients", "findings", "present", "capture", "filters", "faults", "proxy"),
@@ -174,9 +176,7 @@ def start(
     Args:
         module: one of `_MODULES`.
     """
-    control = _server()
     read_out, write_out = os.pipe()
-    read_report, write_report = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY) if stdin is None else os.dup(stdin.fileno())
     try:
         request = {
@@ -185,17 +185,29 @@ def start(
             "folder": str(folder),
             "environment": dict(environment),
             "has_session": True,
-            "descriptors": [0, 1, 2],
         }
-        socket.send_fds(
-            control, [json.dumps(request).encode()], [nothing, write_out, stderr.fileno(), write_report]
-        )
+        report = fork(request, [nothing, write_out, stderr.fileno()])
     finally:
-        for each in (nothing, write_out, write_report):
+        for each in (nothing, write_out):
             os.close(each)
-    process = WarmProcess(os.fdopen(read_report, "rb"), os.fdopen(read_out, "rb"))
+    process = WarmProcess(report, os.fdopen(read_out, "rb"))
     note_starter(process.pid)
     return process
+
+
+def fork(request: Mapping[str, Any], descriptors: Sequence[int]) -> IO[bytes]:
+    """Let the server fork for a request, whose stdin, stdout and stderr stay the caller's.
+
+    Returns:
+        a pipe with the process id in its first line and, at the end, the exit code in its second.
+    """
+    reading, writing = os.pipe()
+    try:
+        wanted = {**request, "descriptors": [0, 1, 2]}
+        socket.send_fds(_server(), [json.dumps(wanted).encode()], [*descriptors, writing])
+    finally:
+        os.close(writing)
+    return os.fdopen(reading, "rb")
 
 
 def run(
@@ -310,7 +322,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
 
 def _starts_others(request: dict[str, Any]) -> bool:
     command = (request["arguments"] or ["run"])[0]
-    return request["module"] == "wsinspect" and command in ("run", "demo", "check")
+    return request["module"] == "wsinspect" and command in _STARTING
 
 
 class _Standby(_Forked):
@@ -326,7 +338,7 @@ def _with_standby(request: dict[str, Any]) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
         ours.close()
-        data, descriptors, _, _ = socket.recv_fds(theirs, _REQUEST_BYTES, 16)
+        data, descriptors, _, _ = socket.recv_fds(theirs, REQUEST_BYTES, 16)
         theirs.close()
         if not data:
             os._exit(0)  # whoever would need it has ended
