@@ -31,7 +31,7 @@ import pytest
 from hypothesis.internal.conjecture import providers
 from hypothesis.internal.constants_ast import Constants
 
-from tests.support import sql_guard, transports, warm
+from tests.support import sql_guard, transports, warm, warm_command
 from tests.support.processes import MARK, Started, left_over, run_folder
 
 # Hundreds of interpreters start, and each would compile all of wsinspect where bytecode is not kept.
@@ -247,4 +247,5 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_sessionfinish() -> None:
+    warm_command.stop()
     warm.stop()

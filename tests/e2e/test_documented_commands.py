@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm_command
 from tests.support.documented import (
     LEFT_OUT,
     Reader,
@@ -23,7 +24,6 @@ from tests.support.documented import (
 )
 from tests.support.engine import private_environment
 from tests.support.every_case import every_case
-from tests.support.warm_command import warm_command
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -31,15 +31,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture
 def reader(tmp_path: Path) -> Iterator[Reader]:
-    (tmp_path / "bin").mkdir()
     environment = private_environment(tmp_path)
     environment["PATH"] = os.pathsep.join(
-        [str(tmp_path / "bin"), str(Path(sys.executable).parent), environment["PATH"]]
+        [str(warm_command.program().parent), str(Path(sys.executable).parent), environment["PATH"]]
     )
-    with warm_command(tmp_path / "bin"):
-        reader = Reader(tmp_path / "folder", environment)
-        yield reader
-        reader.close()
+    reader = Reader(tmp_path / "folder", environment)
+    yield reader
+    reader.close()
 
 
 def lines_of_pages() -> Iterator[tuple[str, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
+from tests.support import warm_command
 from tests.support.certs import make_certificates
 from tests.support.chats import Chat, store
 from tests.support.h2_asked import SAID, Place, ask, over_http2
@@ -129,7 +129,7 @@ def test_tcpdump_through_a_pipe(tmp_path: Path) -> None:
             dump = await asyncio.create_subprocess_exec(*command, stdout=write, stderr=subprocess.PIPE)
             os.close(write)
             importing = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "wsinspect", "import", "-", "-o", str(target)),
+                *(str(warm_command.program()), "import", "-", "-o", str(target)),
                 stdin=read,
                 stderr=subprocess.PIPE,
             )
@@ -181,7 +181,7 @@ def test_a_websocket_over_http2_in_tls_is_read_with_the_clients_secrets(
     subprocess.run(["editcap", "--inject-secrets", f"tls,{keys}", str(trace), str(whole)], check=True)
     for name, options in (("file", [str(trace), "--keylog", str(keys)]), ("within", [str(whole)])):
         path = tmp_path / f"{name}.db"
-        importing = [sys.executable, "-m", "wsinspect", "import", *options, "-o", str(path)]
+        importing = [str(warm_command.program()), "import", *options, "-o", str(path)]
         done = subprocess.run(importing, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         with Capture.open(path) as capture:
@@ -201,7 +201,7 @@ def test_a_websocket_over_http2_in_tls_is_read_with_the_clients_secrets(
                     for message in capture.messages(one.id)
                 ]
                 assert texts == [("c2s", b"hello"), ("s2c", b"got hello")]
-    bare = [sys.executable, "-m", "wsinspect", "import", str(trace), "-o", str(tmp_path / "bare.db")]
+    bare = [str(warm_command.program()), "import", str(trace), "-o", str(tmp_path / "bare.db")]
     assert "TLS" in subprocess.run(bare, capture_output=True, text=True, check=False).stderr
 
 

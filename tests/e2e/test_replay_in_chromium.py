@@ -6,7 +6,6 @@ import json
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.support import warm_command
 from tests.support.app_capture import ALL, engine_before, node
 from tests.support.devtools import DevTools, devtools
 from tests.support.engine import Engine, private_environment
@@ -172,9 +172,7 @@ def test_the_recorded_page_is_played_against_the_real_server(browser, tmp_path, 
         target = f"http://127.0.0.1:{server['port']}"
         done = subprocess.run(
             [
-                sys.executable,
-                "-m",
-                "wsinspect",
+                str(warm_command.program()),
                 "replay",
                 str(capture),
                 "--json",

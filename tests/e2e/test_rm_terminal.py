@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support import warm_command
 from tests.support.engine import private_environment
 from tests.support.terminal import Terminal
 from tests.unit.cli import maker
@@ -46,7 +46,7 @@ def test_it_lists_what_is_old_by_its_record_and_deletes_that_after_a_yes(
 ) -> None:
     old, young = captures
     environment = {**private_environment(tmp_path / "home"), "XDG_DATA_HOME": str(tmp_path / "home" / "data")}
-    command = [sys.executable, "-m", "wsinspect", "rm", "--older-than", "7d"]
+    command = [str(warm_command.program()), "rm", "--older-than", "7d"]
     terminal = Terminal(command, environment=environment)
     try:
         terminal.wait_for("Delete 1 capture")

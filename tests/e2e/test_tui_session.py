@@ -174,7 +174,7 @@ def test_a_killed_engine_is_reported_and_started_again_on_the_same_capture(tmp_p
 
 def test_killed_screens_leave_the_proxy_at_work(tmp_path, origin, home):
     capture = tmp_path / "screens.db"
-    with Tmux(run_command(origin, capture), home) as terminal:
+    with Tmux(run_command(origin, capture, is_warm=False), home) as terminal:
         port = port_of(terminal.wait_for("No connections yet.", "Listening on"))
         pid = engine_pid(home)
         parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
@@ -214,7 +214,7 @@ def test_sigterm_before_the_screens_are_there_leaves_no_engine_behind(tmp_path, 
     """The engine runs before anything is drawn: its run file is the fact that is waited for."""
     capture = tmp_path / "early.db"
     run_files = Path(home["XDG_RUNTIME_DIR"]) / "wsinspect"
-    terminal = Terminal(run_command(origin, capture), environment=home)
+    terminal = Terminal(run_command(origin, capture, is_warm=False), environment=home)
     while not (engines := list_engines(run_files)):
         time.sleep(0.001)
     os.kill(terminal.pid, signal.SIGTERM)
@@ -227,7 +227,7 @@ def test_sigterm_before_the_screens_are_there_leaves_no_engine_behind(tmp_path, 
 def test_ctrl_z_goes_to_the_shell_recording_continues_and_fg_returns(tmp_path, origin, home):
     capture = tmp_path / "stopped.db"
     with Tmux(["bash", "--norc", "--noprofile", "-i"], home, size=(120, 30)) as terminal:
-        terminal.type(shlex.join(run_command(origin, capture)))
+        terminal.type(shlex.join(run_command(origin, capture, is_warm=False)))
         terminal.press("Enter")
         port = port_of(terminal.wait_for("No connections yet.", "Listening on", timeout=60))
         terminal.press("C-z")
@@ -251,7 +251,7 @@ def test_ctrl_z_goes_to_the_shell_recording_continues_and_fg_returns(tmp_path, o
 def test_without_job_control_ctrl_z_stops_nothing(tmp_path, home):
     """Nobody could wake it: the terminal would stand still for good."""
     capture = chat_capture(tmp_path / "chat.db")
-    with Tmux(wsinspect("open", str(capture)), home) as terminal:
+    with Tmux(wsinspect("open", str(capture), is_warm=False), home) as terminal:
         terminal.wait_for("RECORDED", "3 Frames", timeout=60)
         terminal.press("C-z")
         terminal.wait_for("no shell with job control")

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
 
-from tests.support import warm
+from tests.support import warm, warm_command
 from tests.support.certs import make_certificates
 from tests.support.engine import private_environment
 from tests.support.schemas import fits
@@ -201,9 +201,7 @@ def test_through_a_regular_proxy(lab: Lab) -> None:
         "    time.sleep(.2)\n"
     )
     command = [
-        sys.executable,
-        "-m",
-        "wsinspect",
+        str(warm_command.program()),
         "check",
         "s.yaml",
         "--env-proxy",
@@ -221,7 +219,7 @@ def test_through_a_regular_proxy(lab: Lab) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(lab: Lab, number: int) -> None:
-    command = [sys.executable, "-m", "wsinspect", "check", "s.yaml", f"--reverse=http://127.0.0.1:{lab.port}"]
+    command = [str(warm_command.program()), "check", "s.yaml", f"--reverse=http://127.0.0.1:{lab.port}"]
     with subprocess.Popen(
         [
             *command,

@@ -9,12 +9,12 @@ import re
 import signal
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.support import warm_command
 from tests.support.doctor_lab import LOOPBACK, examined, http, ids, is_upgrade, pongs, serving, switching
 from tests.support.hops import NGINX_GOOD, apache, caddy, envoy, envoy_program, haproxy, nginx
 from tests.support.terminal import Terminal
@@ -275,7 +275,7 @@ def test_refused_connections_are_said_and_blame_nobody():
 
 @contextlib.contextmanager
 def command(url: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    words = [sys.executable, "-m", "wsinspect", "doctor", url, *options]
+    words = [str(warm_command.program()), "doctor", url, *options]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         yield process
@@ -319,7 +319,7 @@ def test_a_terminal_has_a_bar_that_fills_until_ctrl_c():
     async def run() -> tuple[int, str]:
         async with serving(server()) as port:
             url = f"ws://{LOOPBACK}:{port}/chat"
-            words = [sys.executable, "-m", "wsinspect", "doctor", url, "--idle", "20s"]
+            words = [str(warm_command.program()), "doctor", url, "--idle", "20s"]
             terminal = Terminal(words, size=(80, 24))
             try:
                 await asyncio.to_thread(terminal.wait_for, "holding connections")

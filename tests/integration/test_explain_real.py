@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import warm_command
 from tests.support.certs import dated_certificate
 from tests.support.doctor_lab import http, replies, serving, switching
 from tests.support.hops import LOOPBACK, apache, caddy, envoy, envoy_program, haproxy, nginx
@@ -355,7 +356,7 @@ def test_the_command_reads_a_real_log(tmp_path):
         return nginx(tmp_path, f"location / {{ proxy_pass http://{LOOPBACK}:{dead}; }}")
 
     text = asyncio.run(through(start, "/ws?token=1", lambda: (tmp_path / "error.log").read_bytes()))
-    command = [sys.executable, "-m", "wsinspect", "explain", "--json"]
+    command = [str(warm_command.program()), "explain", "--json"]
     done = subprocess.run(command, input=text, capture_output=True, timeout=60, check=True)
     [one] = json.loads(done.stdout)["explanations"]
     assert (one["situation"], one["path"]) == ("bad-gateway", "/ws?token=1")

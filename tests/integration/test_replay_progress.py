@@ -7,11 +7,11 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import threading
 
 import pytest
 
+from tests.support import warm_command
 from tests.support.chats import store
 from tests.support.engine import private_environment
 from tests.support.replay_peers import Peer, Server
@@ -45,7 +45,7 @@ class Terminal:
     def __init__(self, path, *options: str) -> None:
         self._fd, other = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "wsinspect", "replay", str(path), *options],
+            [str(warm_command.program()), "replay", str(path), *options],
             stdout=subprocess.PIPE,
             stderr=other,
             text=True,

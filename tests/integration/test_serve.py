@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support import warm_command
 from tests.support.engine import private_environment
 from tests.support.schemas import fits
 from tests.support.tui_captures import chat_capture
@@ -142,7 +143,7 @@ async def test_a_visitor_has_a_timeline_with_keys_and_it_ends_with_the_visit(tmp
     environment = private_environment(tmp_path)
     capture = chat_capture(tmp_path / "chat.db")
     process = subprocess.Popen(
-        [sys.executable, "-m", "wsinspect", "serve", str(capture), "--json"],
+        [str(warm_command.program()), "serve", str(capture), "--json"],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,

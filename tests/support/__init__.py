@@ -3,6 +3,7 @@
 The product as processes
     engine          `wsinspect run --headless --json`: its events, its stderr, its end; any command's JSON
     warm            engines, and commands that must not start, forked from a process that has imported all
+    warm_command    a program `wsinspect` for shells and terminals, forked in the same way
     processes       what a test run started, what it left behind; children, memory
     transports      what asyncio has open after its loop was closed
     sql_guard       who makes the SQL that runs     every_case      very many small cases as one test

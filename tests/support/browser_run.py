@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TypeVar
 
 from websockets.asyncio.client import connect
 
+from tests.support import warm_command
 from tests.support.engine import private_environment
 from tests.support.page_server import PageServer
 from tests.support.short_folder import ShortFolder
@@ -34,7 +34,7 @@ class BrowserRun:
         variables = {**private_environment(home), "TMPDIR": str(self.temporary), **environment}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "wsinspect", "browser", *arguments],
+                [str(warm_command.program()), "browser", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

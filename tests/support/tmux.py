@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.support import warm_command
 from tests.support.engine import ROOT
 from wsinspect.launch.engines import list_engines
 
@@ -91,9 +92,14 @@ class Tmux:
             time.sleep(0.05)
 
 
-def wsinspect(*arguments: str) -> list[str]:
-    """The command line of the program under test."""
-    return [sys.executable, "-m", "wsinspect", *arguments]
+def wsinspect(*arguments: str, is_warm: bool = True) -> list[str]:
+    """The command line of the program under test.
+
+    Args:
+        is_warm: it starts in a fraction of the time; not where it is killed or stopped by the terminal.
+    """
+    program = [str(warm_command.program())] if is_warm else [sys.executable, "-m", "wsinspect"]
+    return [*program, *arguments]
 
 
 def private(folder: Path) -> dict[str, str]:
@@ -111,7 +117,7 @@ def private(folder: Path) -> dict[str, str]:
     return {**environment, "PYTHONPATH": str(ROOT), "TERM": "screen-256color", "LC_ALL": "C.UTF-8"}
 
 
-def run_command(origin: int, capture: Path, *more: str) -> list[str]:
+def run_command(origin: int, capture: Path, *more: str, is_warm: bool = True) -> list[str]:
     return wsinspect(
         "run",
         "--listen",
@@ -121,6 +127,7 @@ def run_command(origin: int, capture: Path, *more: str) -> list[str]:
         "--capture",
         str(capture),
         *more,
+        is_warm=is_warm,
     )
 
 

@@ -48,7 +48,7 @@ _STARTING = ("run", "demo", "check", "connect", "mock", "replay", "browser", "do
 #: What recorders and commands import when they need it: each that is forked would do it again.
 _IMPORTED_LATER = (
     *("recorder", "diagnosis", "clients", "findings", "present", "capture", "filters", "faults", "proxy"),
-    *("decoders", "explain", "formats", "replay", "doctor"),
+    *("decoders", "explain", "formats", "replay", "doctor", "launch", "tui"),
 )
 #: No descriptor of a process that begins is above this.
 _BEYOND = 200

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support import warm
@@ -22,7 +23,7 @@ from tests.support.processes import note_starter
 
 _SCRIPT = """#!{python} -IS
 import json, os, signal, socket, sys
-passed_on = {{signal.SIGINT, signal.SIGTERM, signal.SIGHUP}}
+passed_on = {{signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH}}
 signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)
 door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 door.connect({place!r})
@@ -40,26 +41,45 @@ os._exit(code)
 """
 
 
-@contextlib.contextmanager
-def warm_command(folder: Path) -> Iterator[Path]:
-    """The program `wsinspect`, in this folder."""
-    place = folder / "door"
-    script = folder / "wsinspect"
-    script.write_text(_SCRIPT.format(python=sys.executable, place=str(place)))
-    script.chmod(0o700)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door:
-        door.bind(str(place))
-        door.listen()
-        threading.Thread(target=_open_to_all, args=(door,), daemon=True).start()
-        yield script
-        door.shutdown(socket.SHUT_RDWR)
+_lock = threading.Lock()
+_running: tuple[Path, socket.socket] | None = None
+
+
+def program() -> Path:
+    """The program, which is called `wsinspect` and alone in its folder; there to the end of the run."""
+    global _running
+    with _lock:
+        if _running is None:
+            folder = Path(tempfile.mkdtemp(prefix="wsinspect-tests-"))
+            place = folder / ".door"
+            script = folder / "wsinspect"
+            script.write_text(_SCRIPT.format(python=sys.executable, place=str(place)))
+            script.chmod(0o700)
+            door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            door.bind(str(place))
+            door.listen()
+            threading.Thread(target=_open_to_all, args=(door,), daemon=True).start()
+            _running = (script, door)
+        return _running[0]
+
+
+def stop() -> None:
+    """Let nobody start it any more."""
+    global _running
+    with _lock:
+        if _running is not None:
+            script, door = _running
+            with door:
+                door.shutdown(socket.SHUT_RDWR)
+            shutil.rmtree(script.parent)
+            _running = None
 
 
 def _open_to_all(door: socket.socket) -> None:
     while True:
         try:
             visitor, _ = door.accept()
-        except OSError:  # the test is over
+        except OSError:  # `stop`
             return
         threading.Thread(target=_serve, args=(visitor,), daemon=True).start()
 
