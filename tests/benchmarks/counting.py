@@ -43,7 +43,7 @@ def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
         load(running, "open", 64, 20)  # what is loaded and made when it is first used
         small, bulk, echoes, openings = (
             max(64, size // 20)
-            for size in (sizes.small_frames, sizes.bulk_frames // 4, sizes.echoes, sizes.openings * 2)
+            for size in (sizes.small_frames, sizes.bulk_frames // 4, sizes.echoes, sizes.openings)
         )
         result: Result = {}
         with _traced(running) as seen:

@@ -12,7 +12,7 @@ NOTHING = "drop,match=op:pong"
 NEIGHBOUR = "latency,latency=5ms,match=conn:1"
 DELAY_MS = 100.0
 DELAY = f"latency:s2c,latency={DELAY_MS:.0f}ms"
-DELAYED, DELAYED_RATE, DELAYED_SECONDS = 200, 5, 6
+DELAYED, DELAYED_RATE = 200, 5
 NEIGHBOUR_RATE, NEIGHBOUR_SECONDS = 1_000, 30
 
 
@@ -29,7 +29,7 @@ def measure(peer: Peer, place: Place, sizes: Sizes) -> Result:
         with_fault(peer, DELAY).serve(place.folder, place.target) as running,
         Crowd(running.port, DELAYED) as crowd,
     ):
-        found = crowd.pace(DELAYED * DELAYED_RATE, DELAYED_SECONDS)
+        found = crowd.pace(DELAYED * DELAYED_RATE, sizes.delayed_s)
     result["delay_error_p50_ms"] = abs(found["p50_ms"] - DELAY_MS)
     result["delay_error_p99_ms"] = abs(found["p99_ms"] - DELAY_MS)
     return result

@@ -23,9 +23,7 @@ from tests.benchmarks.processes import BenchError, Load, wait_for
 from tests.support.certs import Certificates
 
 Result = dict[str, float]
-BUDGET_S = 3.0
 INDEX_WAIT_S = 180.0
-STARTS = 5
 SLOW_DISK = 60e6
 #: The proxy whose journal's writes take as long as on such a disk.
 _ON_SLOW_DISK = f"""
@@ -67,6 +65,13 @@ class Sizes:
     paced_seconds: int = 8
     tls_frames: int = 8_192
     writes: int = 2_000
+    starts: int = 5
+    #: Seconds that a slow peer takes for its frames, and what part it gets of what is counted otherwise.
+    slow_s: float = 3.0
+    slow_part: int = 4
+    watch_s: float = 6.0
+    repeats: int = 3
+    delayed_s: int = 6
 
     @classmethod
     def quick(cls) -> "Sizes":
@@ -87,7 +92,22 @@ class Sizes:
             paced_seconds=2,
             tls_frames=1_024,
             writes=400,
+            starts=3,
+            slow_s=1.0,
+            slow_part=10,
+            watch_s=2.0,
+            repeats=1,
+            delayed_s=3,
         )
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether this is a look."""
+        return self == Sizes.quick()
+
+    def of(self, peer: Peer, count: int) -> int:
+        """So many, or as many of them as a slow peer gets."""
+        return count // self.slow_part if peer.is_bounded else count
 
 
 @dataclass(frozen=True)
@@ -100,8 +120,8 @@ class Place:
     certificates: Certificates
 
 
-def _bounded(peer: Peer, port: int, payload: int, frames: int) -> int:
-    """As many frames as a slow peer relays in a few seconds, by a trial."""
+def _bounded(peer: Peer, port: int, payload: int, frames: int, slow_s: float) -> int:
+    """As many frames as a slow peer relays in so many seconds, by a trial."""
     trial = min(frames, 2_000 if payload < 65_536 else 64)
     if not peer.is_bounded or trial == frames:
         return frames
@@ -110,7 +130,7 @@ def _bounded(peer: Peer, port: int, payload: int, frames: int) -> int:
         seconds = load.result()["seconds"]
     finally:
         load.finish()
-    return max(trial, min(frames, int(trial / seconds * BUDGET_S)))
+    return max(trial, min(frames, int(trial / seconds * slow_s)))
 
 
 def wait_rows(running: Running, count: int, statement: str = LAST_ROW) -> float:
@@ -128,9 +148,11 @@ def wait_rows(running: Running, count: int, statement: str = LAST_ROW) -> float:
     return time.monotonic()
 
 
-def run_burst(peer: Peer, place: Place, payload: int, frames: int, *, is_tls: bool = False) -> Result:
+def run_burst(
+    peer: Peer, place: Place, payload: int, frames: int, *, is_tls: bool = False, slow_s: float = 3.0
+) -> Result:
     with peer.serve(place.folder, place.tls_target if is_tls else place.target) as running:
-        count = _bounded(peer, running.port, payload, frames)
+        count = _bounded(peer, running.port, payload, frames, slow_s)
         cpu_before, relay_before = running.cpu_s(), running.relay_cpu_s()
         load = Load("burst", running.port, payload=payload, frames=count, tls=int(is_tls))
         try:
@@ -164,12 +186,12 @@ def _cpu(running: Running, before: float | None, count: int) -> Result:
 
 def small(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """64 B frames pipelined."""
-    return run_burst(peer, place, 64, sizes.small_frames)
+    return run_burst(peer, place, 64, sizes.small_frames, slow_s=sizes.slow_s)
 
 
 def bulk(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """64 KiB frames."""
-    result = run_burst(peer, place, 65_536, sizes.bulk_frames)
+    result = run_burst(peer, place, 65_536, sizes.bulk_frames, slow_s=sizes.slow_s)
     if "payload_bytes" in result and not peer.only:
         result["lost_bytes"] = result["frames"] * 65_536 + 8 - result["payload_bytes"]
     return result
@@ -177,21 +199,22 @@ def bulk(peer: Peer, place: Place, sizes: Sizes) -> Result:
 
 def echo(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """Round trips of one 64 B frame; again while another connection streams."""
-    result = _echo(peer, place, sizes)
+    count = sizes.of(peer, sizes.echoes)
+    result = _echo(peer, place, count)
     with peer.serve(place.folder, place.target) as running:
         stream = Load("stream", running.port, payload=1024, frames=0)
         try:
             stream.result()
-            busy = _round_trips(running, sizes)
+            busy = _round_trips(running, count)
         finally:
             stream.abandon()
     return result | {"beside_p50_us": busy["p50_us"], "beside_p99_us": busy["p99_us"]}
 
 
-def _echo(peer: Peer, place: Place, sizes: Sizes, *, is_tls: bool = False) -> Result:
+def _echo(peer: Peer, place: Place, count: int, *, is_tls: bool = False) -> Result:
     with peer.serve(place.folder, place.tls_target if is_tls else place.target) as running:
         cpu_before = running.cpu_s()
-        measured = _round_trips(running, sizes, is_tls=is_tls)
+        measured = _round_trips(running, count, is_tls=is_tls)
         result = {"p50_us": measured["p50_us"], "p99_us": measured["p99_us"]}
         if running.capture is not None:
             rows = 2 * int(measured["frames"]) + 2
@@ -200,8 +223,8 @@ def _echo(peer: Peer, place: Place, sizes: Sizes, *, is_tls: bool = False) -> Re
         return result | _cpu(running, cpu_before, int(measured["frames"]))
 
 
-def _round_trips(running: Running, sizes: Sizes, *, is_tls: bool = False) -> Result:
-    load = Load("echo", running.port, payload=64, frames=sizes.echoes, tls=int(is_tls))
+def _round_trips(running: Running, count: int, *, is_tls: bool = False) -> Result:
+    load = Load("echo", running.port, payload=64, frames=count, tls=int(is_tls))
     try:
         return load.result()
     finally:
@@ -214,7 +237,7 @@ def tls(peer: Peer, place: Place, sizes: Sizes) -> Result:
     if over_tls is None or peer.only:
         return {}
     burst = run_burst(over_tls, place, 65_536, sizes.tls_frames, is_tls=True)
-    trips = _echo(over_tls, place, sizes, is_tls=True)
+    trips = _echo(over_tls, place, sizes.echoes, is_tls=True)
     result = {"frames": burst["frames"], "mb_per_s": burst["mb_per_s"]}
     result |= {name: trips[name] for name in ("p50_us", "p99_us")}
     for name in ("cpu_us", "relay_cpu_us"):
@@ -232,10 +255,10 @@ def start(peer: Peer, place: Place, sizes: Sizes) -> Result:
     if peer.name != "wsinspect":
         return {}
     seconds = []
-    for _ in range(STARTS):
+    for _ in range(sizes.starts):
         with peer.serve(place.folder, place.target) as running:
             seconds.append(running.ready_cpu_s)
-    return {"starts": STARTS, "cpu_s": min(seconds)}
+    return {"starts": sizes.starts, "cpu_s": min(seconds)}
 
 
 def pauses(peer: Peer, place: Place, sizes: Sizes) -> Result:
@@ -250,19 +273,20 @@ def pauses(peer: Peer, place: Place, sizes: Sizes) -> Result:
 def openings(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """WebSockets opened and closed, 16 at a time; a quarter as many before that, one at a time."""
     with peer.serve(place.folder, place.target) as running:
-        first = sizes.openings // 4
+        count = sizes.of(peer, sizes.openings)
+        first = count // 4
         alone = open_all(running, first, parallel=1)["p50_ms"]
         cpu_before = running.cpu_s()
-        measured = open_all(running, sizes.openings)
-        result = {"openings_per_s": sizes.openings / measured["seconds"]}
+        measured = open_all(running, count)
+        result = {"openings_per_s": count / measured["seconds"]}
         result |= {name: measured[name] for name in ("p50_ms", "p99_ms")}
         result["alone_ms"] = alone
         if running.capture is not None:
-            made = first + sizes.openings
+            made = first + count
             wait_rows(running, made, OPENED)
             result["lost"] = made - (running.query(OPENED) or 0)
         if cpu_before is not None:
-            result["cpu_ms"] = ((running.cpu_s() or 0) - cpu_before) / sizes.openings * 1000
+            result["cpu_ms"] = ((running.cpu_s() or 0) - cpu_before) / count * 1000
         return result
 
 
@@ -298,7 +322,7 @@ def memory(peer: Peer, place: Place, sizes: Sizes) -> Result:
     with peer.serve(place.folder, place.target) as running:
         if running.pid is None:
             return {}
-        count = _bounded(peer, running.port, 1024, sizes.memory_frames)
+        count = _bounded(peer, running.port, 1024, sizes.memory_frames, sizes.slow_s)
         result: Result = {"frames": count, "before_mb": running.resident_mb() or 0.0}
         load = Load("burst", running.port, payload=1024, frames=count, bursts=2)
         try:
@@ -346,7 +370,7 @@ def screens(peer: Peer, place: Place, sizes: Sizes) -> Result:
         return {}
     from tests.benchmarks import screens as screens_module
 
-    result = screens_module.measure(place.folder, sizes.screen_frames)
+    result = screens_module.measure(place.folder, sizes.screen_frames, sizes.watch_s)
     with peer.serve(place.folder, place.target) as running:
         alone = echo_p50(running, sizes)
         assert running.capture is not None
@@ -361,7 +385,7 @@ def show(peer: Peer, place: Place, sizes: Sizes) -> Result:
         return {}
     from tests.benchmarks import shows
 
-    return shows.measure(place.folder, sizes.screen_frames)
+    return shows.measure(place.folder, sizes.screen_frames, sizes.repeats)
 
 
 def echo_p50(running: Running, sizes: Sizes) -> float:
@@ -419,7 +443,7 @@ def instructions(peer: Peer, place: Place, sizes: Sizes) -> Result:
     """What is executed, counted by the processor or by callgrind."""
     from tests.benchmarks import instructions as instructions_module
 
-    return instructions_module.measure(peer, place)
+    return instructions_module.measure(peer, place, is_quick=sizes.is_quick)
 
 
 def writes(peer: Peer, place: Place, sizes: Sizes) -> Result:

@@ -25,7 +25,6 @@ from tests.support.tui_captures import KEY, START_NS, CaptureBuilder, hold_engin
 
 FILTERS = ("op:ping", "len>10 dir:s2c")
 KEYS = 60
-WATCH_S = 6.0
 BEAT_S = 0.005
 RATES = (1_000, 20_000)
 
@@ -35,15 +34,15 @@ def open_command(capture: Path) -> list[str]:
     return [sys.executable, "-m", "wsinspect", "open", str(capture)]
 
 
-def measure(folder: Path, frames: int) -> dict[str, float]:
-    """Everything but the proxy's echo."""
+def measure(folder: Path, frames: int, watch_s: float) -> dict[str, float]:
+    """Everything but the proxy's echo; a capture that grows is watched for so many seconds."""
     environment = private_environment(folder / "home")
     capture = many_frames(folder / "screens.db", frames)
     result = _opened(capture, frames, environment)
     capture.unlink()
-    result |= _keys(folder, environment)
+    result |= _keys(folder, environment, watch_s)
     for rate in RATES:
-        result |= _live(folder, rate)
+        result |= _live(folder, rate, watch_s)
     return result
 
 
@@ -118,10 +117,10 @@ def _resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _keys(folder: Path, environment: dict[str, str]) -> dict[str, float]:
+def _keys(folder: Path, environment: dict[str, str], watch_s: float) -> dict[str, float]:
     """From a key to what it draws, while frames arrive."""
     capture = folder / "keys.db"
-    writer = _writer(capture, RATES[0], WATCH_S + 4)
+    writer = _writer(capture, RATES[0], watch_s + 4)
     terminal = Terminal(open_command(capture), environment=environment)
     waits = []
     try:
@@ -130,7 +129,7 @@ def _keys(folder: Path, environment: dict[str, str]) -> dict[str, float]:
             key, word = ((b"'", "no marks yet"), (b"{", "no gap before"))[number % 2]
             at = terminal.press(key)
             waits.append(terminal.wait_for(word, since=at, timeout=5) - at)
-            time.sleep(WATCH_S / KEYS)
+            time.sleep(watch_s / KEYS)
     finally:
         terminal.press(b"q")
         terminal.end()
@@ -157,10 +156,10 @@ def _writer(capture: Path, rate: int, seconds: float) -> subprocess.Popen[bytes]
     return process
 
 
-def _live(folder: Path, rate: int) -> dict[str, float]:
+def _live(folder: Path, rate: int, watch_s: float) -> dict[str, float]:
     """Stalls of the event loop, and rows, while frames arrive."""
     capture = folder / f"live-{rate}.db"
-    writer = _writer(capture, rate, WATCH_S)
+    writer = _writer(capture, rate, watch_s)
     command = [sys.executable, "-m", "tests.benchmarks.screens", "watch", str(capture)]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     writer.wait(30)
@@ -170,7 +169,7 @@ def _live(folder: Path, rate: int) -> dict[str, float]:
     seen = json.loads(answer.stdout)
     return {
         f"stall_p99_ms_{rate}": seen["stall_p99_ms"],
-        f"lost_rows_{rate}": int(rate * WATCH_S) - seen["rows"],
+        f"lost_rows_{rate}": int(rate * watch_s) - seen["rows"],
     }
 
 

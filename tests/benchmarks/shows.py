@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ FILTERS = (
 )
 #: Lines of a screen.
 SCREEN = 40
-#: How often each command runs, unless it has taken so long already.
-ROUNDS, ENOUGH_S = 3, 3.0
+#: No command runs again that has taken so long already.
+ENOUGH_S = 3.0
 _CONNECTIONS = 20
 _BATCH = 50_000
 _INSERT = (
@@ -98,28 +99,29 @@ def _row(
     return number, connection, side, bits, time_ns, header, len(header) + length, payload, message
 
 
-def measure(folder: Path, frames: int) -> dict[str, float]:
-    """The medians of some runs of each filter, as text; of the one that lets half pass also as JSON."""
+def measure(folder: Path, frames: int, repeats: int) -> dict[str, float]:
+    """The medians of so many runs of each filter, as text; of the one that lets half pass also as JSON."""
     environment = private_environment(folder / "home")
     capture = million(folder / "show.db", frames)
     result: dict[str, float] = {"frames": frames}
+    timed = partial(_timed, capture, environment, repeats)
     # Without a filter: the list of connections, and the frames of one.
-    result["plain_ms"] = max(_timed(capture, environment, *which)[0] for which in ((), ("1",))) * 1e3
+    result["plain_ms"] = max(timed(*which)[0] for which in ((), ("1",))) * 1e3
     firsts: list[float] = []
     for name, flt, _ in FILTERS:
-        first, whole = _timed(capture, environment, "--filter", flt)
+        first, whole = timed("--filter", flt)
         result[f"{name}_s"] = whole
         firsts.append(first)
-    result["json_s"] = _timed(capture, environment, "--filter", FILTERS[2][1], "--json")[1]
+    result["json_s"] = timed("--filter", FILTERS[2][1], "--json")[1]
     result["first_ms"] = max(firsts) * 1e3
     capture.unlink()
     return result
 
 
-def _timed(capture: Path, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
+def _timed(capture: Path, environment: dict[str, str], repeats: int, *arguments: str) -> tuple[float, float]:
     """Seconds until a screen of lines, or all, was there; and until the end."""
     runs: list[tuple[float, float]] = []
-    while len(runs) < ROUNDS and sum(whole for _, whole in runs) < ENOUGH_S:
+    while len(runs) < repeats and sum(whole for _, whole in runs) < ENOUGH_S:
         runs.append(_run(capture, environment, *arguments))
     firsts, wholes = zip(*runs, strict=True)
     return statistics.median(firsts), statistics.median(wholes)

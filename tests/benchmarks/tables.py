@@ -1,5 +1,6 @@
 """Medians, ratios and goals of a run, as text for a terminal and as Markdown for ``docs/benchmarks.md``."""
 
+import re
 import statistics
 import string
 from collections import Counter
@@ -13,6 +14,11 @@ from tests.benchmarks.measures import TITLES, Result
 Rounds = dict[str, dict[str, list[Result]]]
 Medians = dict[str, dict[str, Result]]
 PAGE = Path(__file__).with_name("page.md")
+#: The last quick run that was kept: what quick ones are compared with.
+QUICK_PAGE = Path(__file__).with_name("quick.md")
+#: How much a run has sent, in words that a page has; whether it was quick. Fewer frames weigh a start more.
+SIZES = {False: "all frames", True: "a tenth of the frames (--quick)"}
+_HEADING = re.compile(r" on [\d-]+: (?P<machine>[^;]*);")
 #: A ratio that got worse by this factor is named.
 WORSE = 1.15
 
@@ -445,6 +451,18 @@ def goals(found: Medians) -> list[Goal]:
     return result
 
 
+def comparison(found: Medians, facts: dict[str, Any], name: str, page: str) -> str:
+    """What got worse since an earlier page, or why that cannot be said, in lines."""
+    words = " ".join(page.split())
+    if facts["sizes"] not in words:
+        return f"not compared with {name}: it is of another number of frames, this run of {facts['sizes']}"
+    heading = _HEADING.search(words)
+    if heading is not None and heading["machine"] != facts["machine"]:
+        name += f", which is of another machine ({heading['machine']}; this one: {facts['machine']})"
+    lines = [f"WORSE   {line}" for line in fallen(found, page)]
+    return "\n".join([f"compared with {name}", *(lines or ["no ratio is more than 15 % worse"])])
+
+
 def fallen(found: Medians, page: str) -> list[str]:
     """Our ratios that are more than 15 % worse than on an earlier page, a line each."""
     before = _ratios_of(page)
@@ -531,13 +549,26 @@ def text(found: Medians, versions: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
+_QUICK = """# A quick run
+
+Written by `make bench ARGS='--quick --markdown tests/benchmarks/quick.md'` on $date: $machine; $system;
+Python $python. Medians of $rounds, $sizes, $minutes minutes. Load average before the run: $load.
+Quick runs are compared with this one, and with nothing else: with so few frames, starts and first frames
+weigh more than in docs/benchmarks.md.
+$tables
+## Goals
+
+$goals
+"""
+
+
 def _markdown_table(head: list[str], rows: list[list[str]], align: str) -> str:
     lines = [f"| {' | '.join(head)} |", align, *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
 
 
 def markdown(found: Medians, facts: dict[str, Any]) -> str:
-    """The page ``docs/benchmarks.md``: the template next to this file with its tables filled in."""
+    """The page ``docs/benchmarks.md``, from the template next to this file; a quick one has tables alone."""
     parts = []
     for measure, peers in found.items():
         head, rows = _rows(
@@ -546,7 +577,8 @@ def markdown(found: Medians, facts: dict[str, Any]) -> str:
         align = f"| --- |{' ---: |' * (len(head) - 1)}"
         parts.append(f"\n## {TITLES[measure]}\n\n{_markdown_table(head, rows, align)}\n")
     verdicts = [[goal.promise, goal.measured, "met" if goal.is_met else "missed"] for goal in goals(found)]
-    page = string.Template(PAGE.read_text(encoding="utf-8"))
+    template = _QUICK if facts["sizes"] == SIZES[True] else PAGE.read_text(encoding="utf-8")
+    page = string.Template(template)
     return page.substitute(
         facts,
         tables="".join(parts),

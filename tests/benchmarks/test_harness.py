@@ -83,6 +83,32 @@ def test_a_ratio_that_is_much_worse_than_on_the_last_page_is_named(measure, metr
     assert tables.fallen(now, "") == []
 
 
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, "compared with then.md\nno ratio is more than 15 % worse"),
+        (
+            {"machine": "Another"},
+            "compared with then.md, which is of another machine (This one; this one: Another)\n"
+            "no ratio is more than 15 % worse",
+        ),
+    ],
+)
+@pytest.mark.parametrize("sizes", tables.SIZES.values())
+def test_a_page_of_as_many_frames_is_compared(sizes, facts, expected):
+    about = {**ABOUT, "machine": "This one", "date": "2026-11-30", "sizes": sizes}
+    page = tables.markdown(THEN, {**about, "versions": {"wsinspect": "0.1.0"}})
+    assert tables.comparison(THEN, {**about, **facts}, "then.md", page) == expected
+
+
+def test_a_page_of_more_frames_is_not_compared():
+    page = tables.markdown(THEN, {**ABOUT, "sizes": tables.SIZES[False], "versions": {"wsinspect": "0.1.0"}})
+    worse = {"echo": {"wsinspect": {"of_direct": 9.0}}}
+    said = tables.comparison(worse, {**ABOUT, "sizes": tables.SIZES[True]}, "then.md", page)
+    assert said.startswith("not compared with then.md: ")
+    assert "WORSE" not in said
+
+
 @pytest.mark.slow
 def test_run_when_there_is_no_proxy(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench, "CORES", sys.maxsize)
