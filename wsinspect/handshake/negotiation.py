@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from wsinspect.handshake.heads import RawHead, split_list
@@ -29,12 +30,22 @@ _DEFLATE_WINDOWS = frozenset({"server_max_window_bits", "client_max_window_bits"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: Fields that a response may have once (RFC 6455 §4.1, §11.3): browsers refuse a second one, the same or not.
 _SINGLE = ("upgrade", "sec-websocket-accept", "sec-websocket-protocol")
+#: The lines of a key and of its answer, where nothing about them is unusual. A line that begins with white
+#: space would belong to them.
+_KEY = re.compile(rb"(?<=\n)(sec-websocket-key:[ \t]*)([a-z0-9+/]{22}==)(?=[ \t]*\r?\n[^ \t])", re.IGNORECASE)
+_ACCEPT = re.compile(
+    rb"(?<=\n)(sec-websocket-accept:[ \t]*)([a-z0-9+/]{27}=)(?=[ \t]*\r?\n[^ \t])", re.IGNORECASE
+)
 _UNESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def accept_key(key: bytes) -> bytes:
     """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key (RFC 6455 §4.2.2)."""
     return base64.b64encode(hashlib.sha1(key + GUID, usedforsecurity=False).digest())
+
+
+_SAMPLE_KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+_SAMPLE_ACCEPT = accept_key(_SAMPLE_KEY)
 
 
 def is_valid_key(key: bytes) -> bool:
@@ -130,6 +141,59 @@ def negotiate(request: RawHead | None, response: RawHead | None) -> Negotiation:
         deflate_params(deflate) if deflate else None,
         tuple(problems),
     )
+
+
+class Heads(NamedTuple):
+    """What two raw heads say.
+
+    Attributes:
+        negotiation: what they agree on.
+        http_version: the response's, such as `b"HTTP/1.1"`; `b""` without one.
+    """
+
+    negotiation: Negotiation
+    http_version: bytes
+
+
+def read_heads(request: bytes | None, response: bytes | None) -> Heads:
+    """`negotiate` of heads as they came.
+
+    Clients that connect again send the same heads but for the key, and get the same answer but for what
+    follows from it: such heads are read once.
+    """
+    alike = _with_one_key(request, response)
+    return _read_once(*alike) if alike else _read(request, response)
+
+
+def _read(request: bytes | None, response: bytes | None) -> Heads:
+    answer = RawHead.parse(response) if response else None
+    found = negotiate(RawHead.parse(request) if request else None, answer)
+    return Heads(found, answer.http_version if answer else b"")
+
+
+#: Few, for a head may have 64 KiB and more.
+_read_once = lru_cache(maxsize=16)(_read)
+
+
+def _with_one_key(request: bytes | None, response: bytes | None) -> tuple[bytes, bytes | None] | None:
+    """The heads with the key of RFC 6455 section 1.3 in place of theirs; None where that may say otherwise.
+
+    A server that always sends that key's answer is why an answer has to fit the key that it came for.
+    """
+    sent = _only(_KEY, b"sec-websocket-key", request)
+    if request is None or sent is None or not is_valid_key(sent[2]):
+        return None
+    if response is not None and b"sec-websocket-accept" in response.lower():
+        answer = _only(_ACCEPT, b"sec-websocket-accept", response)
+        if answer is None or answer[2] != accept_key(sent[2]):
+            return None
+        response = response[: answer.start(2)] + _SAMPLE_ACCEPT + response[answer.end(2) :]
+    return request[: sent.start(2)] + _SAMPLE_KEY + request[sent.end(2) :], response
+
+
+def _only(line: re.Pattern[bytes], name: bytes, head: bytes | None) -> re.Match[bytes] | None:
+    """Where a line is, if its field's name is nowhere else in the head."""
+    return line.search(head) if head is not None and head.lower().count(name) == 1 else None
 
 
 def opens(request: RawHead | None, response: RawHead) -> bool:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from wsinspect.capture.rows import CONNECTION_COLUMNS, HANDSHAKE_COLUMNS, Rows, to_json
-from wsinspect.handshake.heads import RawHead
-from wsinspect.handshake.negotiation import Negotiation, negotiate
+from wsinspect.handshake.negotiation import Heads, Negotiation, read_heads
 from wsinspect.journal.format import (
     BODY_BYTES,
     HEAD_INFORMATIONAL,
@@ -90,7 +89,7 @@ class ConnectionRows:
         self.is_closed = False
         self.is_stored = False
         self._is_handshake_changed = False
-        self._negotiated: tuple[bytes | None, bytes | None, Negotiation] | None = None
+        self._read: tuple[bytes | None, bytes | None, Heads] | None = None
 
     def restore(
         self, row: Mapping[str, Any], handshake: Mapping[str, Any] | None, facts: Mapping[str, Any]
@@ -126,15 +125,14 @@ class ConnectionRows:
 
     def negotiation(self) -> Negotiation:
         """What was agreed, as the server saw it: it and the client use the same frames."""
+        return self._heads().negotiation
+
+    def _heads(self) -> Heads:
         request = self.handshake["request_out"] or self.handshake["request_in"]
         response = self.handshake["response_in"] or self.handshake["response_out"]
-        if self._negotiated is None or self._negotiated[:2] != (request, response):
-            found = negotiate(
-                RawHead.parse(request) if request else None,
-                RawHead.parse(response) if response else None,
-            )
-            self._negotiated = request, response, found
-        return self._negotiated[2]
+        if self._read is None or self._read[:2] != (request, response):
+            self._read = request, response, read_heads(request, response)
+        return self._read[2]
 
     def deflate(self, negotiation: Negotiation) -> DeflateParams | None:
         """permessage-deflate's parameters for the decoder."""
@@ -149,8 +147,7 @@ class ConnectionRows:
         )
 
     def _read_response(self) -> None:
-        negotiation = self.negotiation()
-        version = RawHead.parse(self.handshake["response_in"]).http_version
+        negotiation, version = self._heads()
         self.row["status"] = negotiation.status
         self.row["server_http_version"] = version.decode("latin-1") or None
         self.row["subprotocol"] = negotiation.subprotocol

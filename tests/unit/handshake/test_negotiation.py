@@ -12,6 +12,7 @@ from wsinspect.handshake.negotiation import (
     is_valid_key,
     negotiate,
     parse_extensions,
+    read_heads,
 )
 from wsinspect.wire.deflate import DeflateParams
 
@@ -156,3 +157,50 @@ def test_broken_rules_are_named(
     client: RawHead | None, server: RawHead | None, problems: tuple[str, ...]
 ) -> None:
     assert negotiate(client, server).problems == problems
+
+
+OTHER = b"AAECAwQFBgcICQoLDA0ODw=="
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        (request(key=OTHER), response(accept=accept_key(OTHER))),
+        (request(key=OTHER), response(b"Sec-WebSocket-Protocol: chat", accept=accept_key(OTHER))),
+        (request(key=OTHER), response(accept=ACCEPT)),  # a server that always sends the RFC's example
+        (request(key=OTHER), response(accept=accept_key(KEY + b"x"))),
+        (request(key=OTHER), response(b"Sec-WebSocket-Accept: " + ACCEPT, accept=accept_key(OTHER))),
+        (request(key=OTHER), RawHead.parse(b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\n\r\n")),
+        (request(key=OTHER), RawHead.parse(b"HTTP/1.0 404 Not Found\r\n\r\n")),
+        (request(key=OTHER), None),
+        (request(b"Sec-WebSocket-Key: " + KEY, key=OTHER), response(accept=accept_key(OTHER))),
+        (request(b"Sec-WebSocket-Key : " + KEY, key=OTHER), response(accept=accept_key(OTHER))),
+        (request(b" more", key=OTHER), response(accept=accept_key(OTHER))),
+        (request(key=OTHER + b"\r\n more"), response(accept=accept_key(OTHER + b" more"))),
+        (request(key=OTHER + b"\r\n more"), response(accept=accept_key(OTHER))),
+        (request(key=OTHER), response(accept=accept_key(OTHER) + b"\r\n more")),
+        (request(key=b"short"), response(accept=accept_key(b"short"))),
+        (request(key=b"%s" % OTHER[:-2]), response(accept=accept_key(OTHER[:-2]))),
+        (request(b"X-Lists: sec-websocket-key", key=OTHER), response(accept=accept_key(OTHER))),
+        (None, response()),
+        (None, None),
+    ],
+)
+def test_heads_that_differ_in_the_key_alone_are_read_once_and_say_the_same(
+    asked: RawHead | None, answered: RawHead | None
+) -> None:
+    raw = [head.raw if head else None for head in (asked, answered)]
+    read_heads(request().raw, response().raw)  # is remembered
+    for _ in range(2):
+        found = read_heads(*raw)
+        assert found.negotiation == negotiate(asked, answered)
+        assert found.http_version == (answered.http_version if answered else b"")
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+def test_the_next_of_the_same_clients_is_not_read_again(line_end: bytes) -> None:
+    def heads(key: bytes) -> list[bytes]:
+        pair = request(key=key).raw, response(accept=accept_key(key)).raw
+        return [raw.replace(b"\r\n", line_end) for raw in pair]
+
+    assert read_heads(*heads(OTHER)) is read_heads(*heads(OTHER[::-1].lstrip(b"=") + b"=="))
