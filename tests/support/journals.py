@@ -271,12 +271,13 @@ def new_capture(path: Path) -> None:
         file.write(_empty())
 
 
-def index(capture: Path, *, commit_every: int = 0, is_over: bool = True) -> None:
-    """What the recorder does, in this process and without waiting."""
+def index(capture: Path, *, commit_every: int = 0, is_over: bool = True, is_restartable: bool = True) -> None:
+    """What the recorder does, in this process and without waiting; or an import (not `is_restartable`)."""
     if not capture.exists():
         new_capture(capture)
     database = schema.open_for_writing(capture)
     indexer = Indexer(database)
+    indexer.is_restartable = is_restartable
     reader = JournalReader(journal_directory(capture), indexer.position)
     count = 0
     while records := reader.read():
@@ -286,6 +287,7 @@ def index(capture: Path, *, commit_every: int = 0, is_over: bool = True) -> None
             count += 1
             if commit_every and count % commit_every == 0:
                 indexer.commit()
+    indexer.is_restartable = True
     if indexer.has_uncommitted:
         indexer.commit()
     if is_over:

@@ -21,7 +21,6 @@ from wsinspect.errors import CaptureError
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.journal.format import (
     BODY,
-    DATA,
     EVENT,
     HEAD,
     HEAD_REQUEST_IN,
@@ -244,23 +243,20 @@ class Stage:
                 feed.close(one)
         for attempt, asked in self._near(attempts):
             feed.event(attempt, asked.began_ns, asked.event)
-        add = feed.add
+        add = feed.data
         for done, (staged, time_ns, side, first, data) in enumerate(
             self._sorter.frames(is_ordered=self._is_ordered)
         ):
             its = opened.get(staged)
             if its is not None:
-                add(Record(DATA, side, its.number, time_ns, 0, _wire(first, data, side)))
+                add(its.number, side, time_ns, _wire(first, data, side))
             if not done % _BATCH:
                 progress(done)
         for one in opened.values():
             feed.close(one)
         for time_ns, entry in self._kept:
             feed.event(0, time_ns, events.HarEntry(entry=entry))
-        feed.event(0, last_ns, events.EngineStopped())
-        feed.indexer.commit()
-        feed.indexer.mark_clean()
-        feed.indexer.commit()
+        feed.finish(last_ns)
 
     def _near(self, attempts: Iterable[_Attempt]) -> Iterator[tuple[int, Asked]]:
         """The requests that are recorded, each with its attempt, as `proxy.nearby` has them."""
@@ -321,15 +317,36 @@ class _Open(NamedTuple):
 
 
 class Feed:
-    """Records into the indexer, which is committed whenever enough has gathered."""
+    """Records into the indexer, which is committed whenever enough has gathered.
 
-    def __init__(self, indexer: Indexer) -> None:
+    Args:
+        indexer: of a new capture.
+        is_live: others read the capture before `finish`.
+    """
+
+    def __init__(self, indexer: Indexer, *, is_live: bool = False) -> None:
         self.indexer = indexer
+        indexer.is_restartable = is_live
+
+    def finish(self, time_ns: int) -> None:
+        """Nothing more will come; the capture ended cleanly."""
+        self.indexer.is_restartable = True
+        self.event(0, time_ns, events.EngineStopped())
+        self.indexer.commit()
+        self.indexer.mark_clean()
+        self.indexer.commit()
 
     def add(self, record: Record) -> None:
         self.indexer.add(record)
         if self.indexer.weight > COMMIT_BYTES:
             self.indexer.commit()
+
+    def data(self, connection: int, side: int, time_ns: int, data: bytes) -> None:
+        """Bytes of a direction, as `add` takes them in a record."""
+        indexer = self.indexer
+        indexer.add_data(connection, side, time_ns, data)
+        if indexer.weight > COMMIT_BYTES:
+            indexer.commit()
 
     def event(self, connection: int, time_ns: int, event: events.Event) -> None:
         self.add(Record(EVENT, 0, connection, time_ns, 0, json.dumps(event.as_json()).encode()))

@@ -9,6 +9,7 @@ a line without a colon stays where it is as a field without a name.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,9 @@ from typing import NamedTuple
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _FOLD = re.compile(rb"[ \t]*\r?\n[ \t]+")
 _BARE_FOLD = re.compile(rb"[ \t]*\r?\n[ \t]*")
+#: The heads that were read last, up to this size, are not read again: whoever looks at an opening handshake
+#: asks several times about the same one.
+_REMEMBERED, _REMEMBERED_BYTES = 8, 16 * 1024
 #: How a header block of HTTP/2 begins, written one field a line (RFC 9113 section 8.3, RFC 8441 section 4).
 _PSEUDO_FIELDS = (b":method:", b":scheme:", b":authority:", b":path:", b":protocol:", b":status:")
 
@@ -62,6 +66,10 @@ class RawHead:
     @classmethod
     def parse(cls, raw: bytes) -> RawHead:
         """Reads a head from any bytes, the head alone or with what follows it."""
+        return _parse(raw) if len(raw) <= _REMEMBERED_BYTES else cls._parse(raw)
+
+    @classmethod
+    def _parse(cls, raw: bytes) -> RawHead:
         lines = deque(_LINE.findall(raw))
         preamble: list[bytes] = []
         while lines and _is_empty(lines[0]):
@@ -209,6 +217,11 @@ def _split_unquoted(value: bytes, separator: bytes) -> Iterator[bytes]:
             yield value[start:index]
             start = index + 1
     yield value[start:]
+
+
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _parse(raw: bytes) -> RawHead:
+    return RawHead._parse(raw)
 
 
 def _is_empty(line: bytes) -> bool:

@@ -58,6 +58,8 @@ class Indexer:
         last_ns: The newest time of the records that were added.
         looks: Connections whose committed rows the rules should look at (`live.LiveFindings`).
         is_engine_changed: An event of the engine came that rules look at.
+        is_restartable: Each commit has what a restart needs. False while a capture is made that is deleted if
+            that fails: rows of open connections wait for the commit that follows their end, or a True.
     """
 
     def __init__(self, database: Database, notes: Notes | None = None) -> None:
@@ -75,6 +77,7 @@ class Indexer:
         self.last_ns = 0
         self.looks: set[int] = set()
         self.is_engine_changed = False
+        self.is_restartable = True
         self._ended_ns, self._ended_ids = (array("q", bytes(8 * _ENDED)) for _ in range(2))
         self._ended = 0
         self._run = progress.newest_run
@@ -125,19 +128,54 @@ class Indexer:
         except Exception as error:  # our bug must not cost the rest of the capture
             self._note_mistake(record, error)
 
+    def add_data(self, connection_id: int, side: int, time_ns: int, data: bytes) -> None:
+        """Index bytes of a direction that were sent on as they came: `add` for many small pieces.
+
+        Raises:
+            DatabaseError: What is known of the connection cannot be read.
+        """
+        try:
+            self._index_data(connection_id, side, time_ns, 0, data)
+        except DatabaseError:
+            raise
+        except Exception as error:  # our bug must not cost the rest of the capture
+            self._note_mistake(Record(DATA, side, connection_id, time_ns, 0, data), error)
+
+    def _index_data(
+        self, connection_id: int, side: int, time_ns: int, sent_after_ns: int, chunk: bytes
+    ) -> None:
+        if time_ns > self.last_ns:
+            self.last_ns = time_ns
+        size = _RECORD_HEADER + len(chunk)
+        self._offset += size
+        connection = self._connections.get(connection_id)
+        if connection is None:
+            connection = self._load(connection_id)
+        self._touched.add(connection)
+        stream = connection.streams[side] or self._stream(connection, side)
+        fed = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
+        if fed is None:
+            self.weight += size
+            return
+        batch, first_id, special = fed
+        self.weight += size + _FRAME_BYTES * len(batch.frames)
+        if special:
+            self.weight += sum(len(message.data) for message in batch.messages if message.data)
+            for frame_id, frame in special:
+                self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
+        if self._notes is not None and self._notes.wants_frames:
+            self._notes.add_frames(connection, Direction(side), batch, first_id)
+
     def _index(self, record: Record) -> None:
         kind, part, connection_id, time_ns, sent_after_ns, payload = record
+        if kind == DATA:
+            self._index_data(connection_id, part & 1, time_ns, sent_after_ns, payload)
+            return
         self.last_ns = max(self.last_ns, time_ns)  # requests before an attempt are recorded with it
         size = len(payload)
         self._offset += _RECORD_HEADER + size
         self.weight += _RECORD_HEADER + size
-        if kind == DATA:
-            connection = self._connections.get(connection_id)
-            if connection is None:
-                connection = self._load(connection_id)
-            self._touched.add(connection)
-            self._add_data(connection, part & 1, time_ns, sent_after_ns, payload)
-        elif kind == EVENT:
+        if kind == EVENT:
             self._add_event(connection_id, time_ns, payload)
         elif kind in (HEAD, BODY):
             connection = self._load(connection_id)
@@ -162,7 +200,10 @@ class Indexer:
         for connection in self._touched:
             if connection.is_closed:
                 self._connections.pop(connection.id, None)
-        self._touched.clear()
+        if self.is_restartable:
+            self._touched.clear()
+        else:
+            self._touched = {connection for connection in self._touched if not connection.is_closed}
         if self._notes is not None:
             self._notes.release()
 
@@ -205,6 +246,8 @@ class Indexer:
     def _build(self) -> None:
         rows = self._rows
         for connection in self._touched:
+            if not (connection.is_closed or self.is_restartable):
+                continue
             connection.add_rows(rows)
             for stream in connection.streams:
                 if stream is not None and stream.is_touched and not connection.is_closed:
@@ -243,23 +286,6 @@ class Indexer:
         self._add_own_event(record.connection or None, record.time_ns, mistake.as_json())
 
     # -- data
-
-    def _add_data(
-        self, connection: ConnectionRows, side: int, time_ns: int, sent_after_ns: int, chunk: bytes
-    ) -> None:
-        stream = connection.streams[side] or self._stream(connection, side)
-        fed = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
-        if fed is None:
-            return
-        batch, first_id, special = fed
-        frames = batch.frames
-        self.weight += _FRAME_BYTES * len(frames)
-        if special:
-            self.weight += sum(len(message.data) for message in batch.messages if message.data)
-            for frame_id, frame in special:
-                self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
-        if self._notes is not None and self._notes.wants_frames:
-            self._notes.add_frames(connection, Direction(side), batch, first_id)
 
     def _add_special(
         self,

@@ -381,3 +381,14 @@ def test_only_a_connection_that_may_be_in_the_capture_is_looked_for(path):
     looked_for = [one.rpartition(" ")[2] for one in asked if " FROM connection WHERE id = " in one]
     assert looked_for == ["4", "5"]
     assert [row[0] for row in dump(path)["connection"]] == [4, 5, 6]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_import_that_needs_no_restart_has_the_same_rows(tmp_path, seed):
+    """Rows of open connections then wait for their end, however often is committed before it."""
+    steps = random_script(seed, connections=3, chunks=60)
+    write_journal(tmp_path / "a.db", steps)
+    write_journal(tmp_path / "b.db", steps)
+    index(tmp_path / "a.db")
+    index(tmp_path / "b.db", commit_every=5, is_restartable=False)
+    assert dump(tmp_path / "a.db") == dump(tmp_path / "b.db")

@@ -129,6 +129,16 @@ class Conversation:
             self._opened_ns = time_ns
         self._tcp.feed(side, segment, time_ns)
 
+    def follows(self, side: int, seq: int, ack: int, size: int) -> tuple[int, int] | None:
+        """Take the usual segment of a WebSocket in the clear (`Reassembly.follows`).
+
+        Returns:
+            Its WebSocket's number, and the direction that its bytes go; None where `feed` has to take it.
+        """
+        if self._through is None or not self._tcp.follows(side, seq, ack, size):
+            return None
+        return self._through, side ^ bool(self._swapped)
+
     def doubt(self, side: int) -> None:
         """The FIN of a side stands for an end that nobody knows: it is the end of TCP, and blames nobody."""
         self._doubted[side] = True

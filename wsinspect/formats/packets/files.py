@@ -18,6 +18,7 @@ MAX_PACKET_BYTES: Final = 64 * 1024 * 1024
 #: Secrets of thousands of TLS connections.
 MAX_SECRETS_BYTES: Final = 16 * 1024 * 1024
 _MAX_INTERFACES: Final = 65_536
+_READ_BYTES: Final = 1 << 18
 
 _PCAP: Final = {
     b"\xd4\xc3\xb2\xa1": ("<", 1000),
@@ -56,9 +57,38 @@ class Secrets(NamedTuple):
 
 
 class Source(Protocol):
-    """Where bytes come from: as many as were asked for, fewer at the end alone."""
+    """Where bytes come from: at least one and at most as many as were asked for, none at the end alone."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read1(self, size: int, /) -> bytes: ...
+
+
+class _Window:
+    """The bytes of a source that are in memory.
+
+    Attributes:
+        buffer: what was read.
+        place: where in it the next byte to take is.
+    """
+
+    __slots__ = ("_source", "buffer", "place")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.buffer = b""
+        self.place = 0
+
+    def take(self, size: int) -> bytes:
+        """As many bytes; fewer at the end alone."""
+        have = len(self.buffer) - self.place
+        if have < size:
+            pieces = [self.buffer[self.place :]]
+            while have < size and (more := self._source.read1(_READ_BYTES)):
+                pieces.append(more)
+                have += len(more)
+            self.buffer, self.place = b"".join(pieces), 0
+        taken = self.buffer[self.place : self.place + size]
+        self.place += len(taken)
+        return taken
 
 
 class _Interface(NamedTuple):
@@ -87,11 +117,12 @@ def packets(source: Source, name: str) -> Iterator[Packet | Secrets]:
     Raises:
         CaptureError: it is no such file, or damaged; what came before was right.
     """
-    magic = source.read(4)
+    window = _Window(source)
+    magic = window.take(4)
     if magic in _PCAP:
-        yield from _pcap(source, name, *_PCAP[magic])
+        yield from _pcap(window, name, *_PCAP[magic])
     elif magic == _PCAPNG:
-        yield from _pcapng(source, name)
+        yield from _pcapng(window, name)
     elif not magic:
         raise CaptureError(f"{name} is empty")
     else:
@@ -107,14 +138,26 @@ NO_END: Final = "wsinspect: how this side ended is not in the capture"
 _NO_END: Final = NO_END.encode()
 
 
-def _pcap(source: Source, name: str, order: str, unit_ns: int) -> Iterator[Packet | Secrets]:
-    head = source.read(20)
+def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[Packet | Secrets]:
+    head = window.take(20)
     if len(head) < 20:
         raise CaptureError(f"{name} is cut off in its header")
     link = struct.unpack(order + "HHiIII", head)[5] & 0xFFFF
-    unpack, read, new = struct.Struct(order + "IIII").unpack, source.read, tuple.__new__
+    unpack, new = struct.Struct(order + "IIII").unpack_from, tuple.__new__
     while True:
-        head = read(16)
+        buffer, place = window.buffer, window.place
+        end = len(buffer)
+        while place + 16 <= end:
+            # Nearly every packet: all of it is in memory. The same as below.
+            seconds, fraction, size, _ = unpack(buffer, place)
+            start = place + 16
+            if start + size > end:
+                break
+            place = start + size
+            time_ns = seconds * 1_000_000_000 + fraction * unit_ns
+            yield new(Packet, (time_ns, link, buffer[start:place]))
+        window.place = place
+        head = window.take(16)
         if len(head) < 16:
             if head:
                 yield TRUNCATED
@@ -122,43 +165,60 @@ def _pcap(source: Source, name: str, order: str, unit_ns: int) -> Iterator[Packe
         seconds, fraction, size, _ = unpack(head)
         if size > MAX_PACKET_BYTES:
             raise CaptureError(f"{name} is damaged: a packet of {size:,} bytes")
-        data = read(size)
+        data = window.take(size)
         if len(data) < size:
             yield TRUNCATED
             return
         yield new(Packet, (seconds * 1_000_000_000 + fraction * unit_ns, link, data))
 
 
-def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
+def _pcapng(window: _Window, name: str) -> Iterator[Packet | Secrets]:
     order = "<"
     interfaces: list[_Interface] = []
     kind_raw = _PCAPNG
-    read = source.read
     new = tuple.__new__
     known, link, unit_ns, offset_ns = -1, 0, 0, 0  # of the interface of the last packet
     while True:
         if kind_raw == _PCAPNG:
-            order = _section(source, name)
+            order = _section(window, name)
             interfaces = []
             known = -1
             unpack = struct.Struct(order + "I").unpack
             enhanced = struct.Struct(order + "IIIII").unpack_from
             block_head = struct.Struct(order + "II").unpack
-        head = read(8)
+            whole = struct.Struct(order + "IIIIIII").unpack_from
+        buffer, place = window.buffer, window.place
+        end = len(buffer)
+        while place + 32 <= end:
+            # Nearly every block: a packet without comments, all of it in memory. The same as below.
+            kind, length, number, high, low, size, _ = whole(buffer, place)
+            stop = place + length
+            if kind != _ENHANCED or number != known or stop > end or length & 3:
+                break
+            if (
+                not size + 32 <= length < size + _COMMENTED
+                or buffer[stop - 4 : stop] != buffer[place + 4 : place + 8]
+            ):
+                break
+            time_ns = (high << 32 | low) * unit_ns + offset_ns
+            if not unit_ns or not 0 <= time_ns < _LATEST_NS:
+                break
+            yield new(Packet, (time_ns, link, buffer[place + 28 : place + 28 + size]))
+            place = stop
+        window.place = place
+        head = window.take(8)
         if len(head) < 8:
             if head:
                 yield TRUNCATED
             return
         kind_raw = head[:4]
         if kind_raw == _PCAPNG:
-            # The length of a section's header is in the byte order that follows it.
-            source = _Pushed(head[4:], source)
-            read = source.read
+            window.place -= 4  # the length of a section's header is in the byte order that follows it
             continue
         kind, length = block_head(head)
         if length < 12 or length & 3 or length > MAX_PACKET_BYTES + 4096:
             raise CaptureError(f"{name} is damaged: a block of {length:,} bytes")
-        body = read(length - 8)
+        body = window.take(length - 8)
         if len(body) < length - 8:
             yield TRUNCATED
             return
@@ -177,8 +237,8 @@ def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
                 yield UNKNOWN_END
             time_ns = (high << 32 | low) * unit_ns + offset_ns
             if not unit_ns or not 0 <= time_ns < _LATEST_NS:
-                time_ns = _time_ns(high << 32 | low, its)
-            yield new(Packet, (time_ns, link, body[20 : 20 + size]))  # nearly every block
+                time_ns = _time_ns(high << 32 | low, interfaces[number])
+            yield new(Packet, (time_ns, link, body[20 : 20 + size]))
         elif kind == _INTERFACE and length >= 20:
             if len(interfaces) >= _MAX_INTERFACES:
                 raise CaptureError(f"{name} is damaged: it has more than {_MAX_INTERFACES:,} interfaces")
@@ -199,23 +259,9 @@ def _pcapng(source: Source, name: str) -> Iterator[Packet | Secrets]:
                 yield Secrets(body[8 : 8 + min(size, MAX_SECRETS_BYTES)])
 
 
-class _Pushed:
-    """A source with some bytes in front of it."""
-
-    def __init__(self, first: bytes, source: Source) -> None:
-        self._first = first
-        self._source = source
-
-    def read(self, size: int, /) -> bytes:
-        if not self._first:
-            return self._source.read(size)
-        first, self._first = self._first[:size], self._first[size:]
-        return first + self._source.read(size - len(first)) if len(first) < size else first
-
-
-def _section(source: Source, name: str) -> str:
+def _section(window: _Window, name: str) -> str:
     """The byte order of a section, of which the magic number has been read."""
-    head = source.read(8)
+    head = window.take(8)
     if len(head) < 8:
         raise CaptureError(f"{name} is cut off in its header")
     for order in "<>":
@@ -226,7 +272,7 @@ def _section(source: Source, name: str) -> str:
         raise CaptureError(f"{name} is damaged: a section without a byte order")
     if length < 28 or length & 3 or length > 1 << 24:
         raise CaptureError(f"{name} is damaged: a section header of {length:,} bytes")
-    if len(source.read(length - 12)) < length - 12:
+    if len(window.take(length - 12)) < length - 12:
         raise CaptureError(f"{name} is cut off in its header")
     return order
 

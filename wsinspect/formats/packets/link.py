@@ -21,6 +21,17 @@ _PLAIN: Final = struct.Struct(">BxHxxHxBxx4s4s2s2sIIBB").unpack_from
 _PLAIN_BYTES: Final = 40
 _PLAIN_IPV4: Final = 0x45
 _FRAGMENT: Final = 0x3FFF  # more fragments, or an offset
+#: By link layer, where IPv4 begins, and where its number stands (None: the packet says so itself).
+IPV4_AT: Final[dict[int, tuple[int, int | None]]] = {
+    _ETHERNET: (14, 12),
+    _SLL: (16, 14),
+    _SLL2: (20, 0),
+    **dict.fromkeys((*_RAWS, _IPV4), (0, None)),
+    **dict.fromkeys((_NULL, _LOOP), (4, None)),
+}
+#: As `_PLAIN`, with addresses and ports in one, as `ends` has them.
+PLAIN_TCP: Final = struct.Struct(">BxHxxHxB2x12sIIBB").unpack_from
+PLAIN_TCP_BYTES: Final = _PLAIN_BYTES
 _VXLAN_PORTS: Final = frozenset((4789, 8472))
 _UDP: Final = 17
 
@@ -45,6 +56,11 @@ class Segment(NamedTuple):
     flags: int
     data: bytes
     size: int
+
+
+def ends(source: bytes, target: bytes) -> bytes:
+    """Addresses and ports of a packet's ends in the order of its header, as `PLAIN_TCP` reads them."""
+    return source[:-2] + target[:-2] + source[-2:] + target[-2:]
 
 
 class Unread(NamedTuple):

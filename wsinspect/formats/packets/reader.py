@@ -16,7 +16,19 @@ from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import parse_url
 from wsinspect.formats.packets.conversation import Conversation, Peers
 from wsinspect.formats.packets.files import TRUNCATED, UNKNOWN_END, Packet, Secrets
-from wsinspect.formats.packets.link import ACK, RST, SYN, Segment, Unread, dissect
+from wsinspect.formats.packets.link import (
+    ACK,
+    FIN,
+    IPV4_AT,
+    PLAIN_TCP,
+    PLAIN_TCP_BYTES,
+    RST,
+    SYN,
+    Segment,
+    Unread,
+    dissect,
+    ends,
+)
 from wsinspect.formats.packets.tcp import Counts
 from wsinspect.formats.packets.tls import KeyLog
 from wsinspect.formats.staging import MAX_CONNECTIONS, Feed
@@ -24,7 +36,6 @@ from wsinspect.handshake.heads import RawHead
 from wsinspect.journal.format import (
     BODY,
     BODY_BYTES,
-    DATA,
     HEAD_INFORMATIONAL,
     HEAD_REQUEST_IN,
     HEAD_REQUEST_OUT,
@@ -39,6 +50,9 @@ from wsinspect.vocabulary import events
 MAX_CONVERSATIONS: Final = 200_000
 #: What is forgotten at once when there are too many.
 _FORGOTTEN: Final = MAX_CONVERSATIONS // 4
+#: What nearly every packet has: flags of TCP, the kind in its link layer, how its IPv4 header begins.
+_NOT_USUAL: Final = SYN | FIN | RST | ACK
+_IPV4, _PLAIN_IPV4, _TCP, _FRAGMENT = b"\x08\x00", 0x45, 6, 0x3FFF
 _MOST_HOSTS: Final = 3
 _MAX_REASONS: Final = 1000
 
@@ -77,7 +91,7 @@ class PacketReader:
         self.secrets = secrets
         self._feed = feed
         self._taps = taps
-        self._table: dict[bytes, tuple[Conversation, int]] = {}
+        self._table: dict[bytes, tuple[Conversation, int]] = {}  # by `link.ends`
         #: By reason, the gaps of a direction after its first one.
         self._holes: dict[tuple[int, int | None], dict[str, _Later]] = {}
         self._bodies: dict[int, int] = {}
@@ -107,6 +121,10 @@ class PacketReader:
         else:
             self._without_time += 1
             time_ns = self.last_ns
+        if self._is_doubted or link not in IPV4_AT or not self._is_usual(link, data, time_ns):
+            self._take(link, data, time_ns)
+
+    def _take(self, link: int, data: bytes, time_ns: int) -> None:
         segment = dissect(link, data)
         if self._is_doubted:
             self._doubt(segment)
@@ -116,7 +134,7 @@ class PacketReader:
                 self._links[link] += 1
             return
         self.segments += 1
-        key = segment[0] + segment[1]
+        key = ends(segment[0], segment[1])
         found = self._table.get(key)
         if found is None or segment[4] & SYN:
             found = self._place(key, found, segment, time_ns)
@@ -129,12 +147,40 @@ class PacketReader:
         conversation.feed(side, segment, time_ns)
         if conversation.is_over:
             self._table.pop(key, None)
-            self._table.pop(segment[1] + segment[0], None)
+            self._table.pop(ends(segment[1], segment[0]), None)
+
+    def _is_usual(self, link: int, data: bytes, time_ns: int) -> bool:
+        """Take a packet that is the next one of a WebSocket in the clear, over plain IPv4 and TCP: nearly all
+        packets of a busy trace. The outcome is that of `_take`, which takes three times as long."""
+        place, kind = IPV4_AT[link]
+        recorded = len(data)
+        if recorded < place + PLAIN_TCP_BYTES or (kind is not None and data[kind : kind + 2] != _IPV4):
+            return False
+        first, size, part, protocol, key, seq, ack, offset, flags = PLAIN_TCP(data, place)
+        if first != _PLAIN_IPV4 or protocol != _TCP or part & _FRAGMENT or flags & _NOT_USUAL != ACK:
+            return False
+        start, end = place + 20 + (offset >> 4) * 4, place + size
+        if start > end or end > recorded:
+            return False
+        found = self._table.get(key)
+        if found is None:
+            return False
+        conversation, side = found
+        taken = conversation.follows(side, seq, ack, end - start)
+        if taken is None:
+            return False
+        conversation.last_ns = time_ns
+        self.segments += 1
+        if start < end:
+            self._feed.data(*taken, time_ns, data[start:end])
+        return True
 
     def _doubt(self, segment: Segment | Unread) -> None:
         """Nobody knows the end that this packet stands for."""
         self._is_doubted = False
-        found = self._table.get(segment[0] + segment[1]) if isinstance(segment, Segment) else None
+        if not isinstance(segment, Segment):
+            return
+        found = self._table.get(ends(segment.source, segment.target))
         if found is not None:
             found[0].doubt(found[1])
 
@@ -160,7 +206,7 @@ class PacketReader:
         conversation = Conversation(self, segment, is_midway=is_midway)
         self._midway += is_midway
         self._table[key] = found = (conversation, 0)
-        self._table[segment.target + segment.source] = (conversation, 1)
+        self._table[ends(segment.target, segment.source)] = (conversation, 1)
         return found
 
     def _forget(self) -> None:
@@ -239,7 +285,7 @@ class PacketReader:
             self._feed.add(Record(BODY, 0, number, time_ns, 0, data[: BODY_BYTES - have]))
 
     def message(self, number: int, side: int, data: bytes, time_ns: int) -> None:
-        self._feed.add(tuple.__new__(Record, (DATA, side, number, time_ns, 0, data)))
+        self._feed.data(number, side, time_ns, data)
 
     def hole(self, number: int, side: int | None, size: int | None, time_ns: int, reason: str) -> None:
         later = self._holes.get((number, side))

@@ -118,6 +118,26 @@ class Reassembly:
             elif other.next != ack or other.since_ns is not None:
                 self._acknowledge(1 - side, other, ack, time_ns)
 
+    def follows(self, side: int, seq: int, ack: int, size: int) -> bool:
+        """Take a segment of `size` recorded bytes without SYN, FIN and RST, as `feed` does, where that takes
+        nothing but to hand on its bytes: nothing is missing or waits, and it is the next one. Else nothing is
+        changed."""
+        half, other = self._halves[side], self._halves[1 - side]
+        if (
+            half.next != seq
+            or half.since_ns is not None
+            or other.since_ns is not None
+            or half.fin is not None
+            or other.fin is not None
+            or half.waiting
+        ):
+            return False
+        if other.next != ack and (other.next is None or not 0 < (other.next - ack & _MASK) < _HALF):
+            return False  # it acknowledges what is not in the trace yet
+        if size:
+            half.next = seq + size & _MASK
+        return True
+
     def finish(self, time_ns: int) -> None:
         """No more packets will come: what is missing stays so."""
         for side, half in enumerate(self._halves):

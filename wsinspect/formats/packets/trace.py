@@ -29,7 +29,6 @@ from wsinspect.vocabulary import events
 
 #: How often what came is committed, so that other commands see it.
 _COMMIT_SECONDS: Final = 0.25
-_READ_BYTES: Final = 1 << 18
 _POLL_SECONDS: Final = 0.1
 _AT_ONCE: Final = 512
 _MAX_KEY_LOG_LINE: Final = 1 << 16
@@ -106,35 +105,19 @@ class Growing:
         self._is_endless = is_endless
         self._stop = stop
         self._idle = idle
-        self._buffer = b""
-        self._place = 0
 
-    def read(self, size: int, /) -> bytes:
-        """As many bytes; fewer where nothing more will come."""
-        place = self._place
-        if len(self._buffer) - place >= size:
-            self._place = place + size
-            return self._buffer[place : place + size]
-        pieces = [self._buffer[place:]]
-        have = len(pieces[0])
-        while have < size and (more := self._more()):
-            pieces.append(more)
-            have += len(more)
-        whole = b"".join(pieces)
-        self._buffer, self._place = whole[size:], 0
-        return whole[:size]
-
-    def _more(self) -> bytes:
+    def read1(self, size: int, /) -> bytes:
+        """What there is, once there is something; nothing where nothing more will come."""
         while self._stop() < 2:
             if self._is_endless:
-                if data := os.read(self._descriptor, _READ_BYTES):
+                if data := os.read(self._descriptor, size):
                     return data
                 if self._stop():
                     return b""
                 self._idle()
                 time.sleep(_POLL_SECONDS)
             elif select.select([self._descriptor], [], [], _POLL_SECONDS)[0]:
-                return os.read(self._descriptor, _READ_BYTES)
+                return os.read(self._descriptor, size)
             else:
                 self._idle()
         return b""
@@ -195,7 +178,7 @@ def import_trace(
         file = io.FileIO(source)
     is_live = follow or not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     with file, new_capture(target), writing(target, is_bulk=not is_live) as database:
-        feed = Feed(Indexer(database))
+        feed = Feed(Indexer(database), is_live=is_live)
         judge = None if found is None else _Judge(LiveFindings(database), feed.indexer, found)
         reader = PacketReader(feed, secrets, taps)
         if is_live:
@@ -274,10 +257,7 @@ def _read(
     if not has_begun:
         _begin(feed, 0, name)
     reader.finish()
-    feed.event(0, reader.last_ns, events.EngineStopped())
-    feed.indexer.commit()
-    feed.indexer.mark_clean()
-    feed.indexer.commit()
+    feed.finish(reader.last_ns)
     if judge is not None:
         judge.look(is_over=True)
 

@@ -20,6 +20,27 @@ from wsinspect.formats.packets.files import (
 )
 
 
+class Drip:
+    """A source that gives so many bytes at a time."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._file = io.BytesIO(data)
+        self._size = size
+
+    def read1(self, size: int, /) -> bytes:
+        return self._file.read(min(size, self._size))
+
+
+def outcome(data: bytes, size: int) -> list[object]:
+    """What comes of a file that arrives so many bytes at a time, and how it ends."""
+    found: list[object] = []
+    try:
+        found.extend(packets(Drip(data, size), "trace"))
+    except CaptureError as error:
+        found.append(str(error))
+    return found
+
+
 def wire() -> Wire:
     made = Wire()
     Tcp(made).upgrade()
@@ -102,6 +123,41 @@ def test_a_simple_packet_has_no_time() -> None:
 def test_what_is_damaged_is_one_line(data: bytes, words: str) -> None:
     with pytest.raises(CaptureError, match=words):
         read(data)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1 << 18])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_it_does_not_matter_in_what_pieces_a_file_arrives(order: str, size: int) -> None:
+    secrets = Secrets(b"CLIENT_RANDOM 00 11\n")
+    data = wire().pcapng(order=order, secrets=secrets.text) + wire().pcapng(order="<")
+    assert outcome(data, size) == [secrets, *wire().read(), *wire().read()]
+    assert outcome(data[:-3], size) == [secrets, *wire().read(), *wire().read()[:-1], TRUNCATED]
+    for is_nano in (False, True):
+        assert outcome(wire().pcap(order=order, is_nano=is_nano), size) == wire().read()
+
+
+@given(st.binary(max_size=40), st.integers(0, 900), st.booleans(), st.sampled_from([1, 40, 300]))
+def test_a_damaged_file_ends_where_it_is_damaged_however_it_arrives(
+    noise: bytes, place: int, is_pcapng: bool, size: int
+) -> None:
+    data = bytearray(wire().pcapng() if is_pcapng else wire().pcap())
+    data[place : place + len(noise)] = noise
+    assert outcome(bytes(data), size) == outcome(bytes(data), len(data))
+
+
+def test_interfaces_take_turns() -> None:
+    """`tcpdump -i any` of some systems: each packet has the resolution of its own interface."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        size = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + size + body + size
+
+    data = wire().pcapng()[:28] + block(1, struct.pack("<HHI", 1, 0, 0))
+    data += block(1, struct.pack("<HHI", 113, 0, 0) + struct.pack("<HHB3xI", 9, 1, 9, 0))
+    for number in (0, 1, 1, 0, 0):
+        data += block(6, struct.pack("<IIIII", number, 0, 2000, 4, 4) + b"abcd")
+    micro, nano = Packet(2_000_000, 1, b"abcd"), Packet(2000, 113, b"abcd")
+    assert read(data) == [micro, nano, nano, micro, micro]
 
 
 @given(st.binary(max_size=200), st.integers(0, 600), st.booleans())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
+import sqlite3
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from tests.support.traces import Imported
 from wsinspect.capture.missing import lacks, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import cli, execute
-from wsinspect.formats.packets.link import SYN
+from wsinspect.formats.packets.link import ACK, PSH, SYN
 from wsinspect.present.words import end_words
 
 HELLO, HI = said(b"hello"), said(b"hi", masked=True)
@@ -501,3 +504,84 @@ def test_a_syn_that_is_sent_again_and_one_that_is_another(tmp_path: Path) -> Non
     assert [one.state for one in found.connections] == ["open"]
     assert found.texts() == [("s2c", b"hello")]
     assert found.notes == []
+
+
+def troubled(seed: int) -> Wire:
+    """Some connections with all that happens to segments: lost, late, repeated, cut in two, run together."""
+    dice = random.Random(seed)
+    wire = Wire()
+    tcps = [Tcp(wire, client=("10.0.0.1", 50000 + number)).upgrade() for number in range(4)]
+    late: list[bytes] = []
+    for number in range(400):
+        tcp, side = dice.choice(tcps), dice.choice((CLIENT, SERVER))
+        text = said(
+            b"%d" % number * dice.choice((1, 1, 40)), masked=side == CLIENT, opcode=dice.choice((1, 1, 9))
+        )
+        lot = dice.random()
+        if lot < 0.1:
+            wire.add(tcp.packet(side, ACK))
+        elif lot < 0.15:
+            wire.add(tcp.packet(side, ACK, seq=tcp.seq[side] - 1, data=b"\0"))  # a keep-alive
+        elif lot < 0.2:
+            wire.add(tcp.packet(side, PSH | ACK, text))  # what comes again, whole or in part, in a moment
+        elif lot < 0.22:
+            late.append(tcp.packet(side, PSH | ACK, text))
+            tcp.send(side, text, is_lost=True)
+            continue
+        elif lot < 0.225:
+            tcp.send(side, text, is_lost=True)
+            continue
+        elif lot < 0.3 and late:
+            wire.add(late.pop(0))
+        cut = dice.randrange(len(text)) if dice.random() < 0.2 else len(text)
+        tcp.send(side, text[:cut])
+        if cut < len(text):
+            tcp.send(side, text[cut:] + text)
+        if dice.random() < 0.02:
+            wire.now += 300_000_000
+    tcps[0].fin(CLIENT)
+    tcps[0].send(SERVER, HELLO)
+    tcps[0].fin(SERVER)
+    tcps[1].rst(SERVER)
+    tcps[2].fin(SERVER)
+    return wire
+
+
+@pytest.mark.parametrize(
+    ("seed", "link"),
+    [(1, "vlan"), (2, "vlan"), (3, "vlan"), (1, "sll"), (1, "sll2"), (1, "raw"), (1, "loopback")],
+)
+def test_usual_packets_are_read_as_all_others_are(tmp_path: Path, seed: int, link: str) -> None:
+    """Packets in a VLAN go the long way, one by one; those of common link layers have a short one."""
+
+    def of(packet: bytes) -> bytes:
+        kind, rest = packet[12:14], packet[14:]
+        return {
+            "vlan": packet[:12] + b"\x81\0\0\7" + kind + rest,
+            "sll": bytes(14) + kind + rest,
+            "sll2": kind + bytes(18) + rest,
+            "raw": rest,
+            "loopback": b"\2\0\0\0" + rest,
+        }[link]
+
+    wire = troubled(seed)
+    plain = wire.pcapng()
+    number = {"vlan": 1, "sll": 113, "sll2": 276, "raw": 101, "loopback": 0}[link]
+    other = Wire()
+    other.packets = [(time_ns, of(packet)) for time_ns, packet in wire.packets]
+    raw = bytearray(other.pcapng())
+    raw[36:38] = number.to_bytes(2, "little")  # of the interface, behind the section's 28 bytes
+    assert plain[36:38] == b"\1\0"
+    found, expected = Imported(tmp_path / "a", bytes(raw)), Imported(tmp_path / "b", plain)
+    assert found.notes == expected.notes
+    assert everything(found) == everything(expected)
+    assert any("gap" in note for note in expected.notes)
+
+
+def everything(imported: Imported) -> list[list[tuple[object, ...]]]:
+    """All rows of a capture, table by table."""
+    with contextlib.closing(sqlite3.connect(imported.path)) as database:
+        return [
+            database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            for table in ("connection", "handshake", "frame", "stored_message", "ping", "opaque", "event")
+        ]
