@@ -435,6 +435,14 @@ def test_our_own_answers_to_plain_requests_are_recorded_and_explained(tmp_path):
                     told = engine.wait_for_event("request_failed", where="head")
                     assert (told["method"], told["status"]) == ("GET", 400)
 
+                    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
+                    body = await ask(engine.port("edge"), preface)
+                    assert body.startswith(b"HTTP/1.1 400")
+                    told = engine.wait_for_event("request_failed", method="PRI")
+                    assert "HTTP/2 without TLS" in told["error"]
+                    found = engine.wait_for_event("finding", id="WS-H2-015")
+                    assert (found["severity"], found["fault_of"]) == ("error", "hop")
+
     asyncio.run(run())
 
 

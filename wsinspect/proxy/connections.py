@@ -258,9 +258,9 @@ class ConnectionEvents:
 
 
 def _words_of(answer: bytes) -> str:
-    """The message in mitmproxy's error page."""
+    """The message in mitmproxy's error page, or in an answer of ours."""
     body = answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
-    found = re.search(r"<p>(.*?)</p>", body, re.DOTALL)
+    found = re.search(r"<p>(.*?)</p>", body, re.DOTALL) or re.match(r"wsinspect: (.+)", body)
     return html.unescape(found[1]).strip() if found else "the request cannot be read"
 
 

@@ -605,6 +605,13 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [capture(events=(("request_failed", FAILED | {"where": "connect", "error": "connection refused"}),))],
         [capture(events=(("request_failed", FAILED | {"where": "head", "error": "Bad HTTP request line"}),))],
     ),
+    "WS-H2-015": (
+        [capture(events=(("request_failed", UNREAD | {"method": "PRI", "url": "* HTTP/2.0"}),))],
+        [
+            capture(events=(("request_failed", UNREAD),)),
+            capture(events=(("request_failed", FAILED | {"method": "PRI", "where": "connect"}),)),
+        ],
+    ),
     "WS-TOOL-014": (
         [
             capture(events=(("request_failed", UNREAD),)),
@@ -613,6 +620,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             capture(events=(("request_failed", FAILED | {"where": "connect", "error": "refused"}),)),
             capture(events=(("request_failed", UNREAD | {"method": "PROXY"}),)),
+            capture(events=(("request_failed", UNREAD | {"method": "PRI"}),)),
             # Its fields could be read: it is a connection.
             capture(summary(1, 0), events=(("request_failed", UNREAD | {"client": summary(1, 0).client}),)),
         ],

@@ -165,10 +165,15 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             refused("400 Bad Request", b"Connection upgrade is expected"),
             refused("400 Bad Request", b"missing `Connection` upgrade"),
             refused("400 Bad Request", b"request upgrade required"),
+            # aiohttp, Tornado, tungstenite: an Upgrade that came without Connection
+            refused("400 Bad Request", b"No CONNECTION upgrade hdr: None"),
+            refused("400 Bad Request", b'"Connection" must be "Upgrade".'),
+            refused("400 Bad Request", b'No "Connection: upgrade" header'),
         ],
         [
             refused("426 Upgrade Required", Sec_WebSocket_Version="13"),
             refused("400 Bad Request", b"no such room"),
+            refused("400 Bad Request", b"Connection must be paid for: upgrade your plan"),
         ],
     ),
     "WS-HS-003": (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from wsinspect.doctor.configuration.documents import Node, documents, walk
@@ -99,15 +100,104 @@ class Envoy:
         route = _route(host, target, unsure) if host else host
         found = Found(tree, manager, host, route, unsure)
         place = route or host or manager
+        replies = tuple(_replies(manager))
         return Met(
             _words(found),
             place.at,
-            (*before, *_defects(found, target)),
+            (*before, *(_as_answered(one, replies) for one in _defects(found, target))),
             tuple(limits(found)),
             tuple(dict.fromkeys(found.unsure)),
             found,
-            possible=(*_filters(manager), *_upstream(found)),
+            possible=(
+                *(_as_answered(one, replies) for one in _filters(manager)),
+                *(found for one in replies for found in _covers(one)),
+                *_upstream(found),
+            ),
         )
+
+
+class _Reply(NamedTuple):
+    """A mapper of `local_reply_config`.
+
+    Attributes:
+        statuses: what it is for, of what Envoy answers by itself; None where that is not decided here.
+        changed: the status that clients get; None where that stays.
+    """
+
+    statuses: frozenset[int] | None
+    changed: int | None
+    at: Node
+
+
+#: What Envoy answers by itself to what a route passes on: routes and filters have lines of their own.
+_LOCAL: Final = frozenset((400, 408, 431, 500, 502, 503, 504))
+_COMPARES: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    "EQ": operator.eq,
+    "GE": operator.ge,
+    "LE": operator.le,
+    "NE": operator.ne,
+}
+
+
+def _replies(manager: Node) -> Iterator[_Reply]:
+    """The mappers in their order: the first whose filter fits decides. They see no answer of a server."""
+    for one in manager.get("local_reply_config", "mappers"):
+        changed = one.get("status_code")
+        yield _Reply(_filtered(one.get("filter")), whole_number(changed.text), changed or one)
+
+
+def _filtered(node: Node, depth: int = 0) -> frozenset[int] | None:
+    """The statuses that an access log filter is for; None where it looks at something else, too."""
+    comparison = node.get("status_code_filter", "comparison")
+    if comparison:
+        fits = _COMPARES.get(comparison.get("op").text or "EQ")
+        limit = whole_number(comparison.get("value", "default_value").text)
+        if fits is None or limit is None:
+            return None
+        return frozenset(one for one in range(200, 600) if fits(one, limit))
+    if depth > _MAX_FILTERS:
+        return None
+    for key, joined in (("and_filter", frozenset.intersection), ("or_filter", frozenset.union)):
+        parts = [_filtered(one, depth + 1) for one in node.get(key, "filters")]
+        known = [one for one in parts if one is not None]
+        if known and len(known) == len(parts):
+            return joined(*known)
+    return None
+
+
+#: A filter in a filter in a filter is nothing that anybody writes.
+_MAX_FILTERS: Final = 8
+
+
+def _as_answered(defect: Defect, replies: Sequence[_Reply]) -> Defect:
+    """An answer of Envoy's own with the status that clients get."""
+    if defect.kind != "answer" or defect.status is None:
+        return defect
+    for one in replies:
+        if one.statuses is None:
+            return defect  # whether it is for this answer is not known, so what comes after it is not, either
+        if defect.status in one.statuses:
+            if one.changed in (None, defect.status):
+                return defect
+            words = f"{defect.words}, and 'local_reply_config' makes {one.changed} of that {defect.status}"
+            return replace(defect, words=words, status=one.changed)
+    return defect
+
+
+def _covers(reply: _Reply) -> Iterator[Defect]:
+    """Envoy's own failures under another status."""
+    mine = sorted(_LOCAL if reply.statuses is None else reply.statuses & _LOCAL)
+    if reply.changed is None or not mine:
+        return
+    shown = ", ".join(map(str, mine)) if len(mine) <= _SHOWN else f"{mine[0]} to {mine[-1]}"
+    words = f"'status_code: {reply.changed}' in 'local_reply_config' answers in place of Envoy's own answer"
+    if reply.statuses is not None:
+        words += f" ({shown})"
+    advice = "take that mapper out, or its 'status_code': clients get Envoy's own status, and what failed"
+    yield Defect("cover", words, reply.at.at, status=reply.changed, advice=advice)
+
+
+_SHOWN: Final = 4
 
 
 #: Filters that answer by what is not known here: a part of their name, and the status.

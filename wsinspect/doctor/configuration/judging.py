@@ -101,7 +101,9 @@ _OTHER_CAUSES: Final = frozenset(
     )
 )
 #: Kinds that are the hop's fault even where the server may have a reason of its own.
-_OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime", "certificate")
+_OF_THE_HOP: Final = (
+    *("upgrade", "h2", "websocket", "answer", "route", "path", "slash", "idle", "lifetime", "certificate"),
+)
 #: Pages in the place of the server's answer, and what a finding without a configuration calls that.
 _COVERS: Final = ("cover", "covered")
 _IN_PLACE: Final = " in the place of "
@@ -115,6 +117,7 @@ _BUILT_IN: Final[Mapping[str, re.Pattern[str] | None]] = {
 }
 #: Envoy's words for a server that did not even accept the connection: no protocol was spoken there.
 _NOT_CONNECTED: Final = re.compile(r"connection failure|connection refused|no healthy upstream")
+_OF_GATEWAY: Final = re.compile(r"\b50[234]\b")
 _SAYS: Final = "the answer says: "
 #: What a server can only speak of when it has read the request.
 _OF_REQUEST: Final = re.compile(
@@ -270,6 +273,9 @@ def _fits(defect: Defect, finding: Finding) -> bool:
         return _is_of_its_page(finding)
     if defect.kind in ("host", "credentials") and _is_own_refusal(finding):
         return False  # no server was asked, so nothing that it gets decides
+    if defect.kind == "upstream":
+        # A hop answers these for a server that it cannot reach or read; its own 500 has another reason.
+        return _OF_GATEWAY.search(said) is not None
     if defect.kind == "preamble" and finding.id == "WS-HS-012":
         return _may_not_have_read(finding)
     if DROPS_QUERY in defect.words:

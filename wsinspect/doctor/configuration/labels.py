@@ -25,11 +25,11 @@ _NAMES: Final = {
         *("stripPrefix", "stripPrefixRegex", "addPrefix", "replacePath", "replacePathRegex", "prefixes"),
         *("customRequestHeaders", "customResponseHeaders", "redirectScheme", "redirectRegex", "forwardAuth"),
         *("basicAuth", "digestAuth", "ipAllowList", "ipWhiteList", "loadBalancer", "passHostHeader"),
-        *("serversTransport", "rateLimit", "inFlightReq"),
+        *("serversTransport", "rateLimit", "inFlightReq", "statusRewrites"),
     )
 }
 #: Values that are lists, with commas in between.
-_LISTS: Final = ("middlewares", "prefixes", "entryPoints")
+_LISTS: Final = ("middlewares", "prefixes", "entryPoints", "status")
 #: Below these the names are the user's own.
 _GIVEN: Final = ("routers", "middlewares", "services", "customRequestHeaders", "customResponseHeaders")
 _MAX_PARTS: Final = 16

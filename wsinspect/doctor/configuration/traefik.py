@@ -380,8 +380,50 @@ _MAY_ANSWER: Final = (
 )
 
 
+#: What a handshake may be answered with that a page of `errors` can stand in the place of.
+_REFUSALS: Final = (400, 401, 403, 404, 405, 410, 426, 429, 500, 501, 502, 503, 504)
+
+
+def _covers(named: Node, errors: Node) -> Iterator[Defect]:
+    """Pages of another service in the place of an answer: Traefik keeps its status unless it is rewritten."""
+    statuses = [code for part in errors.get("status") for code in _statuses(part.text)]
+    page = errors.get("query").text or "/"
+    advice = f"take the middleware {named.text} out of this router: clients get the answer itself"
+    rewritten = dict(errors.get("statusRewrites").items())
+    for code in dict.fromkeys(statuses):
+        found = next(
+            (
+                value
+                for key, value in rewritten.items()
+                if code in _statuses(key) and whole_number(value.text)
+            ),
+            None,
+        )
+        words = (
+            f"'errors' in {named.text} puts '{page}' of another service in place of the server's own answer"
+        )
+        if found is None:
+            yield Defect("covered", words, errors.at, status=code, advice=advice)
+        else:
+            words = f"{words}, and makes {found.text} of its {code}"
+            yield Defect("cover", words, found.at, status=whole_number(found.text), advice=advice)
+
+
+def _statuses(text: str) -> list[int]:
+    """`404`, `500-599`, or several with commas: those of them that a refused handshake has."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        low, high = whole_number(first), whole_number(last or first)
+        if low is not None and high is not None:
+            found += [one for one in _REFUSALS if low <= one <= high]
+    return found
+
+
 def _possible(tree: Tree, router: Router) -> Iterator[Defect]:
     for named, one in _middlewares(tree, router.middlewares, [], 0):
+        if errors := one.get("errors"):
+            yield from _covers(named, errors)
         for key, status, words in _MAY_ANSWER:
             if found := one.get(key):
                 yield Defect("answer", f"'{key}' in {named.text}: {words}", found.at, status=status)

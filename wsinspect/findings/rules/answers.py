@@ -25,6 +25,7 @@ from wsinspect.findings.changes import (
 from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
     JS_STATUS,
+    answer_hop,
     answer_marks,
     js_status,
     named,
@@ -491,26 +492,37 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
             "repeat with the server's own Origin; a tap right before the server shows the Host that arrives",
         ),
     )
-    yield answer(
+    elsewhere = (
+        "a hop sends the path elsewhere, or removes the Upgrade headers",
+        "a second tap behind it shows the request that arrives there",
+    )
+    between = answer_hop(facts)
+    # Express got an ordinary GET, or its process has no WebSocket server: hops lose upgrades more often.
+    is_lost = is_express and hop is None and between is not None
+    lost = (f"{between} removes the Upgrade headers", elsewhere[1])
+    found = answer(
         facts,
         f"path {(facts.path or '')[:160]}",
         *((facts.request_line("Origin"), facts.request_line("Host")) if is_first or has_origin else ()),
-        topic="origin" if is_first else None,
-        fault_of="hop" if hop else None,
-        title=f"404: {NAMES[hop.software]} itself has nothing at this path" if hop else None,
+        topic="origin" if is_first else "upgrade" if is_lost else None,
+        fault_of="hop" if hop or is_lost else None,
+        title=f"404: {NAMES[hop.software]} itself has nothing at this path"
+        if hop
+        else "404: Express answered as to an ordinary GET, so the upgrade was lost, or nothing there takes it"
+        if is_lost
+        else None,
         causes=(
             *(check if is_first else ()),
             *(library if is_uvicorn else ()),
+            *((lost,) if is_lost else ()),
             *(express if is_express else ()),
             ("the path differs from the server's route", "try it with and without slash and prefix"),
             *(check if has_origin and not is_first else ()),
-            (
-                "a hop sends the path elsewhere, or removes the Upgrade headers",
-                "a second tap behind it shows the request that arrives there",
-            ),
+            *(() if is_lost else (elsewhere,)),
             *(() if is_uvicorn else library),
         ),
     )
+    yield replace(found, confidence="low") if is_lost else found
 
 
 @rules(

@@ -19,7 +19,7 @@ from wsinspect.findings.own_pages import is_page
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.answers import has_own_words
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.findings.software import PROXIES, hop_author
+from wsinspect.findings.software import NAMES, PROXIES, hop_author
 from wsinspect.handshake.heads import RawHead
 from wsinspect.vocabulary import Lack
 
@@ -419,7 +419,17 @@ def _names_other_version(words: bytes) -> bool:
 )
 def server_error(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and facts.status >= 500:
-        yield answer(facts, fault_of="hop" if hop_author(answer_marks(facts)) else None)
+        author = hop_author(answer_marks(facts))
+        name = NAMES[author.software] if author else None
+        yield answer(
+            facts,
+            fault_of="hop" if author else None,
+            title=f"{facts.status}: {name} itself failed while it handled the handshake" if name else None,
+            meaning=f"{name} writes this page by itself, for a failure of its own; its error log says which."
+            " No application answered so. The page cannot see the status or the body; the evidence has both."
+            if name
+            else None,
+        )
 
 
 @rules(

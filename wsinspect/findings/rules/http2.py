@@ -382,6 +382,34 @@ def other_connect(facts: CaptureFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-H2-015",
+    "error",
+    "hop",
+    "What connects to this tap speaks HTTP/2 without TLS",
+    meaning="A hop that is set to HTTP/2 for what is behind it begins with HTTP/2's preface, which servers of"
+    " HTTP/1.1 take for a broken request: clients of the hop get 502 or 503. This tap speaks HTTP/1.1 where"
+    " there is no TLS, so whether the server behind it would have understood is not known.",
+    js=JS_NOTHING,
+    topic="h2-prior",
+    rows="H6",
+    scope="capture",
+)
+def without_tls(facts: CaptureFacts) -> Iterator[Found]:
+    taps: dict[str, list[Mapping[str, Any]]] = {}
+    for one in events_of(facts, "request_failed"):
+        if one.get("where") == "head" and one.get("method") == "PRI":
+            taps.setdefault(str(one.get("tap")), []).append(one)
+    for tap, group in taps.items():
+        more = "" if len(group) == 1 else f", and {len(group) - 1} others"
+        yield Found(
+            evidence=(
+                f"client {group[0].get('client')} of the tap {tap}: PRI {group[0].get('url')}{more}",
+                f"this proxy answered {group[0].get('status')}: {group[0].get('error')}"[:200],
+            )
+        )
+
+
+@rules(
     "WS-H2-002",
     "warning",
     "hop",

@@ -42,7 +42,9 @@ rules = Rules()
 _ABOUT_REQUEST: Final = (400, 403, 404, 405, 406, 412, 417, 422, 426, 500, 501, 505)
 #: What servers say when a request reached them without the Upgrade headers.
 _SAYS_NO_UPGRADE: Final = re.compile(
-    rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol|no websocket upgrade hdr"
+    rb"can \"?upgrade\"? only to \"?websocket|not using the websocket protocol"
+    rb"|no (websocket|connection) upgrade hdr|\"connection\" must be \"upgrade"
+    rb"|no \"?(connection: upgrade|upgrade: websocket)\b"
     rb"|missing (or invalid )?`?upgrade|missing `?connection`? upgrade|invalid (connection|upgrade) header"
     rb"|connection header did not include"
     rb"|`?(connection|upgrade)`? header (did not|does not|not)|websocket client|not a websocket"

@@ -328,7 +328,7 @@ def unreadable(facts: CaptureFacts) -> Iterator[Found]:
     for event in facts.events:
         one = event.detail
         is_head = event.kind == "request_failed" and one.get("where") == "head"
-        if is_head and text_of(one, "client") not in known and one.get("method") != "PROXY":
+        if is_head and text_of(one, "client") not in known and one.get("method") not in ("PROXY", "PRI"):
             found.setdefault(str(one.get("error")), []).append(event)
     for error, events in list(found.items())[:4]:
         first = events[0].detail

@@ -94,6 +94,9 @@ def observe_heads(observer: Observer) -> None:
 
 #: A request in absolute form with the scheme of a WebSocket, as aiohttp sends it to a proxy.
 _WEBSOCKET_URL = re.compile(rb"[A-Za-z]+ (ws)s?://", re.IGNORECASE)
+#: How HTTP/2 begins where no TLS has agreed on it (RFC 9113 section 3.4).
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
+HTTP2_WITHOUT_TLS = "HTTP/2 without TLS (prior knowledge) is not spoken here"
 _HEAD_END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/\d\.\d +(\d{3})")
 _HEAD_ATTRIBUTE = "wsinspect_wire_head"
@@ -265,6 +268,14 @@ class RelayHttp1Server(_Relaying, Http1Server):
         if raw is None and len(self._empty_lines) + len(self.buf) > MAX_HEAD_BYTES:
             self.state = self.done
             yield commands.SendData(self.conn, error_response(431, f"the request header block {_TOO_LARGE}"))
+            yield commands.CloseConnection(self.conn)
+            return
+        if raw and raw.startswith(_HTTP2_PREFACE):
+            # mitmproxy would send it on as a request with the method PRI, and nobody would know.
+            self.state = self.done
+            refusal = error_response(400, HTTP2_WITHOUT_TLS)
+            _observer.unreadable_request(self.context, raw, refusal)
+            yield commands.SendData(self.conn, refusal)
             yield commands.CloseConnection(self.conn)
             return
         if raw and (found := _WEBSOCKET_URL.match(raw)):

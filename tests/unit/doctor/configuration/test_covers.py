@@ -78,6 +78,70 @@ CADDY = """app.example {
 }
 """
 
+ENVOY = """static_resources:
+  listeners:
+    - address: {socket_address: {address: 0.0.0.0, port_value: 80}}
+      filter_chains:
+        - filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                upgrade_configs: [{upgrade_type: websocket}]
+                local_reply_config:
+                  mappers:
+                    - filter:
+                        and_filter:
+                          filters:
+                            - status_code_filter: {comparison: {op: GE, value: {default_value: 502}}}
+                            - status_code_filter: {comparison: {op: LE, value: {default_value: 504}}}
+                      status_code: 200
+                      body: {inline_string: "<h1>Back soon</h1>"}
+                    - filter:
+                        status_code_filter: {comparison: {op: EQ, value: {default_value: 401}}}
+                      body: {inline_string: "Sign in first"}
+                    - filter:
+                        status_code_filter: {comparison: {op: EQ, value: {default_value: 403}}}
+                      status_code: 404
+                    - filter: {header_filter: {header: {name: x-beta, present_match: true}}}
+                      status_code: 429
+                route_config:
+                  virtual_hosts:
+                    - domains: ["*"]
+                      routes:
+                        - match: {prefix: /closed}
+                          direct_response: {status: 403}
+                        - match: {prefix: /asked}
+                          direct_response: {status: 401}
+                        - match: {prefix: /}
+                          route: {cluster: app}
+  clusters:
+    - name: app
+"""
+TRAEFIK = """http:
+  routers:
+    changed:
+      rule: PathPrefix(`/changed`)
+      middlewares: [rewritten]
+      service: app
+    same:
+      rule: PathPrefix(`/same`)
+      middlewares: [pages]
+      service: app
+    plain:
+      rule: PathPrefix(`/plain`)
+      service: app
+  middlewares:
+    pages:
+      errors: {status: ["404", "500-599"], service: pages, query: "/{status}.html"}
+    rewritten:
+      errors:
+        status: ["400-499"]
+        service: pages
+        query: "/{status}.html"
+        statusRewrites: {"404": 200}
+  services:
+    app: {loadBalancer: {servers: [{url: "http://10.0.0.1:3000"}]}}
+"""
+
 
 def told(folder, files, url, rule, *evidence, **more):
     read = read_in(folder, files, *files)
@@ -100,6 +164,18 @@ def told(folder, files, url, rule, *evidence, **more):
         ("haproxy.cfg", HAPROXY, "/", "string Sorry if { status 404 }' answers in place of the server's own"),
         ("haproxy.cfg", HAPROXY, "/down", "200.http' answers in place of HAProxy's own answer, with 200"),
         ("Caddyfile", CADDY, "/changed", "'respond ... 200' in 'handle_response @gone' answers in place of"),
+        (
+            "envoy.yaml",
+            ENVOY,
+            "/",
+            "'status_code: 200' in 'local_reply_config' answers in place of Envoy's own",
+        ),
+        (
+            "traefik.yml",
+            TRAEFIK,
+            "/changed",
+            "another service in place of the server's own answer, and makes 200 of its 404",
+        ),
     ],
 )
 def test_a_page_with_another_status_is_the_hops(tmp_path, name, text, path, words):
@@ -132,6 +208,9 @@ def test_a_page_with_another_status_is_the_hops(tmp_path, name, text, path, word
         ("Caddyfile", CADDY, "/plain", "200 OK"),
         ("sites.conf", APACHE, "/plain", "404 Not Found"),
         ("sites.conf", APACHE, "/over", "500 Internal Server Error"),
+        ("envoy.yaml", ENVOY, "/", "404 Not Found"),  # of the mapper for 403, which no route answers here
+        ("traefik.yml", TRAEFIK, "/plain", "404 Not Found"),
+        ("traefik.yml", TRAEFIK, "/changed", "500 Internal Server Error"),
     ],
 )
 def test_a_line_that_does_not_explain_it_is_not_named(tmp_path, name, text, path, status):
@@ -204,3 +283,57 @@ def test_the_title_has_the_status_and_an_own_500_is_possible(tmp_path):
     one = found.findings[0]
     assert one.title == "500: the server's answer, under a page of Apache httpd"
     assert (one.fault_of, one.confidence) == ("server", "medium")
+
+
+def test_what_envoy_makes_of_its_own_refusal_is_the_line_that_refuses(tmp_path):
+    said = "HTTP/1.1 404 Not Found after 3 ms"
+    found = told(tmp_path, {"envoy.yaml": ENVOY}, "ws://app.example/closed", "WS-HS-011", said)
+    assert found.findings[0].fault_of == "hop"
+    assert "'direct_response' answers 403, and 'local_reply_config' makes 404 of that 403" in found.headline
+    # A mapper that changes the body alone leaves the status.
+    said = "HTTP/1.1 401 Unauthorized after 3 ms"
+    found = told(tmp_path, {"envoy.yaml": ENVOY}, "ws://app.example/asked", "WS-HS-009", said)
+    assert "'direct_response' answers 401" in found.headline
+    assert "local_reply_config" not in found.headline
+
+
+@pytest.mark.parametrize(("status", "rule"), [(404, "WS-HS-011"), (500, "WS-HS-019")])
+def test_a_page_of_traefiks_errors_leaves_the_status_with_the_server(tmp_path, status, rule):
+    said = f"HTTP/1.1 {status} Sorry after 3 ms"
+    found = told(tmp_path, {"traefik.yml": TRAEFIK}, "ws://app.example/same", rule, said)
+    assert found.findings[0].fault_of == "server"
+    assert "'errors' in pages puts '/{status}.html' of another service in place of" in found.headline
+    assert "take the middleware pages out" in found.findings[0].fixes[0].text
+
+
+def test_labels_of_errors_are_read_as_files_are(tmp_path):
+    labels = """services:
+  app:
+    labels:
+      - traefik.http.routers.app.rule=PathPrefix(`/`)
+      - traefik.http.routers.app.middlewares=pages
+      - traefik.http.middlewares.pages.errors.status=404,500-599
+      - traefik.http.middlewares.pages.errors.service=pages
+      - traefik.http.middlewares.pages.errors.query=/{status}.html
+"""
+    said = "HTTP/1.1 404 Not Found after 3 ms"
+    found = told(tmp_path, {"compose.yml": labels}, "ws://app.example/x", "WS-HS-011", said)
+    assert "'errors' in pages puts" in found.headline
+
+
+def test_a_500_of_nginxs_own_is_not_of_the_server_that_it_passes_to(tmp_path):
+    said = "HTTP/1.1 500 Internal Server Error after 3 ms"
+    own = "nginx itself wrote this answer (body: <center>nginx/1.22.1</center>)"
+    asks = NGINX.replace("location /plain {", "location /plain { auth_request /_auth;")
+    url = "ws://app.example/plain"
+    plain = told(tmp_path / "a", {"nginx.conf": NGINX}, url, "WS-HS-019", said, own, fault_of="hop")
+    assert "is where it goes" not in plain.headline
+    asked = told(tmp_path / "b", {"nginx.conf": asks}, url, "WS-HS-019", said, own, fault_of="hop")
+    assert "'auth_request /_auth' asks another server first: where it is down" in asked.headline
+    # An application that answers 500 itself has been asked.
+    passed = told(tmp_path / "b", {"nginx.conf": asks}, url, "WS-HS-019", said)
+    assert "auth_request" not in passed.headline
+    down = told(
+        tmp_path / "a", {"nginx.conf": NGINX}, url, "WS-HS-020", "HTTP/1.1 502 Bad Gateway after 3 ms", own
+    )
+    assert "is where it goes" in down.headline

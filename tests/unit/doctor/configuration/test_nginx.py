@@ -147,7 +147,7 @@ def good(old: str = "", new: str = "") -> str:
         (place(f"allow 10.0.0.0/8; deny all; proxy_pass http://app; {GOOD}"), ["answer"], "no 'allow' lists"),
         (place(f"auth_basic Private; proxy_pass http://app; {GOOD}"), ["answer"], "asks for a password"),
         (place(f"auth_basic off; proxy_pass http://app; {GOOD}", "auth_basic Private;"), [], ""),
-        (place(f"auth_request /auth; proxy_pass http://app; {GOOD}"), ["answer", "answer"], "auth_request"),
+        (place(f"auth_request /auth; proxy_pass http://app; {GOOD}"), ["answer"] * 3, "auth_request"),
         (place("root /srv;"), ["route"], "passes nothing on"),
         (place("fastcgi_pass app:9000;"), ["upgrade"], "cannot carry an upgrade"),
         (place("uwsgi_pass app:9000;"), [], ""),

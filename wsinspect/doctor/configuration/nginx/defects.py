@@ -244,6 +244,9 @@ def _answers(met: Met) -> Iterator[Defect]:
         words = f"'{request.words}' asks another server first, and its 401 or 403 is the answer"
         for code in (401, 403):
             yield Defect("answer", words, request.at, status=code, is_built_in=_is_built_in(met, code))
+        words = f"'{request.words}' asks another server first: where it is down, or answers anything else"
+        words += " than 2xx, 401 or 403, nginx answers 500"
+        yield Defect("answer", words, request.at, status=500, is_built_in=_is_built_in(met, 500))
 
 
 def _is_built_in(met: Met, status: int) -> bool:
