@@ -77,6 +77,10 @@ CASES = {
     "/invalid": (["WS-PAGE-007"], [[]], "failing"),
     "/last": ([], [[], [], ["WS-HS-011"]], "failing"),
     "/plain": ([], [], "degraded"),
+    "/gone": ([], [], "degraded"),
+    # Servers that answer an ordinary GET with what a WebSocket server says are asked as that.
+    "/socket": ([], [[]], "healthy"),
+    "/closed": ([], [["WS-HS-010"]], "failing"),
 }
 
 
@@ -100,8 +104,13 @@ def site():
         elif path == "/ws" and is_upgrade(head):
             writer.write(switching(head))
             await pongs(reader, writer)
-        elif path in ("/origin-ws", "/once"):
-            writer.write(http("403 Forbidden", b"" if path == "/origin-ws" else b"ticket already used"))
+        elif path in ("/socket", "/closed") and not is_upgrade(head):
+            writer.write(http("400 Bad Request", b'Can "Upgrade" only to "WebSocket".', Connection="close"))
+        elif path == "/socket":
+            writer.write(switching(head))
+            await pongs(reader, writer)
+        elif path in ("/origin-ws", "/once", "/closed"):
+            writer.write(http("403 Forbidden", b"ticket already used" if path == "/once" else b""))
         elif path == "/socket.io/":
             body = b'0{"sid":"abc","upgrades":[],"pingInterval":25000,"pingTimeout":20000}'
             writer.write(http("200 OK", body, Content_Type="text/plain"))
@@ -157,7 +166,11 @@ def test_each_page(tmp_path):
         assert [ids(one) for one in told["attempts"]] == of_sockets, said
         assert told["verdict"] == verdict, said
         assert code == (1 if verdict == "failing" else 0), said
-        assert told["browser"] == "chromium"
+        assert told["browser"] == (None if path in ("/socket", "/closed") else "chromium")
+        if path == "/socket":
+            assert "a WebSocket server answers there, not a page" in told["notes"][0]
+        if path == "/gone":
+            assert told["headline"].startswith("The page's own answer is 404, and it tried no WebSocket")
         if path == "/ticket":
             assert "one time" in told["notes"][0]
         if path == "/throws":

@@ -20,11 +20,13 @@ from pathlib import Path
 
 #: Names the run of the tests in the environment; set once by the process that starts the run.
 MARK = "WSINSPECT_TEST_RUN"
+#: A forked process may get a folder for temporary files of its own, which has to stay as the test wants it.
+_TEMPORARY = Path(tempfile.gettempdir())
 
 
 def run_folder(run: str) -> Path:
     """A folder of the run's own, made by whoever needs it first; its starter removes it."""
-    folder = Path(tempfile.gettempdir()) / f"wsinspect-tests-{run}"
+    folder = _TEMPORARY / f"wsinspect-tests-{run}"
     folder.mkdir(exist_ok=True)
     return folder
 

@@ -132,22 +132,34 @@ def _asked_for_permission(
 
 def _opened(asked: PageAsked, watch: Watch) -> tuple[PageExamination, list[Tried]]:
     import asyncio
+    from dataclasses import replace
 
-    from wsinspect.launch.page import look, open_page, read_page, unopened, usable_browser
+    from wsinspect.launch.page import (
+        is_answer_of_socket,
+        look,
+        open_page,
+        read_page,
+        unopened,
+        usable_browser,
+    )
 
     watch("asking for the page")
     answer = asyncio.run(look(asked.target, asked.extras, asked.asker))
     if answer is None:
         return unopened(asked.target, asked.extras)
+    if is_answer_of_socket(answer.facts):
+        return unopened(asked.target, asked.extras, is_socket=True)
     browser = usable_browser()
     if isinstance(browser, str):
         click.echo(f"wsinspect: {browser}: the page is read, not opened", err=True)
-        return asyncio.run(read_page(asked.target, answer, asked.extras, asked.asker, browser))
-    return open_page(
-        asked.target,
-        browser,
-        extras=asked.extras,
-        wait_ns=asked.wait_ns,
-        engine_options=asked.engine_options,
-        watch=watch,
-    )
+        page, tried = asyncio.run(read_page(asked.target, answer, asked.extras, asked.asker, browser))
+    else:
+        page, tried = open_page(
+            asked.target,
+            browser,
+            extras=asked.extras,
+            wait_ns=asked.wait_ns,
+            engine_options=asked.engine_options,
+            watch=watch,
+        )
+    return replace(page, status=answer.facts.status), tried

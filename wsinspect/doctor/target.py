@@ -14,6 +14,8 @@ from wsinspect.net import DEFAULT_PORTS, HTTP_SCHEMES, WS_SCHEMES, Address, auth
 _SAFE: Final = "%/:=&?~#+!$,;'@()*[]|"
 #: Characters that no host has (WHATWG URL, forbidden host code points).
 _NO_HOST: Final = re.compile(r"[\x00-\x20\x7f\"#/<>?@\\^|`{}]")
+#: A scheme whose colon or slashes are missing or turned; `ws:8080/chat` is a host of that name, with a port.
+_MISTYPED: Final = re.compile(r"(wss?|https?)(?::(?!\d+(?:[/?#]|$))[\\/]*|[\\/]{2,})", re.I)
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -239,6 +241,8 @@ def parse_subprotocols(texts: tuple[str, ...]) -> tuple[str, ...]:
 
 def _with_scheme(text: str) -> tuple[str, str]:
     """TLS unless it is a port of its own, or this machine: what the server of a URL without a scheme has."""
+    if (typed := _MISTYPED.match(text)) is not None:
+        raise ValueError(f"not a URL: {text!r}; write {typed[1].lower()}://{text[typed.end() :]}")
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname or "", parts.port

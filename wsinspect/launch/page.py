@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -28,6 +29,7 @@ from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
 from wsinspect.findings.model import Finding
 from wsinspect.findings.page_scan import Scanner
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
+from wsinspect.findings.rules.requests import says_no_upgrade
 from wsinspect.formats.secrets import mask_line, mask_url
 from wsinspect.launch.browser.devtools import ConsoleLine, Socket
 from wsinspect.launch.browser.programs import Browser, Family, find_browser
@@ -46,6 +48,7 @@ _WORST: Final[tuple[Verdict, ...]] = ("failing", "unreachable", "degraded", "hea
 #: Findings about the end of a connection say that we closed the browser, unless the server ended it.
 _BY_SERVER: Final = "server"
 _SHOWN: Final = 20
+_ERROR: Final = 400
 #: What the page itself did to a WebSocket that had not opened: no failure of anybody.
 _BY_PAGE: Final = re.compile("closed before the connection is established|Back-Forward Cache")
 
@@ -76,6 +79,8 @@ class PageExamination:
         examined: each with what the page itself got.
         left_out: how many more WebSockets the page tried, which were not asked.
         why_read: why no browser opened it.
+        status: of the answer to an ordinary GET of it; None where there was none.
+        is_socket: whether a WebSocket server answered that GET, so that no browser opened it.
     """
 
     url: str
@@ -86,6 +91,8 @@ class PageExamination:
     left_out: int = 0
     why_read: str | None = None
     waited_ns: int = 0
+    status: int | None = None
+    is_socket: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -117,7 +124,10 @@ class PageExamination:
             )
             words = worst.headline(include_secrets=False) if failed is None else _failed_there(failed)
             return f"{mask_url(str(worst.target))}: {words}"
+        is_error = self.status is not None and self.status >= _ERROR
         if self.browser is None:
+            if is_error:
+                return f"The page's own answer is {self.status}, and it names no WebSocket"
             return (
                 "Neither the page nor its scripts name a WebSocket; only a browser shows whether it opens one"
             )
@@ -129,6 +139,8 @@ class PageExamination:
         waited = format_duration(self.waited_ns)
         if self._is_loading:
             return f"The page was still loading after {waited}, and had tried no WebSocket"
+        if is_error:
+            return f"The page's own answer is {self.status}, and it tried no WebSocket within {waited}"
         return f"The page tried no WebSocket within {waited}, and its code shows none"
 
     @property
@@ -145,6 +157,11 @@ class PageExamination:
 
     def notes(self) -> Iterator[str]:
         """What is to be said next to the findings."""
+        if self.is_socket:
+            yield (
+                f"{mask_url(self.url)}: a WebSocket server answers there, not a page, so its WebSocket was"
+                " asked"
+            )
         if self.why_read:
             yield f"{self.why_read}: the page was read, not opened"
         for tried, one in self.examined:
@@ -250,6 +267,20 @@ async def look(target: Target, extras: Extras, asker: Asker) -> Answer | None:
     question = Question(kind="page", asks="the page", target=target, fields=fields, is_handshake=False)
     answer = await asker.ask(1, question, reached.working)
     return None if answer.facts.status is None else answer
+
+
+def is_answer_of_socket(facts: ConnectionFacts) -> bool:
+    """Whether the answer to an ordinary GET is that of a WebSocket server: it wants an upgrade.
+
+    A page may have any status, but is HTML.
+    """
+    head = facts.response_in
+    if head is None or facts.status is None or facts.status < _ERROR:
+        return False
+    if b"html" in (head.get("content-type") or b"").lower():
+        return False
+    wants = head.get("sec-websocket-version") is not None or says_no_upgrade(facts)
+    return facts.status == HTTPStatus.UPGRADE_REQUIRED or wants
 
 
 def replace_origin(extras: Extras) -> Extras:
@@ -505,7 +536,11 @@ def _scripts(target: Target, content: bytes) -> Iterator[Target]:
             yield script
 
 
-def unopened(target: Target, extras: Extras) -> tuple[PageExamination, list[Tried]]:
-    """The page's server cannot be reached, or is not trusted: that is asked as of a WebSocket there."""
-    page = PageExamination(url=page_url_of(target), browser=None, visited=Visited(), findings=())
+def unopened(
+    target: Target, extras: Extras, *, is_socket: bool = False
+) -> tuple[PageExamination, list[Tried]]:
+    """Asked as a WebSocket instead: its server cannot be reached, is not trusted, or has no page there."""
+    page = PageExamination(
+        url=page_url_of(target), browser=None, visited=Visited(), findings=(), is_socket=is_socket
+    )
     return page, [Tried(target=target, extras=extras)]

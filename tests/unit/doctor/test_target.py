@@ -29,6 +29,10 @@ from wsinspect.doctor.target import (
         ("example.org:443", Target("wss", "example.org", 443, "/"), True),
         ("localhost", Target("ws", "localhost", 80, "/"), True),
         ("localhost:3000/x", Target("ws", "localhost", 3000, "/x"), True),
+        # A container's name.
+        ("ws:8080/chat", Target("ws", "ws", 8080, "/chat"), True),
+        ("ws/chat", Target("ws", "ws", 80, "/chat"), True),
+        ("wss.example.org", Target("wss", "wss.example.org", 443, "/"), True),
         ("10.0.0.1", Target("ws", "10.0.0.1", 80, "/"), True),
         ("[::1]:3000", Target("ws", "::1", 3000, "/"), True),
         (" ws://example.org/a%20b ", Target("ws", "example.org", 80, "/a%20b"), False),
@@ -58,6 +62,11 @@ def test_urls(text, target, is_assumed) -> None:
         ("ws://example.org:99999/", "Port"),
         ("example.org:port", "Port"),
         ("ws://[::1/", "Invalid"),
+        ("ws//example.org/a", "write ws://example.org/a"),
+        ("ws:/example.org", "write ws://example.org"),
+        ("WSS:example.org:1", "write wss://example.org:1"),
+        ("ws:\\\\example.org", "write ws://example.org"),
+        ("http:/example.org", "write http://example.org"),
     ],
 )
 def test_invalid_urls_are_refused(text, words) -> None:

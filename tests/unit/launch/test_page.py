@@ -19,6 +19,7 @@ from wsinspect.launch.page import (
     PageExamination,
     Tried,
     chosen,
+    is_answer_of_socket,
     named_in,
     page_url_of,
     tried_of,
@@ -48,6 +49,44 @@ def works():
 @pytest.fixture(scope="module")
 def fails():
     return examine_server(replies(lambda head: http("404 Not Found")), "/")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fields"),
+    [
+        ("426 Upgrade Required", b"", {}),
+        ("400 Bad Request", b'Can "Upgrade" only to "WebSocket".', {}),
+        ("400 Bad Request", b"Bad Request", {"Sec_WebSocket_Version": "13"}),
+        ("400 Bad Request", b"No WebSocket UPGRADE hdr: None", {"Content_Type": "text/plain"}),
+    ],
+)
+def test_an_answer_that_wants_an_upgrade_is_of_a_socket(status, body, fields):
+    head = http(status, **fields)
+    assert is_answer_of_socket(replace(refused(status), raw_response_in=head, body=body))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fields"),
+    [
+        ("200 OK", b"This is a WebSocket server", {}),
+        ("404 Not Found", b"Not Found", {}),
+        ("400 Bad Request", b"Bad Request", {}),
+        ("426 Upgrade Required", b"<p>Use a newer browser", {"Content_Type": "text/html"}),
+        ("503 Service Unavailable", b"websockets are off", {}),
+    ],
+)
+def test_any_other_answer_is_a_page(status, body, fields):
+    head = http(status, **fields)
+    assert not is_answer_of_socket(replace(refused(status), raw_response_in=head, body=body))
+
+
+def test_a_page_that_is_an_error_says_so():
+    opened = replace(page(status=404), visited=Visited(is_loaded=True))
+    assert opened.headline.startswith("The page's own answer is 404, and it tried no WebSocket within")
+    assert (
+        page(status=500, browser=None).headline == "The page's own answer is 500, and it names no WebSocket"
+    )
+    assert "own answer" not in replace(opened, status=200).headline
 
 
 def test_which_urls_are_pages():

@@ -182,7 +182,7 @@ def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
         and (bool(offered) or _says(facts, _SAYS_VERSION))
     )
     is_wrong = sent != [b"13"]
-    is_named = says and (is_wrong or not _says(facts, _SAYS_NO_UPGRADE))
+    is_named = says and (is_wrong or not says_no_upgrade(facts))
     if not is_named and not (
         is_wrong and has_reached_server(facts) and facts.status in (None, 400, 426, 500, 501, 505)
     ):
