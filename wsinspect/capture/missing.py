@@ -83,12 +83,14 @@ class Lacks(NamedTuple):
         return ", ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`: `{"c2s": {"bytes"} | null, "s2c", "records", "payloads", "bytes", "frames"}`."""
+        """For `--json`: `{"c2s": {"bytes"} | null, "s2c", "records", "how", "payloads", "bytes", "frames"}`;
+        `how` is null where there is neither a gap nor a record."""
         found: dict[str, Any] = {one.short: None for one in Direction}
         found.update({gap.direction.short: {"bytes": gap.bytes} for gap in self.gaps})
         return {
             **found,
             "records": self.records,
+            "how": self.how if self.gaps or self.records else None,
             "payloads": self.payloads,
             "bytes": self.bytes,
             "frames": self.frames,

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, FrameRow, Message, Opaque
-from wsinspect.cli.listing import is_final
+from wsinspect.cli.listing import NO_STATE, capture_state, is_final
 from wsinspect.cli.output import columns, echo, echo_json, prose_columns
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
@@ -247,7 +247,11 @@ def print_connection_json(detail: Detail) -> None:
             "opaque": lambda: (objects.opaque_object(one, detail.with_payload) for one in detail.opaque()),
         }
         failures = [_write_array(name, read) for name, read in arrays.items()]
-        failures += [_write_provenance(detail), _structural_damage(detail.capture)]
+        failures += [
+            _write_provenance(detail),
+            _write_state(detail.capture),
+            _structural_damage(detail.capture),
+        ]
         failure = next((one for one in failures if one is not None), None)
         sys.stdout.write(f', "damaged": {json.dumps(failure is not None)}}}\n')
         sys.stdout.flush()
@@ -268,6 +272,16 @@ def _write_provenance(detail: Detail) -> Exception | None:
     except Exception as error:  # as in `_write_array`
         failure = error
     sys.stdout.write(f', "provenance": {card}')
+    return failure
+
+
+def _write_state(capture: Capture) -> Exception | None:
+    state, failure = NO_STATE, None
+    try:
+        state = capture_state(capture)
+    except Exception as error:  # as in `_write_array`
+        failure = error
+    sys.stdout.write(f", {json_text(state)[1:-1]}")
     return failure
 
 

@@ -101,8 +101,9 @@ class Diagnosis:
             "on_purpose": None if self.story is None else self.story.as_json(),
             "nothing_to_look_at": None if self.nothing is None else asdict(self.nothing),
         }
+        content["missing"] = None if self.missing is None else self.missing.as_json()
         if self.missing is not None:
-            content["evicted"] = self.missing.as_json()
+            content["evicted"] = content["missing"]  # its name before there were traces
         if self.origin is not None:
             content["origin"] = self.origin
             content["origin_findings"] = [one.as_json() for one in self.origin_findings]

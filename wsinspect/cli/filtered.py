@@ -16,6 +16,7 @@ from wsinspect.capture.filtering import FrameScan, matching_connections
 from wsinspect.capture.queries.plain_rows import OBJECT_COLUMNS
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import FrameRow
+from wsinspect.cli.listing import NO_STATE, capture_state
 from wsinspect.cli.output import columns, echo, echo_json, prose_columns
 from wsinspect.errors import CaptureError
 from wsinspect.filters import Filter
@@ -27,6 +28,7 @@ from wsinspect.present.pages import page_of
 from wsinspect.present.plain import LINE_COLUMNS, ObjectBlocks, line_block
 from wsinspect.present.terminal import Palette, json_line, json_text
 from wsinspect.recorder.following import looks
+from wsinspect.recorder.opening import open_capture
 
 #: Frames read as objects at a time, and rows written at a time.
 _PAGE_FRAMES = 500
@@ -71,7 +73,9 @@ def _show_connections(path: Path, flt: Filter, *, follow: bool, as_json: bool) -
         printed.update(one.id for one in found)
         if as_json and not follow:
             objects = [connection_object(one) for one in found]
-            echo_json({"capture": str(path), "filter": str(flt), "connections": objects})
+            echo_json(
+                {"capture": str(path), "filter": str(flt), **capture_state(capture), "connections": objects}
+            )
         elif as_json:
             for one in found:
                 echo_json({"event": "connection", "connection": one.id, **connection_object(one)})
@@ -137,9 +141,15 @@ class Frames:
 
     def print_json(self) -> None:
         """One object, written as it is found; of a damaged capture with what could be read, and `damaged`."""
-        content = {"capture": str(self._path), "filter": str(self._filter)}
-        begin = json_line(content).removesuffix("}") + ', "frames": ['
         failure: Exception | None = None
+        state = NO_STATE
+        try:
+            with open_capture(self._path) as capture:
+                state = capture_state(capture)
+        except CaptureError as error:
+            failure = error
+        content = {"capture": str(self._path), "filter": str(self._filter), **state}
+        begin = json_line(content).removesuffix("}") + ', "frames": ['
         texts = self._json_texts()
         while True:
             try:

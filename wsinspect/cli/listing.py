@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 from wsinspect.capture.missing import missing
 from wsinspect.capture.reader import Capture
@@ -64,19 +65,32 @@ def follow_connections_json(path: Path) -> None:
             echo_json({"event": "connection", "connection": one.id, **connection_object(one)})
 
 
+def capture_state(capture: Capture) -> dict[str, Any]:
+    """What `show` says of a whole capture: whether it is complete, what it lacks, what was done on purpose.
+
+    Raises:
+        CaptureError: it is damaged.
+    """
+    lacks, done = missing(capture), story(capture)
+    lost = lacks.as_json() if lacks else None
+    return {
+        "live": capture.is_live,
+        "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
+        "evicted": lost,
+        "missing": lost,
+        "on_purpose": None if done is None else done.as_json(),
+    }
+
+
+#: What is said of a damaged capture of which not even that can be read.
+NO_STATE: Final = dict.fromkeys(("live", "closed_cleanly", "evicted", "missing", "on_purpose"))
+
+
 def print_connections_json(path: Path) -> None:
     """Print one JSON object: the state of the capture and all its connections."""
     for capture, _ in looks(path, follow=False):
-        content = {
-            "capture": str(path),
-            "live": capture.is_live,
-            "closed_cleanly": bool(capture.meta.get("closed_cleanly")),
-            "evicted": lacks.as_json() if (lacks := missing(capture)) else None,
-            "missing": lacks.as_json() if lacks else None,
-            "on_purpose": None if (done := story(capture)) is None else done.as_json(),
-            "connections": [connection_object(one) for one in capture.connections()],
-        }
-        echo_json(content)
+        connections = [connection_object(one) for one in capture.connections()]
+        echo_json({"capture": str(path), **capture_state(capture), "connections": connections})
 
 
 def _print_table(connections: list[Connection]) -> ConnectionTable:

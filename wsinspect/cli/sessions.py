@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from wsinspect.cli.listing import capture_state
 from wsinspect.cli.output import echo, echo_json, prose_columns
 from wsinspect.diagnosis.clients import judged_clients
 from wsinspect.errors import UsageError
@@ -25,6 +26,7 @@ def show_sessions(path: Path, number: int | None, by: SessionBy | None, *, as_js
     """
     with open_capture(path) as capture:
         is_live = capture.is_live
+        state = capture_state(capture) if as_json else {}
         clients = judged_clients(capture, by, until_ns=time.time_ns() if is_live else None)
         if number is not None:
             clients = [
@@ -33,9 +35,7 @@ def show_sessions(path: Path, number: int | None, by: SessionBy | None, *, as_js
             if not clients:
                 raise UsageError(f"{path} has no connection {number}", hint="wsinspect show lists them")
     if as_json:
-        echo_json(
-            {"capture": str(path), "live": is_live, "sessions": [client_object(one) for one in clients]}
-        )
+        echo_json({"capture": str(path), **state, "sessions": [client_object(one) for one in clients]})
         return
     if not clients:
         echo("No client has tried to connect.")

@@ -437,6 +437,43 @@ def test_what_could_not_be_stored_is_said_for_the_capture_and_for_each_connectio
     assert card["last"]["s2c"]["silence_ns"] is None
 
 
+@pytest.mark.parametrize(
+    ("reason", "how", "records"),
+    [
+        ("No space left on device", "could not be stored", True),
+        ("not in the trace", "not in the trace", False),
+        ("not read: no secrets", "not read", True),
+    ],
+)
+def test_json_says_what_is_missing_and_why_as_text_does(tmp_path, reason, how, records):
+    script = Script()
+    for number in (1, 2):
+        script.open(number)
+        script.data(number, 1, journals.text(b"hello", masked=False))
+    loss = {"streams": [[1, 1]], "stream_bytes": [4096], "connections": [1] if records else []}
+    script.event(0, "unstored", bytes=4096, records=2, reason=reason, **loss)
+    for number in (1, 2):
+        script.end(number, "server")
+    path = tmp_path / "a.db"
+    write_journal(path, script.stop())
+    index(path)
+
+    def run(*arguments):
+        return CliRunner().invoke(cli, [*map(str, arguments)], standalone_mode=False)
+
+    assert f"from the server {how}" in run("show", path, 1).stdout
+    asked = [("show", path), ("show", path, 1), ("show", path, "--filter", "op:text")]
+    asked += [("show", path, "--filter", "conn:1"), ("show", path, "--sessions"), ("diagnose", path)]
+    for arguments in asked:
+        found = json.loads(run(*arguments, "--json").stdout)
+        assert found["missing"]["unstored_reason"] == reason, arguments
+    lacking, whole = (
+        json.loads(run("show", path, number, "--json").stdout)["connection"]["missing"] for number in (1, 2)
+    )
+    assert (lacking["how"], lacking["s2c"], lacking["records"]) == (how, {"bytes": 4096}, records)
+    assert whole is None
+
+
 def test_all_times_of_a_connection_count_from_its_attempt(tmp_path):
     """Rows, events, ends and the length of it: one zero point, wherever in the capture the attempt was."""
     script = Script()
