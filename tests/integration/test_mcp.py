@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.support import warm_command
 from tests.support.engine import ROOT, Engine, private_environment
 from tests.support.hops import LOOPBACK, nginx
 from tests.support.sandwich_lab import echo_server
@@ -53,8 +54,8 @@ def served(folder: Path, *options: str) -> Client:
 
     return Client(
         StdioServerParameters(
-            command=sys.executable,
-            args=["-m", "wsinspect", "mcp", *options],
+            command=str(warm_command.program()),
+            args=["mcp", *options],
             env=private_environment(folder),
             cwd=ROOT,
         )
