@@ -24,8 +24,8 @@ OWN = "location.origin.replace('http', 'ws')"
 OPEN = f"new WebSocket({OWN} + '/ws?token=abc')"
 PAGES = {
     "/works": f"<script>{OPEN}</script>",
-    "/refused": "<script>new WebSocket(location.origin.replace('http', 'ws') + '/none')</script>",
-    "/origin": "<script>new WebSocket(location.origin.replace('http', 'ws') + '/origin-ws')</script>",
+    "/three": f"<script>new WebSocket({OWN} + '/origin-ws'); new WebSocket({OWN} + '/ws', ['chat']);"
+    f" new WebSocket({OWN} + '/broken')</script>",
     "/ticket": "<script>new WebSocket(location.origin.replace('http', 'ws') + '/once?ticket=1')</script>",
     "/two": f"<script>{OPEN}; new WebSocket(location.origin.replace('http', 'ws') + '/none')</script>",
     "/frame": '<iframe src="/works"></iframe>',
@@ -38,8 +38,6 @@ const poll = () => fetch(url).then(() => setTimeout(poll, 200));
 poll(); const io = () => 0; io();
 </script>""",
     "/late": f"<script>setTimeout(() => new WebSocket({OWN} + '/slow'), 5500)</script>",
-    "/protocol": f"<script>new WebSocket({OWN} + '/ws', ['chat'])</script>",
-    "/frames": f"<script>new WebSocket({OWN} + '/broken')</script>",
     "/port": "<script>new WebSocket('ws://localhost:6000/ws')</script>",
     "/many": f"<script>for (let n = 0; n < 300; n++) new WebSocket({OWN} + '/ws?' + n)</script>",
     "/last": f"<script>for (const at of [1, 2, 3]) new WebSocket({OWN} + `/ws?${{at}}`);"
@@ -54,11 +52,10 @@ PAGES["/half"] += "<script>new WebSocket('ws://elsewhere.test/ws')</script>"
 
 #: Page, the findings about it, those of each of its WebSockets (notes aside), verdict.
 CASES = {
-    "/works": ([], [[]], "healthy"),
     "/fine": ([], [[]], "healthy"),
     "/frame": ([], [[]], "healthy"),
-    "/refused": ([], [["WS-HS-011"]], "failing"),
-    "/origin": ([], [["WS-HS-050"]], "failing"),
+    # A 101 that the browser does not take, and frames that it does not take, are no tickets for one time.
+    "/three": ([], [["WS-HS-050"], ["WS-HS-026"], ["WS-FR-003"]], "failing"),
     "/ticket": ([], [["WS-HS-010"]], "healthy"),
     "/two": ([], [[], ["WS-HS-011"]], "failing"),
     "/throws": (["WS-PAGE-007"], [], "failing"),
@@ -67,9 +64,6 @@ CASES = {
     "/polling": (["WS-PAGE-004"], [], "degraded"),
     "/csp": (["WS-PAGE-002"], [], "failing"),
     "/late": ([], [[]], "healthy"),
-    # A 101 that the browser does not take, and frames that it does not take, are no tickets for one time.
-    "/protocol": ([], [["WS-HS-026"]], "failing"),
-    "/frames": ([], [["WS-FR-003"]], "failing"),
     # What the browser itself refuses is said, also next to WebSockets that open.
     "/port": (["WS-PAGE-010"], [["WS-HS-032"]], "failing"),
     "/many": (["WS-PAGE-011"], [[], [], []], "failing"),
@@ -175,7 +169,7 @@ def test_each_page(tmp_path):
             assert "one time" in told["notes"][0]
         if path == "/throws":
             assert "TypeError" in told["headline"]
-        if path == "/refused":
+        if path == "/two":
             assert any("404" in one["text"] for one in told["console"])
 
 

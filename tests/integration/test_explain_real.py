@@ -5,23 +5,26 @@ Each program meets a server that does one thing. What it writes goes to `explain
 
 import asyncio
 import json
-import os
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
+import time
 import zipfile
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import warm_command
 from tests.support.certs import dated_certificate
+from tests.support.devtools import DevTools, devtools
 from tests.support.doctor_lab import http, replies, serving, switching
 from tests.support.hops import LOOPBACK, apache, caddy, envoy, envoy_program, haproxy, nginx
-from tests.support.short_folder import ShortFolder
 from tests.support.small_servers import free_port
+from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.explain.explaining import Explanation, explain
 from wsinspect.explain.reading import read_lines
 
@@ -36,15 +39,6 @@ socket.on("close", () => process.exit());"""
 UNDICI = """const socket = new WebSocket(process.argv[1]);
 socket.onerror = (event) => { console.error(event.error ?? event.message); process.exit(); };
 socket.onclose = (event) => { console.error(event); process.exit(); };"""
-CHROMIUM = """import { launch } from "./browser.mjs";
-const browser = await launch();
-const page = await browser.newPage();
-page.on("console", (one) => console.log(one.text()));
-await page.goto("about:blank");
-await page.evaluate((url) => new Promise((done) => {
-  new WebSocket(url).onclose = () => setTimeout(done, 300);  // the line comes a little later
-}), process.argv[1]);
-await browser.close();"""
 WEBSOCKETS = """import sys
 from websockets.sync.client import connect
 with connect(sys.argv[1], proxy=None, open_timeout=5) as socket:
@@ -66,10 +60,6 @@ def undici(url):
     return ["node", "--no-warnings", "--experimental-websocket", "-e", UNDICI, url]
 
 
-def chromium(url):
-    return ["node", "--input-type=module", "-e", CHROMIUM, url]
-
-
 def websockets(url):
     return [sys.executable, "-c", WEBSOCKETS, url]
 
@@ -87,14 +77,12 @@ def curl(url):
 
 async def written(command):
     """What a program writes to stdout and stderr."""
-    temporary = ShortFolder()  # for what Chromium leaves
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         cwd=NODE,
-        env={**os.environ, "TMPDIR": str(temporary.path)},
     )
     try:
         out, _ = await asyncio.wait_for(process.communicate(), 30)
@@ -102,8 +90,42 @@ async def written(command):
         if process.returncode is None:
             process.kill()
             await process.wait()
-        await asyncio.to_thread(temporary.remove)
     return out
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[DevTools]:
+    with ThreadedLoop() as loop, devtools(loop) as browser:
+        yield browser
+
+
+def chromium(browser: DevTools, url: str) -> bytes:
+    """What Chromium writes to its console about one WebSocket."""
+    page = url
+    browser.open(page, "about:blank")
+    browser.evaluate(page, f"new Promise((done) => new WebSocket('{url}').onclose = () => done(0))")
+    until = time.monotonic() + 20
+    while not (lines := browser.console(page)):  # they come a little later
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    browser.close(page)
+    return "\n".join(lines).encode()
+
+
+Say = Callable[[str], Awaitable[bytes]]
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest, program: Any) -> Say:
+    """What the program writes when it is given a URL; there is one Chromium for all of them."""
+    browser = request.getfixturevalue("browser") if program is chromium else None
+
+    async def say(url: str) -> bytes:
+        if browser is not None:
+            return await asyncio.to_thread(chromium, browser, url)
+        return await written(program(url))
+
+    return say
 
 
 def first(text: bytes) -> Explanation:
@@ -170,10 +192,10 @@ EXPECTED = [
 
 
 @pytest.mark.parametrize(("program", "play", "name"), EXPECTED, ids=lambda one: getattr(one, "__name__", one))
-def test_a_client_and_a_server_that_does_one_thing(program, play, name):
+def test_a_client_and_a_server_that_does_one_thing(say, program, play, name):
     async def run():
         async with serving(PLAYS[play]) as port:
-            return port, await written(program(f"ws://{LOOPBACK}:{port}/chat"))
+            return port, await say(f"ws://{LOOPBACK}:{port}/chat")
 
     port, text = asyncio.run(run())
     found = first(text)
@@ -183,9 +205,9 @@ def test_a_client_and_a_server_that_does_one_thing(program, play, name):
 
 
 @pytest.mark.parametrize("program", [ws, websockets, aiohttp, curl, chromium])
-def test_a_client_and_a_closed_port(program):
+def test_a_client_and_a_closed_port(say, program):
     port = free_port()
-    text = asyncio.run(written(program(f"ws://{LOOPBACK}:{port}/chat")))
+    text = asyncio.run(say(f"ws://{LOOPBACK}:{port}/chat"))
     found = first(text)
     assert found.situation.name == "connect-refused", text.decode("utf-8", "replace")
     if program is not websockets:  # which does not say where it wanted to connect to
@@ -195,8 +217,8 @@ def test_a_client_and_a_closed_port(program):
 
 
 @pytest.mark.parametrize("program", [ws, websockets, aiohttp, curl, chromium])
-def test_a_client_and_a_name_that_does_not_exist(program):
-    text = asyncio.run(written(program("ws://no-such-host.invalid/chat")))
+def test_a_client_and_a_name_that_does_not_exist(say, program):
+    text = asyncio.run(say("ws://no-such-host.invalid/chat"))
     assert first(text).situation.name == "dns", text.decode("utf-8", "replace")
 
 

@@ -113,7 +113,7 @@ async def test_a_sender_that_never_stops_does_not_fill_the_memory(
                 sent += 110
 
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(send(), 3)
+            await asyncio.wait_for(send(), 2)
         # Backpressure reaches the sender, or, of a full buffer that is sent on, the server.
         assert resident_bytes(lab.engine.pid) - before < 60_000_000
         if rule["kind"] != "hold":
