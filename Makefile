@@ -5,9 +5,11 @@ PYTHON ?=
 export PYTHON
 ARGS ?=
 # Each file's tests run on one worker: what they share is started once, and judged as a whole. Many wait for something,
-# so there are two workers more than cores. Files come in their own order, which has the long ones (e2e, integration) first.
-WORKERS ?= $$(($$(getconf _NPROCESSORS_ONLN) + 2))
-XDIST = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# so there are two workers more than cores, and of all tests, of which most of the time is waiting, four more. Files come
+# in their own order, which has the long ones (e2e, integration) first.
+WORKERS ?=
+MORE = 2
+XDIST = -n $(or $(WORKERS),$$(($$(getconf _NPROCESSORS_ONLN) + $(MORE)))) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all coverage check format bench test-deps clean
 
@@ -35,6 +37,7 @@ test: export HYPOTHESIS_PROFILE ?= quick
 test: | $(COMPILED)
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(XDIST) -m "not lab and not slow" $(ARGS)
 
+test-all: MORE = 4
 test-all: | $(COMPILED)
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(XDIST) $(ARGS)
 
