@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,10 +58,23 @@ async def raw(port: int, query: str, *, upgrade: bool, number: int) -> None:
         *(["Upgrade: websocket", "Connection: Upgrade"] if upgrade else ["Connection: close"]),
     ]
     writer.write("\r\n".join([*lines, "", ""]).encode())
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError):
         async with asyncio.timeout(20):
-            await reader.read()  # after a 101, too, the server ends it
+            await _answer(reader)
     writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> None:
+    """Read it whole; a hop keeps the connection for more requests. After a 101 the server ends it."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"(?i)\ncontent-length: *(\d+)", head)
+    if b" 101 " in head.partition(b"\r\n")[0]:
+        await reader.read()
+    elif length:
+        await reader.readexactly(int(length[1]))
+    else:
+        assert b"chunked" in head, head
+        await reader.readuntil(b"0\r\n\r\n")
 
 
 def seen_in(engine: Engine) -> list[Attempt]:
