@@ -23,7 +23,7 @@ from wsinspect.findings.changes import (
     unknown_fields,
 )
 from wsinspect.findings.excuses import ActedFault
-from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import SETTLE_NS, certain_ns, has_waited, merged
 from wsinspect.handshake.bridging import comparable_requests, comparable_responses
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields, diff_heads
@@ -288,6 +288,8 @@ class PairFacts:
         at_edge = self.edge.ended_by
         if at_edge == "server" and (self.origin.ended_by == "client" or self._is_ended_before_origin()):
             return "hop"
+        if at_edge == "client" and self._is_ended_behind_before():
+            return "server"
         return at_edge if at_edge == self.origin.ended_by or at_edge == "client" else self.origin.ended_by
 
     def _is_ended_before_origin(self) -> bool:
@@ -304,6 +306,16 @@ class PairFacts:
         least = SETTLE_NS if origin.ended_by == "server" else 0
         lived = self.lived_after_ns(C2S, edge.end_ns)
         return lived > least + self.clocks.error_ns
+
+    def _is_ended_behind_before(self) -> bool:
+        """Whether the server had ended its side, without a CLOSE frame, well before the client left: the hop
+        kept the client."""
+        edge, origin = self.edge, self.origin
+        if origin is None or origin.ended_by != "server" or origin.how not in ("fin", "rst"):
+            return False
+        if edge.has_gap or origin.has_gap or edge.unrecorded or origin.unrecorded or origin.end_ns is None:
+            return False
+        return self.is_overdue(S2C, origin.end_ns, SETTLE_NS + self.clocks.error_ns)
 
     def as_json(self) -> dict[str, Any]:
         """What the hop did, for `--json`."""

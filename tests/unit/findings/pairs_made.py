@@ -408,6 +408,28 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         ],
         [pair(cut(*HELLO, at=60.3), behind(cut(*HELLO, at=60.3))), GOOD],
     ),
+    "WS-DROP-102": (
+        [
+            # The server ended, and the client noticed nothing.
+            pair(cut(*HELLO, at=20, by="client"), behind(cut(*HELLO, at=1.3))),
+            pair(opened(*HELLO), behind(cut(*HELLO, at=1.3)), now_ns=OPEN + 20 * SECOND),
+            # The client went, and the server pings nobody until it gives up.
+            pair(cut(*HELLO, at=1.3, by="client"), behind(cut(*HELLO, at=20))),
+            pair(
+                cut(*HELLO, at=1.3, by="client", how="rst"), behind(opened(*HELLO)), now_ns=OPEN + 20 * SECOND
+            ),
+        ],
+        [
+            pair(cut(*HELLO, at=1.3), behind(cut(*HELLO, at=1.3))),
+            # The hop takes a moment for the other side, or the two went at one moment.
+            pair(cut(*HELLO, at=2.4), behind(cut(*HELLO, at=1.3))),
+            pair(opened(*HELLO), behind(cut(*HELLO, at=1.3)), now_ns=OPEN + 3 * SECOND),
+            pair(cut(*HELLO, at=1.4, by="client"), behind(cut(*HELLO, at=1.3))),
+            # Late, and passed on.
+            pair(cut(*HELLO, at=20), behind(cut(*HELLO, at=1.3))),
+            GOOD,
+        ],
+    ),
     "WS-CL-102": (
         [
             closed_behind(1008, "Invalid origin!", request(Host="app:3000")),

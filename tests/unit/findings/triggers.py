@@ -9,6 +9,7 @@ from tests.unit.findings import (
     triggers_apps,
     triggers_attempts,
     triggers_held,
+    triggers_messages,
     triggers_open,
     triggers_probes,
 )
@@ -20,4 +21,5 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_apps.CASES,
     **triggers_probes.CASES,
     **triggers_held.CASES,
+    **triggers_messages.CASES,
 }

@@ -466,6 +466,56 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+#: Words of a failure in the reason of a code that says that all is well.
+_FAILURE: Final = re.compile(
+    r"\b(?:fail(?:ed|ure|s)?|unauthori[sz]ed|forbidden|denied|invalid|expired|rejected|refused|exception|"
+    r"exceeded|too (?:many|large|big|slow)|not (?:allowed|found|authori[sz]ed|permitted|supported)|"
+    r"missing|required|unavailable)\b|(?<!no )(?<!without )(?<!without an )error(?!s?: ?(?:0|none|null)\b)",
+    re.I,
+)
+
+
+@rules(
+    "WS-CL-033",
+    "warning",
+    "server",
+    "Closed with 1000, which means that all is well, and a reason that names a failure",
+    meaning="Clients take 1000 for the end that was intended: many do not reconnect, and report no error. The"
+    " reason says what really happened; a failure wants a code of its own (1008, 1011, 4000 to 4999).",
+    js=JS,
+    topic="app",
+    rows="F7",
+    group="end",
+)
+def well_but_failed(facts: ConnectionFacts) -> Iterator[Found]:
+    found = closed_with(facts, 1000)
+    if found is None or not (said := _FAILURE.search(found[2])):
+        return
+    who, code, reason = found
+    # Who has said nothing else refused the client.
+    is_refusal = who == S2C and facts.frames[1] <= 1
+    is_about_login = re.search(r"auth|forbidden|denied|token|secret|credential|expired", reason, re.I)
+    yield replace(
+        _found(
+            facts,
+            who,
+            code,
+            reason,
+            fault_of="server" if who == S2C else "client",
+            title=f"The {_self(who)} closed with 1000 (normal), and its reason names a failure:"
+            f" {_around(reason, said)!r}",
+        ),
+        severity="error" if is_refusal else None,
+        topic="app-auth" if is_about_login else None,
+    )
+
+
+def _around(reason: str, said: re.Match[str]) -> str:
+    """The part of a reason that names the failure, for a title."""
+    begin = max(0, min(said.start() - 30, len(reason) - 80))
+    return reason[begin : begin + 80]
+
+
 #: A side that waited less than this did not wait for an answer to its CLOSE frame.
 _LEAST_WAIT_NS: Final = 500_000_000
 

@@ -41,7 +41,7 @@ def tool_of(path: str, subprotocols: tuple[str, ...]) -> str | None:
     if {"vite-hmr", "vite-ping"} & set(subprotocols):
         return "vite"
     plain = path.partition("?")[0]
-    if plain == _NEXT_PATH or plain.startswith("/_next/"):
+    if plain.startswith("/_next/") or plain.endswith((_NEXT_PATH, "/_next/hmr")):  # behind a basePath, too
         return "next"
     return "webpack" if plain in ("/ws", "/sockjs-node/websocket") and "webpack" in subprotocols else None
 
@@ -93,6 +93,18 @@ def refused_host(facts: ConnectionFacts) -> Iterator[Found]:
         )
         return
     tool = _tool(facts)
+    if tool == "next" and (facts.raw_response_in or b"").strip() == b"Unauthorized" and has_failed(facts):
+        # Next.js 15.2 and newer writes the word alone to the socket (block-cross-site.ts).
+        yield Found(
+            evidence=(
+                "the dev server wrote 'Unauthorized' to the connection, without an HTTP response around it",
+                facts.request_line("Host"),
+                facts.request_line("Origin"),
+            ),
+            title="Next.js: the dev server refuses this host: it is not in allowedDevOrigins",
+            software=("next",),
+        )
+        return
     if not is_refused(facts) or tool is None:
         return
     if facts.status in (400, 401, 403) and (tool == "vite" or _HOST_REFUSED.search(facts.content[:500])):

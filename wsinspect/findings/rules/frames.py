@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named
 from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact, OpaqueFact
-from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.switching import body_in_101, text_after_101, text_after_close
 from wsinspect.handshake.negotiation import DEFLATE
@@ -187,7 +188,36 @@ def reserved_bit(facts: ConnectionFacts) -> Iterator[Found]:
             was_offered = before and DEFLATE.encode() in b"".join(before.get_all("sec-websocket-extensions"))
             if was_offered and after and not after.get_all("sec-websocket-extensions"):
                 lines.append("the offer was removed on the way")
-            yield describe(facts, frame, count, *lines)
+            found = describe(facts, frame, count, *lines)
+            if agreed.deflate is not None and frame.opcode not in (1, 2) and frame.header[0] & 0x70 == 0x40:
+                found = replace(found, title=_NOT_FIRST, meaning=_MEANS_NOT_FIRST, topic="rsv1")
+            elif frame.direction == C2S and agreed.deflate is None and _is_safari_15(facts):
+                found = replace(found, causes=_SAFARI_15)
+            yield found
+
+
+_NOT_FIRST: Final = "RSV1 is set on a frame that does not begin a message"
+_MEANS_NOT_FIRST: Final = (
+    "permessage-deflate is on, and RSV1 marks the first frame of a compressed message alone: continuations"
+    " and control frames must not have it (RFC 7692, 6.1), so the receiver closes with 1002."
+)
+#: The first versions whose WebSocket is NSURLSession's.
+_SAFARI: Final = re.compile(rb"Version/15\.[0-3]\b.* Safari/|iPhone OS 15_[0-3]|CPU OS 15_[0-3]")
+_SAFARI_15: Final = (
+    Cause(
+        "Safari 15.0 to 15.3 (NSURLSession) compresses although the server declined; 15.4 does not",
+        "the same page in another browser, or with 'NSURLSession WebSocket' off in Safari's features",
+    ),
+    Cause(
+        "a hop removed permessage-deflate from the server's answer",
+        "a second tap in front of it shows the 101",
+    ),
+)
+
+
+def _is_safari_15(facts: ConnectionFacts) -> bool:
+    head = facts.request_in
+    return head is not None and _SAFARI.search(head.get("user-agent") or b"") is not None
 
 
 @rules(

@@ -1,15 +1,15 @@
-"""Action Cable and Phoenix channels."""
+"""Action Cable, Phoenix channels, AWS API Gateway."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from wsinspect.findings.evidence import end_line, js_sees, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
 from wsinspect.findings.limits import matching
 from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json, shown
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import Cause, Found
 from wsinspect.findings.registry import Rules
 
 rules = Rules()
@@ -129,3 +129,58 @@ def phoenix_heartbeat(facts: ConnectionFacts) -> Iterator[Found]:
             js=js_sees(facts),
             software=("phoenix",),
         )
+
+
+#: What the gateway itself answers to a message, and why.
+_GATEWAY_SAYS: Final = {
+    "Forbidden": (
+        Cause(
+            "no route matches the message: the field that the route selection expression names is missing, or"
+            " has another value than a route's key, and there is no $default route",
+            "the expression in the API's settings ($request.body.action) and the routes' keys, next to the"
+            " message",
+        ),
+        Cause("the route is not deployed yet", "deploy the API to this stage again: is it answered then?"),
+    ),
+    "Internal server error": (
+        Cause(
+            "the route's integration failed: its Lambda function raised an error, or the API may not call it",
+            "the function's log for this requestId; without an entry the permission is missing",
+        ),
+        Cause(
+            "the integration's answer is not what the gateway expects: a statusCode is missing",
+            "the API's execution log for this requestId",
+        ),
+    ),
+}
+
+
+@rules(
+    "WS-APP-090",
+    "error",
+    "server",
+    "AWS API Gateway could not deliver a message",
+    meaning="The gateway, and not the application, answered the message: no route took it, or the integration"
+    " behind the route failed. The WebSocket itself stays open.",
+    js="onmessage gets the gateway's answer; the socket stays open.",
+    topic="api-gateway",
+    rows="5",
+)
+def gateway_answers(facts: ConnectionFacts) -> Iterator[Found]:
+    known = messages(facts)
+    for place, message in enumerate(known):
+        value = read_json(message) if message.direction == S2C else None
+        if not isinstance(value, dict) or not {"connectionId", "requestId"} <= value.keys():
+            continue
+        said = value.get("message")
+        if set(value) != {"message", "connectionId", "requestId"} or not isinstance(said, str):
+            continue
+        before = next((one for one in reversed(known[:place]) if one.direction == C2S), None)
+        yield Found(
+            evidence=(shown(message), f"before it: {shown(before)}" if before is not None else ""),
+            frame=message.id,
+            title=f"AWS API Gateway answered a message itself: {said[:80]!r}",
+            causes=_GATEWAY_SAYS.get(said, ()),
+            software=("aws",),
+        )
+        return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from wsinspect.findings.evidence import (
@@ -31,6 +32,7 @@ from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.headless import headless
 from wsinspect.findings.rules.reported import reported
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
@@ -101,10 +103,16 @@ def arrived_stripped(facts: ConnectionFacts) -> Iterator[Found]:
     )
     software = (*named(marks), *(("nginx",) if default else ()), *named(answer_marks(facts)))
     is_sure = bool(marks) or default
+    # A value that is there, and names no WebSocket, was set by somebody; clients send 'websocket'.
+    wrong = head.get("upgrade") if "websocket" not in head.tokens("upgrade") else None
     yield Found(
+        title=f"The request arrived here with 'Upgrade: {wrong.decode('latin-1')[:40]}'" if wrong else None,
         evidence=(
             f"request: {head.start_line.decode('latin-1')[:160]}",
             facts.request_line("Upgrade"),
+            "nginx: the value for Upgrade is $http_upgrade; $connection_upgrade is for Connection"
+            if wrong in (b"upgrade", b"Upgrade")
+            else "",
             facts.request_line("Connection"),
             "Sec-WebSocket-Key is present",
             status_line(facts) if facts.status else _failure(facts),
@@ -326,7 +334,7 @@ def not_http(facts: ConnectionFacts) -> Iterator[Found]:
     name = protocol_of(first)
     if name == "a TLS alert":
         return  # WS-TLS-018
-    yield Found(
+    found = Found(
         evidence=(
             f"the server sent {name or 'bytes that are not an HTTP response'}: {shown_bytes(first)}",
             f"server {facts.server_address or facts.server or facts.host}",
@@ -335,6 +343,7 @@ def not_http(facts: ConnectionFacts) -> Iterator[Found]:
         title=f"The server sent {name}, not HTTP" if name else None,
         confidence="high" if name else "medium",
     )
+    yield replace(found, **headless(first, name))
 
 
 @rules(

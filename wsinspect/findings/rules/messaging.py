@@ -9,12 +9,12 @@ from typing import Final
 from wsinspect.decoders import mqtt
 from wsinspect.findings.evidence import JS_STATUS, end_line, js_sees, seconds, status_line
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
-from wsinspect.findings.messages_read import JS_SEE_EVIDENCE
-from wsinspect.findings.model import Found
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, shown
+from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.drops import is_cut
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.wire.opcodes import Opcode
+from wsinspect.wire.opcodes import Direction, Opcode
 
 rules = Rules()
 
@@ -50,6 +50,124 @@ def stomp_silent(facts: ConnectionFacts) -> Iterator[Found]:
             end_line(facts),
         ),
         frame=asked.id,
+    )
+
+
+#: Peers wait at least twice as long as was promised (stomp.js, RabbitMQ), or three times (Spring).
+_LATE: Final = 1.5
+#: A side that waited this much longer than was promised ended the connection for another reason, perhaps.
+_LONG_AFTER: Final = 5
+#: Codes that say nothing of heart-beats: done, going away, restarting.
+_OTHER_CODES: Final = (1000, 1001, 1012)
+
+
+@rules(
+    "WS-APP-051",
+    "error",
+    "client",
+    "STOMP: the heart-beats that were promised did not come, and the other side ended the session",
+    meaning="By CONNECT and CONNECTED a side sends a frame or a line feed in each interval (STOMP 1.2,"
+    " heart-beating), and it did not. PINGs of the WebSocket do not count: a STOMP heart-beat is a message"
+    " with a line feed in it.",
+    js=JS_SEE_EVIDENCE,
+    topic="stomp-beats",
+    rows="5",
+    group="end",
+)
+def stomp_beats_missing(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.was_open or not facts.is_over or facts.end_ns is None or facts.has_gap:
+        return
+    asked = next((one for one in facts.first if one.direction == C2S and _ASKS.match(one.text)), None)
+    answered = next((one for one in facts.first if one.direction == S2C and _ANSWERS.match(one.text)), None)
+    ours, theirs = _beats(asked), _beats(answered)
+    if not ours or not theirs:
+        return
+    code = facts.server_close_code if facts.ended_by == "server" else facts.client_close_code
+    ways: tuple[tuple[Direction, FaultOf, int, int], ...] = (
+        (C2S, "client", ours[0], theirs[1]),
+        (S2C, "server", theirs[0], ours[1]),
+    )
+    for side, sender, sends, wants in ways:
+        receiver = "server" if side == C2S else "client"
+        if not (sends and wants) or facts.ended_by != receiver or code in _OTHER_CODES:
+            continue
+        last_ns = _last_said_ns(facts, side)
+        interval = max(sends, wants) / 1000
+        waited = facts.certain_ns(last_ns, facts.end_ns) / SECOND_NS
+        if waited < _LATE * interval:
+            continue
+        pinged = any(one.opcode == Opcode.PING and one.direction == side for one in facts.last_frames)
+        error = _error_frame(facts)
+        yield Found(
+            evidence=(
+                f"c>s heart-beat:{ours[0]},{ours[1]}; s>c heart-beat:{theirs[0]},{theirs[1]}",
+                f"so the {sender} sends something every {seconds(round(interval * SECOND_NS))}",
+                f"no STOMP frame and no line feed {side.arrow} for {seconds(facts.end_ns - last_ns)}",
+                f"the {sender}'s PING frames are no heart-beats" if pinged else "",
+                shown(error) if error is not None else "",
+                end_line(facts),
+                js_sees(facts),
+            ),
+            fault_of=sender,
+            title=f"STOMP: the {sender} promised heart-beats and sent none, and the {receiver} ended the"
+            " session",
+            confidence="high" if waited <= _LONG_AFTER * interval else "medium",
+            js=js_sees(facts),
+        )
+        return
+
+
+def _last_said_ns(facts: ConnectionFacts, side: Direction) -> int:
+    """When the last message of a direction came, at the latest: of the middle of a long connection only the
+    time of the last messages is known."""
+    mine = [one.time_ns for one in facts.last if one.direction == side]
+    if mine:
+        return mine[-1]
+    if facts.last:
+        return facts.last[0].time_ns
+    return facts.open_ns or facts.attempt_ns
+
+
+_ERROR: Final = re.compile(r"[\r\n]*ERROR\r?\n")
+_MESSAGE: Final = re.compile(r"^message: ?([^\r\n]+)", re.M)
+_OF_AUTH: Final = re.compile(r"auth|denied|forbidden|credential|token|log ?in|password|not allowed", re.I)
+
+
+def _error_frame(facts: ConnectionFacts) -> MessageFact | None:
+    """The server's ERROR, where it is the last thing that the server said."""
+    theirs = [one for one in messages(facts) if one.direction == S2C]
+    return theirs[-1] if theirs and _ERROR.match(theirs[-1].text) else None
+
+
+@rules(
+    "WS-APP-052",
+    "error",
+    "server",
+    "STOMP: the server answered with ERROR and ended the session",
+    meaning="After an ERROR frame the server has to close (STOMP 1.2, ERROR). Its message header says what"
+    " was wrong; the close code, mostly 1002, says nothing more.",
+    js=JS_SEE_EVIDENCE,
+    topic="app",
+    rows="5",
+    group="end",
+)
+def stomp_error(facts: ConnectionFacts) -> Iterator[Found]:
+    error = _error_frame(facts) if facts.was_open and facts.is_over else None
+    if error is None or facts.ended_by not in ("server", "client", "both"):
+        return
+    head = _HEAD.match(error.text)
+    said = _MESSAGE.search(head[1] if head else error.text)
+    words = said[1].strip() if said else ""
+    is_about_login = bool(_OF_AUTH.search(error.text))
+    yield Found(
+        evidence=(shown(error), end_line(facts), js_sees(facts)),
+        frame=error.id,
+        fault_of="client" if is_about_login else None,
+        title=f"STOMP: the server answered with ERROR {words[:100]!r} and ended the session"
+        if words
+        else None,
+        topic="app-auth" if is_about_login else None,
+        js=js_sees(facts),
     )
 
 
@@ -138,6 +256,43 @@ def mqtt_silent(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             js=js_sees(facts),
         )
+
+
+@rules(
+    "WS-APP-063",
+    "error",
+    "client",
+    "MQTT: the client's packets are in text messages",
+    meaning="MQTT goes in binary messages alone, and who gets another kind has to end the connection (MQTT"
+    " 3.1.1, MQTT-6.0.0-1). Some brokers ignore such a message instead, so the client waits for its CONNACK.",
+    js=JS_SEE_EVIDENCE,
+    topic="mqtt-binary",
+    rows="5",
+    group="end",
+)
+def mqtt_as_text(facts: ConnectionFacts) -> Iterator[Found]:
+    first = next((one for one in facts.first if one.direction == C2S), None)
+    if first is None or not facts.was_open or not facts.is_over or first.opcode != Opcode.TEXT:
+        return
+    # Over a subprotocol of its own any text is none; else only what is certainly a CONNECT.
+    is_packet = mqtt.is_connect(first.data) or (
+        first.data[:1] == b"\x10" and (facts.negotiation.subprotocol or "").startswith("mqtt")
+    )
+    is_answered = any(one.direction == S2C for one in messages(facts))
+    if not is_packet or is_answered or facts.ended_by not in ("server", "client"):
+        return
+    reaction = "ended the connection" if facts.ended_by == "server" else "did not answer"
+    yield Found(
+        evidence=(
+            f"message {first.id} c>s: MQTT CONNECT in a TEXT frame",
+            "nothing but frames of the WebSocket came from the broker",
+            end_line(facts),
+            js_sees(facts),
+        ),
+        frame=first.id,
+        title=f"MQTT: the client's packets are in text messages, and the broker {reaction}",
+        js=js_sees(facts),
+    )
 
 
 @rules(

@@ -11,6 +11,7 @@ from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import (
     JS_FAILED,
     JS_NOTHING,
+    JS_STATUS,
     answer_hop,
     answer_marks,
     author_line,
@@ -353,6 +354,57 @@ def disabled(facts: ConnectionFacts) -> Iterator[Found]:
 def says_no_upgrade(facts: ConnectionFacts) -> bool:
     """Whether the answer says that the request came without the Upgrade headers."""
     return _says(facts, _SAYS_NO_UPGRADE)
+
+
+#: The answer is about Connection; what says the same of Upgrade is about both.
+_SAYS_CONNECTION: Final = re.compile(
+    rb"connection[\"':=` ]*(?:header|: ?upgrade|: ?keep-alive)|connection header"
+)
+_SAYS_UPGRADE_HEADER: Final = re.compile(
+    rb"(?<!connection: )upgrade[\"'`]? header|upgrade: ?websocket|upgrade[\"'`]? to [\"'`]?websocket"
+)
+
+
+@rules(
+    "WS-HS-071",
+    "error",
+    "server",
+    "The server wants 'Connection: Upgrade' alone, and the client's has more in it",
+    meaning="Firefox sends 'Connection: keep-alive, Upgrade'. Connection is a list whose order and members do"
+    " not matter (RFC 9110, 7.6.1); a server or hop that compares it as a whole lets Chrome in and refuses"
+    " Firefox.",
+    js=JS_STATUS,
+    topic="connection-list",
+    confidence="medium",
+    rows="H19",
+    group="attempt",
+)
+def strict_connection(facts: ConnectionFacts) -> Iterator[Found]:
+    head = facts.request_out or facts.request_in
+    if not is_refused(facts) or not asked_correctly(facts) or head is None:
+        return
+    tokens = head.tokens("connection")
+    if len(tokens) < 2 or facts.status not in (400, 426) or not _says(facts, _SAYS_CONNECTION):
+        return
+    if _SAYS_UPGRADE_HEADER.search(facts.wording):
+        return
+    compared_lines, suffix = _compared(facts)
+    yield Found(
+        evidence=(*_answer(facts), f"sent: {facts.request_line('Connection')}", *compared_lines),
+        title_more=suffix,
+        hop=answer_hop(facts),
+        software=named(answer_marks(facts)),
+        causes=two_causes(
+            (
+                "the server compares Connection as a whole with 'Upgrade'",
+                "the same request with 'Connection: Upgrade' alone (Chrome, wsinspect doctor): is it 101?",
+            ),
+            (
+                "a hop behind this tap changes Connection",
+                "a second tap behind it shows the request that arrives there",
+            ),
+        ),
+    )
 
 
 @rules(

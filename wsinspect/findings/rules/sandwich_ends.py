@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
-from wsinspect.findings.evidence import EITHER_SIDE, js_sees, seconds, unknown_order
+from wsinspect.findings.evidence import EITHER_SIDE, end_line, js_sees, seconds, unknown_order
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import is_round, matching, words
 from wsinspect.findings.model import Cause, Found, Severity
@@ -329,6 +329,53 @@ def _ways(pair: PairFacts) -> Iterator[tuple[str, Through]]:
         yield "c>s", pair.c2s
     if pair.s2c is not None:
         yield "s>c", pair.s2c
+
+
+#: Hops that finish something first take a second (Envoy's delayed_close_timeout), or a little more.
+_PASSED_ON_NS: Final = 3 * SECOND_NS
+
+
+@rules(
+    "WS-DROP-102",
+    "error",
+    "hop",
+    "The hop did not pass on that the connection had ended",
+    meaning="One side ended TCP, and the hop kept the other side open. That side still sends, to nobody, and"
+    " notices nothing until a limit or a heartbeat of its own ends it.",
+    js="Nothing while the hop keeps the connection; then what the last line of the evidence says.",
+    topic="end-kept",
+    rows="T5 F14",
+    group="end",
+    scope="pair",
+)
+def keeps_what_ended(pair: PairFacts) -> Iterator[Found]:
+    edge, origin = pair.edge, pair.origin
+    if origin is None or not edge.was_open or not origin.was_open or edge.unrecorded or origin.unrecorded:
+        return
+    for side, near, far in ((S2C, origin, edge), (C2S, edge, origin)):
+        who, other = _SELF[side], _SELF[side.other]
+        # The far side's own end, or none yet: an end that the hop passed on is the near side's there, too.
+        has_passed_on = far.ended_by not in (None, other)
+        if near.ended_by != who or near.how not in ("fin", "rst") or near.end_ns is None or has_passed_on:
+            continue
+        through = (pair.c2s if side == C2S else pair.s2c) or Through()
+        patience = max(_PASSED_ON_NS, through.patience_ns) + pair.clocks.error_ns
+        if near.state == "lost" or far.state == "lost" or not pair.is_overdue(side, near.end_ns, patience):
+            continue
+        lived = pair.lived_after_ns(side, near.end_ns)
+        yield Found(
+            evidence=(
+                f"the {who} ended its side: {end_line(near)}",
+                f"the {other}'s side of the hop was open for {seconds(lived)} after that",
+                end_line(far) if far.is_over else f"the {other}'s side is still open",
+                js_sees(edge) if edge.is_over else "",
+            ),
+            title=f"The hop did not pass on that the {who} had ended the connection",
+            hop=hop_of(pair),
+            software=software_of(pair),
+            covers=covered_by(pair, "end"),
+        )
+        return
 
 
 @rules(

@@ -1,0 +1,168 @@
+"""Rules about what messages and close reasons say of a failure: facts that trigger each, and near ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from tests.unit.findings.facts_made import (
+    HELLO,
+    cut,
+    ended,
+    failed,
+    frame,
+    refused,
+    request,
+    switching,
+)
+from wsinspect.findings.facts import C2S, S2C
+
+CONNECT = "CONNECT\naccept-version:1.2\nheart-beat:{}\n\n\0"
+CONNECTED = "CONNECTED\nversion:1.2\nheart-beat:{}\n\n\0"
+ERROR = "ERROR\nmessage:Session closed.\ncontent-length:0\n\n\0"
+MQTT = b"\x10\x0d\x00\x04MQTT\x04\x02\0\x3c\0\x01a"
+OF_MQTT: dict[str, Any] = {
+    "head": request(Sec_WebSocket_Protocol="mqtt"),
+    "answer": switching(Sec_WebSocket_Protocol="mqtt"),
+}
+FIREFOX = request(Connection="keep-alive, Upgrade")
+
+
+def _said(*texts: tuple[Any, float, str]) -> list[Any]:
+    return [frame(n, side, at, 1, text.encode()) for n, (side, at, text) in enumerate(texts, 1)]
+
+
+def stomp(ours: str, theirs: str, *texts: tuple[Any, float, str]) -> list[Any]:
+    """A session of STOMP with these heart-beats, and what was said after it had begun."""
+    return _said((C2S, 0.1, CONNECT.format(ours)), (S2C, 0.2, CONNECTED.format(theirs)), *texts)
+
+
+def beats(side: Any, every: float, until: float) -> list[tuple[Any, float, str]]:
+    """Line feeds of one side."""
+    return [(side, number * every, "\n") for number in range(1, int(until / every) + 1)]
+
+
+def _gateway(**fields: str) -> str:
+    return json.dumps(
+        {"message": "Forbidden", "connectionId": "Mdnv8dwhoAMCIqg=", "requestId": "a", **fields}
+    )
+
+
+PROMISED = stomp("4000,10000", "10000,10000", *beats(S2C, 10, 30))
+
+CASES: dict[str, tuple[list[Any], list[Any]]] = {
+    "WS-APP-051": (
+        [
+            # A client that only pings: what it promised is a line feed every 10 s.
+            ended(*PROMISED, frame(9, C2S, 25, 9, b"abcd"), at=30.3, by="server", code=1002),
+            cut(*PROMISED, at=30.3),
+            # A server that stopped: the client's library ends it after twice the interval.
+            ended(*stomp("10000,10000", "10000,10000", *beats(C2S, 10, 20)), at=20.4, code=4001),
+        ],
+        [
+            ended(*stomp("4000,10000", "10000,10000", *beats(C2S, 4, 30)), at=30.3, by="server", code=1002),
+            # One side alone wants them, or it ended for another reason, or by the other side.
+            ended(*stomp("4000,10000", "10000,0", *beats(S2C, 10, 30)), at=30.3, by="server", code=1002),
+            ended(*PROMISED, at=30.3, by="server", code=1001),
+            cut(*PROMISED, at=30.3, by="client"),
+            cut(*PROMISED, at=12),
+        ],
+    ),
+    "WS-APP-052": (
+        [
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR)), by="server", code=1002),
+            cut(*_said((C2S, 0.1, CONNECT.format("0,0")), (S2C, 0.3, ERROR))),
+        ],
+        [
+            # Another message came after it, or it is a message that speaks of one.
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR), (S2C, 0.5, "MESSAGE\n\nhi\0")), by="server"),
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, "MESSAGE\n\nERROR\n\0")), by="server"),
+        ],
+    ),
+    "WS-APP-063": (
+        [
+            cut(frame(1, C2S, 0.1, 1, MQTT), **{"raw_response_in": OF_MQTT["answer"]}),
+            cut(frame(1, C2S, 0.1, 1, MQTT), at=30, by="client"),
+        ],
+        [
+            cut(frame(1, C2S, 0.1, 2, MQTT)),
+            # It was understood all the same, or is no CONNECT.
+            cut(frame(1, C2S, 0.1, 1, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\0"), at=30, by="client"),
+            cut(frame(1, C2S, 0.1, 1, b"MQTT"), at=30, by="client"),
+        ],
+    ),
+    "WS-APP-090": (
+        [
+            ended(*_said((C2S, 0.1, '{"action":"x"}'), (S2C, 0.2, _gateway()))),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.2, _gateway(message="Internal server error")))),
+        ],
+        [
+            ended(*_said((C2S, 0.1, _gateway()))),
+            ended(*_said((S2C, 0.1, _gateway(user="an application's own message")))),
+            ended(*_said((S2C, 0.1, '{"message": "Forbidden"}'))),
+        ],
+    ),
+    "WS-CL-033": (
+        [
+            ended(by="server", reason='{"server_error_msg":"4400: Connection initialization failed: x'),
+            ended(by="server", reason="Unauthorized"),
+            ended(by="client", reason="heartbeat failed"),
+        ],
+        [
+            ended(by="server", reason="bye"),
+            ended(by="server", reason="finished without error"),
+            ended(by="server", reason="done, no errors; error: 0"),
+            ended(by="server", reason="Unauthorized", code=1008),
+        ],
+    ),
+    "WS-HS-071": (
+        [
+            refused("426 Upgrade Required", head=FIREFOX, body=b'"Connection: Upgrade" header required'),
+            refused("400 Bad Request", head=FIREFOX, body=b"invalid Connection header: keep-alive, Upgrade"),
+        ],
+        [
+            # Chrome's says what the server wants, so a hop changed it.
+            refused("426 Upgrade Required", body=b'"Connection: Upgrade" header required'),
+            refused(
+                "400 Bad Request", head=FIREFOX, body=b"missing 'Connection: Upgrade' and Upgrade header"
+            ),
+            refused("400 Bad Request", head=FIREFOX, body=b"connection refused"),
+        ],
+    ),
+}
+
+#: Findings whose title and blame depend on what was seen.
+NEXT = replace(
+    failed(
+        "server ended the connection before a response (fin)", "response", raw_response_in=b"Unauthorized"
+    ),
+    path="/_next/webpack-hmr?id=1",
+)
+A_WORD = failed(
+    "server ended the connection before a response (fin)",
+    "response",
+    raw_response_in=b"Not allowed\n",
+)
+A_FRAME = failed(
+    "server ended the connection before a response (fin)",
+    "response",
+    raw_response_in=b'\x81\x0b{"event":1}',
+)
+DEFLATE = "permessage-deflate"
+AGREED: dict[str, Any] = {
+    "raw_request_in": request(Sec_WebSocket_Extensions=DEFLATE),
+    "raw_request_out": request(Sec_WebSocket_Extensions=DEFLATE),
+    "raw_response_in": switching(Sec_WebSocket_Extensions=DEFLATE),
+}
+SAFARI = request(
+    Sec_WebSocket_Extensions=DEFLATE,
+    User_Agent="Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+    " Version/15.2 Safari/605.1.15",
+)
+
+
+def with_bit(side: Any, opcode: int, **facts: Any) -> Any:
+    """A connection whose second frame has RSV1."""
+    bad = frame(3, side, 0.4, opcode, b"x", header=bytes([0xC0 | opcode, 1]), violation="reserved-bit")
+    return cut(*HELLO, bad, violations=((bad, 1),), by="server" if side == C2S else "client", **facts)
