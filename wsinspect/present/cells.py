@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import Final
 
 from wsinspect.text import cell_width, folded, truncate
@@ -179,14 +180,64 @@ def cut(line: Line, width: int, indent: int = 0) -> list[Line]:
 
 def mark(line: Line, needle: str, style: str) -> Line:
     """The line with every match of a text in another style, wherever pieces end; case does not matter."""
-    text, wanted = folded(text_of(line)), folded(needle)
-    if not wanted or wanted not in text:
-        return line
+    return _marked(line, _spans(text_of(line), needle), style)
+
+
+def mark_broken(lines: list[Line], line: Line, needle: str, style: str) -> tuple[list[Line], list[int]]:
+    """The lines that a line was broken into, with every match in another style, whatever break is in it.
+
+    Args:
+        lines: the line in pieces, in order: blanks may be missing at a break, and an indent may be new behind it.
+        line: the line as it was.
+
+    Returns:
+        The lines, and those of them in which a match begins: one that continues below is one place, not two.
+    """
+    text = text_of(line)
+    spans = _spans(text, needle)
+    if not spans:
+        return lines, []
+    marked: list[Line] = []
+    places: list[int] = []
+    here = begun = ended = 0
+    for number, piece in enumerate(lines):
+        shown = text_of(piece)
+        blanks = len(shown) - len(shown.lstrip(" "))
+        begin = here
+        while begin < len(text) and text[begin] == " " and blanks < len(shown):
+            begin += 1
+        # Blanks in front are the text's own where as many are there; else they are the indent.
+        column = blanks
+        if begin - here == blanks or blanks == len(shown):
+            begin, column = here, 0
+        end = begin + len(shown) - column
+        while ended < len(spans) and spans[ended][1] <= begin:
+            ended += 1
+        own = [one for one in spans[ended : bisect_left(spans, (end, 0))] if one[1] > begin]
+        shift = column - begin
+        marked.append(_marked(piece, [(max(a, begin) + shift, min(b, end) + shift) for a, b in own], style))
+        if begun < len(spans) and spans[begun][0] < end:
+            places.append(number)
+            begun = bisect_left(spans, (end, 0))
+        here = end
+    return marked, places
+
+
+def _spans(text: str, needle: str) -> list[tuple[int, int]]:
+    """Where a text is in another, without regard to case."""
+    text, wanted = folded(text), folded(needle)
     spans: list[tuple[int, int]] = []
-    at = text.find(wanted)
+    at = text.find(wanted) if wanted else -1
     while at >= 0:
         spans.append((at, at + len(wanted)))
         at = text.find(wanted, at + len(wanted))
+    return spans
+
+
+def _marked(line: Line, spans: list[tuple[int, int]], style: str) -> Line:
+    """The line with stretches of its text, ascending, in another style."""
+    if not spans:
+        return line
     marked: Line = []
     begin = 0
     for piece, own in line:

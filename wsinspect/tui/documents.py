@@ -8,6 +8,7 @@ never read as markup.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -16,7 +17,7 @@ from wsinspect import decoders
 from wsinspect.decoders.json_text import NotJson, parse_json
 from wsinspect.decoders.limits import MAX_BYTES
 from wsinspect.decoders.model import Payload
-from wsinspect.present.cells import Line, cut, fold, mark, text_of, wrap
+from wsinspect.present.cells import Line, cut, fold, mark_broken, text_of, wrap
 from wsinspect.present.frame_table import hex_dump
 from wsinspect.present.numbers import time_words
 from wsinspect.present.recognised import (
@@ -68,6 +69,8 @@ class LinesDocument:
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines = list(lines)
         self._wrapped: list[Line] = []
+        #: Of these, in which a match begins.
+        self._places: list[int] = []
         self._width = -1
         self._needle = ""
 
@@ -84,15 +87,20 @@ class LinesDocument:
         if width == self._width:
             return
         self._width = width
-        self._wrapped = []
+        self._wrapped, self._places = [], []
         for line in self.lines:
-            if len(line) == 1 and self._needle:
-                self._wrapped += cut(mark(line, self._needle, "match"), width)
-            elif len(line) == 1:
-                text, style = line[0]
-                self._wrapped += [[(piece, style)] for piece in wrap(text, width)]
-            else:
-                self._wrapped += [mark(one, self._needle, "match") for one in fold(line, width)]
+            pieces = self._pieces(line, width)
+            if self._needle:
+                pieces, places = mark_broken(pieces, line, self._needle, "match")
+                self._places += [len(self._wrapped) + place for place in places]
+            self._wrapped += pieces
+
+    def _pieces(self, line: Line, width: int) -> list[Line]:
+        """A line as it is shown, in several where it is long."""
+        if len(line) != 1:
+            return fold(line, width)
+        text, style = line[0]
+        return [[(piece, style)] for piece in wrap(text, width)]
 
     def find(self, needle: str) -> int:
         """Mark every match of a text; how many there are."""
@@ -102,26 +110,17 @@ class LinesDocument:
         return sum(folded(text_of(line)).count(folded(needle)) for line in self.lines)
 
     def next_match(self, number: int, step: int, width: int) -> int | None:
-        """The next line with one, from a line on; None behind the last one."""
+        """The next line in which a match begins, from a line on; None behind the last one."""
         self._wrap(width)
-        at = number + step
-        while 0 <= at < len(self._wrapped):
-            if any(style == "match" for _, style in self._wrapped[at]):
-                return at
-            at += step
-        return None
+        at = bisect_right(self._places, number) if step > 0 else bisect_left(self._places, number) - 1
+        return self._places[at] if 0 <= at < len(self._places) else None
 
 
 class CodeDocument(LinesDocument):
     """Lines of several colours that are cut anywhere: text of a language, or of a protocol."""
 
-    def _wrap(self, width: int) -> None:
-        if width != self._width:
-            self._width = width
-            lines = self.lines
-            if self._needle:
-                lines = [mark(line, self._needle, "match") for line in lines]
-            self._wrapped = [piece for line in lines for piece in cut(line, width)]
+    def _pieces(self, line: Line, width: int) -> list[Line]:
+        return cut(line, width)
 
 
 class HexDocument:

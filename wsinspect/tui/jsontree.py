@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from wsinspect.filters.jsonvalue import write_path
-from wsinspect.present.cells import Line, cut, mark, text_of
+from wsinspect.present.cells import Line, cut, mark_broken
 from wsinspect.text import counted, escape, folded
 
 #: Rows that are made at a time.
@@ -79,6 +79,14 @@ class _Row(NamedTuple):
     problem: str = ""
 
 
+class _Shown(NamedTuple):
+    """A line on the screen: of which row, and whether a match begins in it."""
+
+    row: int
+    line: Line
+    begins_match: bool
+
+
 class JsonTree:
     """A document of the inspector.
 
@@ -93,7 +101,7 @@ class JsonTree:
         self._needle = ""
         self._width = -1
         self._rows: list[_Row] = []
-        self._lines: list[tuple[int, Line]] = []
+        self._lines: list[_Shown] = []
         self._walk: Iterator[_Row] = self._rows_from(self._root)
         self._is_whole = False
         self._drawn = 0
@@ -232,8 +240,8 @@ class JsonTree:
         if width != self._width:
             self._width, self._lines, self._drawn = width, [], 0
         for number in range(self._drawn, len(self._rows)):
-            for line in self._row_lines(self._rows[number], width):
-                self._lines.append((number, line))
+            lines, places = self._row_lines(self._rows[number], width)
+            self._lines += [_Shown(number, line, at in places) for at, line in enumerate(lines)]
         self._drawn = len(self._rows)
 
     def line_count(self, width: int) -> int:
@@ -247,7 +255,7 @@ class JsonTree:
         if number + STEP_ROWS // 4 > len(self._lines) and not self._is_whole:
             self._extend(STEP_ROWS)
         self._draw(width)
-        return self._lines[number][1]
+        return self._lines[number].line
 
     def read_on(self) -> None:
         """Make many rows: somebody goes to the end."""
@@ -263,15 +271,15 @@ class JsonTree:
         """Whether every row has been made."""
         return self._is_whole
 
-    def _row_lines(self, row: _Row, width: int) -> list[Line]:
+    def _row_lines(self, row: _Row, width: int) -> tuple[list[Line], list[int]]:
+        """The lines of a row, and those of them in which a match begins."""
         if row.problem:
-            return cut([(row.problem, "error")], width)
+            return cut([(row.problem, "error")], width), []
         margin = min(min(row.node.depth, _MAX_INDENT) * 2, width // 2)
         most = _SHOWN_CHARS if width < _PAGER_CELLS else len(self._text)
         line: Line = [(" " * margin, ""), *self._row_line(row, most)]
-        if self._needle:
-            line = mark(line, self._needle, "match")
-        return cut(line, width, margin + 2)
+        lines = cut(line, width, margin + 2)
+        return mark_broken(lines, line, self._needle, "match") if self._needle else (lines, [])
 
     def _row_line(self, row: _Row, most: int) -> Line:
         node, text = row.node, self._text
@@ -320,7 +328,7 @@ class JsonTree:
         """The value that a line is of."""
         if not 0 <= number < len(self._lines):
             return None
-        row = self._rows[self._lines[number][0]]
+        row = self._rows[self._lines[number].row]
         return None if row.problem else row.node
 
     def fold(self, number: int) -> int:
@@ -353,7 +361,7 @@ class JsonTree:
             return 0
         self._draw(max(self._width, 10))
         at = next(number for number, row in enumerate(self._rows) if row.node is node and not row.is_close)
-        line = next(number for number, (row, _) in enumerate(self._lines) if row == at)
+        line = next(number for number, shown in enumerate(self._lines) if shown.row == at)
         del self._rows[at:], self._lines[line:]
         self._drawn, self._is_whole = at, False
         if node.parent is None:
@@ -406,7 +414,6 @@ class JsonTree:
     def next_match(self, number: int, step: int, width: int) -> int | None:
         """The next line with a match; lines that are not made yet are made, up to `MOST_ROWS`."""
         made = len(self._rows)
-        wanted = folded(self._needle)
         at = number + step
         while at >= 0:
             self._draw(width)
@@ -415,8 +422,7 @@ class JsonTree:
                     return None
                 self._extend(STEP_ROWS)
                 continue
-            line = self._lines[at][1]
-            if any(style == "match" for _, style in line) or (step < 0 and wanted in folded(text_of(line))):
+            if self._lines[at].begins_match:
                 return at
             at += step
         return None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsinspect.handshake.diff import Change, ChangeKind
-from wsinspect.present.cells import broken, cut, flow, fold, mark, text_of, width_of
+from wsinspect.present.cells import broken, cut, flow, fold, mark, mark_broken, text_of, width_of
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import change_lines
 
@@ -91,6 +91,40 @@ def test_every_match_is_marked_across_pieces():
     assert mark(line, "two", "m") == [("one ", "x"), ("tw", "m"), ("o", "m"), (" ONE", "y")]
     assert mark(line, "one", "m") == [("one", "m"), (" tw", "x"), ("o ", "y"), ("ONE", "m")]
     assert mark(line, "", "m") == line == mark(line, "three", "m")
+
+
+@given(st.text(alphabet="ab ", max_size=40), st.sampled_from(["a", "ab", "a b", "ba"]), st.integers(3, 12))
+def test_a_match_that_a_break_cuts_is_marked_on_both_lines_and_is_one_place(text, needle, width):
+    line = [(text, "x")]
+    whole = [at for at in range(len(text)) if mark(line, needle, "m") and _begins(text, needle, at)]
+    for lines in (cut(line, width), cut(line, width, 2), fold([("k::", "key"), *line], width)):
+        before = [("k::", "key"), *line] if text_of(lines[0]).startswith("k") else line
+        marked, places = mark_broken(lines, before, needle, "m")
+        assert [text_of(one) for one in marked] == [text_of(one) for one in lines]
+        shown = "".join(piece for one in marked for piece, style in one if style == "m")
+        assert shown.replace(" ", "") == (needle * len(whole)).replace(" ", "")
+        assert len(set(places)) == len(places) <= len(whole)
+        assert bool(places) == bool(whole)
+    starts = [at // width for at in whole]
+    assert mark_broken(cut(line, width), line, needle, "m")[1] == sorted(set(starts))
+
+
+def _begins(text: str, needle: str, wanted: int) -> bool:
+    """Whether a match begins there, counted as `str.count` does."""
+    at = text.find(needle)
+    while 0 <= at < wanted:
+        at = text.find(needle, at + len(needle))
+    return at == wanted
+
+
+def test_a_match_in_our_own_words_is_found_across_a_break():
+    line = [("answer        ", "muted"), ("101 in 3.8 ms; key of 16 bytes, accept right", "")]
+    lines = fold(line, 45)
+    assert text_of(lines[0]).endswith("bytes,")
+    marked, places = mark_broken(lines, line, "bytes, accept", "m")
+    assert places == [next(at for at, one in enumerate(lines) if "bytes" in text_of(one))]
+    assert [piece for one in marked for piece, style in one if style == "m"] == ["bytes,", "accept"]
+    assert mark_broken(lines, line, "bytes accept", "m") == (lines, [])
 
 
 def test_the_blanks_of_a_header_line_are_all_there():

@@ -14,6 +14,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -53,7 +54,7 @@ def title_line(workspace: Workspace, heading: str, keys: Sequence[tuple[str, str
 
 
 class Pick(Widget, can_focus=True):
-    """A choice between some words on one line.
+    """A choice between some words, on one line where they fit.
 
     Not Textual's RadioSet or Select: they show what is chosen by colour alone, with signs that are not ASCII.
 
@@ -61,7 +62,7 @@ class Pick(Widget, can_focus=True):
         value: of the one that is chosen.
     """
 
-    DEFAULT_CSS = "Pick { height: 1; width: 1fr; }"
+    DEFAULT_CSS = "Pick { height: auto; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "pick(-1)", "the one before", show=False, id="dialog.before"),
         Binding("right,l,space", "pick(1)", "the next one", show=False, id="dialog.next"),
@@ -98,19 +99,28 @@ class Pick(Widget, can_focus=True):
             (f"[{words}]" if value == self.value else f" {words} ", value) for value, words in self.options
         ]
 
-    def _in_sight(self) -> list[tuple[str, str]]:
-        """The parts from the first one on that leaves the chosen one in sight."""
-        parts, room = self._parts(), self.size.width - LABEL_CELLS - 1
-        chosen = [value for value, _ in self.options].index(self.value)
-        first = 0
-        while first < chosen and sum(cell_width(text) for text, _ in parts[first : chosen + 1]) > room:
-            first += 1
-        return parts[first:]
+    def _rows(self, width: int) -> list[list[tuple[str, str]]]:
+        """The parts in as many lines as it takes to have all of them in sight."""
+        rows: list[list[tuple[str, str]]] = [[]]
+        left = width - LABEL_CELLS - 1
+        for text, value in self._parts():
+            if rows[-1] and cell_width(text) > left:
+                rows.append([])
+                left = width - LABEL_CELLS - 1
+            rows[-1].append((text, value))
+            left -= cell_width(text)
+        return rows
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """A line, and more where the options do not fit on it."""
+        return len(self._rows(width))
 
     def render_line(self, y: int) -> Strip:
         """The options, the chosen one in brackets."""
-        line: Line = [(f" {self.label:<{LABEL_CELLS}}", "key" if self.has_focus else "muted")]
-        for text, value in self._in_sight():
+        rows = self._rows(self.size.width)
+        label = self.label if y == 0 else ""
+        line: Line = [(f" {label:<{LABEL_CELLS}}", "key" if self.has_focus else "muted")]
+        for text, value in rows[y] if y < len(rows) else []:
             line.append((text, "focus" if value == self.value else "muted"))
         over = "cursor" if self.has_focus else ""
         return self.workspace.palette.strip(fit(line, self.size.width), self.size.width, over)
@@ -118,11 +128,12 @@ class Pick(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """Choose what was clicked."""
         event.stop()
+        rows = self._rows(self.size.width)
         at = LABEL_CELLS + 1
-        for text, value in self._in_sight():
-            if at <= event.x < at + len(text):
+        for text, value in rows[event.y] if event.y < len(rows) else []:
+            if at <= event.x < at + cell_width(text):
                 self.choose(value)
-            at += len(text)
+            at += cell_width(text)
 
 
 class Label(Words):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Final
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
@@ -133,7 +134,9 @@ class InspectorPane(LinePane):
         self._is_folded = False
         self.needle = ""
         self.matches = 0
-        self._match_line = 0
+        #: The line that finding went to last, where there is no cursor; -1 begins at the top.
+        self._match_line = -1
+        self._searched_width = 0
         self.compared: Compared | None = None
         self.asked: Asked | None = None
 
@@ -252,6 +255,7 @@ class InspectorPane(LinePane):
     def choose_tab(self, number: int) -> None:
         self.tab = number
         self.top = self.cursor = 0
+        self._match_line = -1
         self.compared = None
         self.rebuild()
 
@@ -396,9 +400,16 @@ class InspectorPane(LinePane):
             self.move_to(max(number - self.visible_rows // 2, 0))
         self.refresh()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Other lines are at other numbers: finding continues at what is on the screen."""
+        super().on_resize(event)
+        if self._searched_width != self._width:
+            self._searched_width, self._match_line = self._width, self.top - 1
+
     def compare(self, compared: Compared) -> None:
         """Show a comparison in place of the payload."""
         self.tab, self.top, self.compared = 0, 0, compared
+        self._match_line = -1
         self.rebuild()
 
     def next_view(self) -> None:
@@ -408,12 +419,12 @@ class InspectorPane(LinePane):
         self.rebuild()
         if self._views:
             self.view = self._views[(self._views.index(self._shown_view) + 1) % len(self._views)]
-            self.top = 0
+            self.top, self._match_line = 0, -1
             self.rebuild()
 
     def choose_view(self, name: str) -> None:
         """This way to look at payloads."""
-        self.tab, self.view = 0, name
+        self.tab, self.view, self._match_line = 0, name, -1
         self.rebuild()
 
     def next_form(self) -> None:
@@ -421,6 +432,7 @@ class InspectorPane(LinePane):
         self.tab = 0
         self.form = FORMS[(FORMS.index(self.form) + 1) % len(FORMS)]
         self.top = self.window = 0
+        self._match_line = -1
         self.rebuild()
 
     def click_title(self, x: int) -> None:

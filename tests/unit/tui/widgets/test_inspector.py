@@ -140,6 +140,48 @@ async def test_a_match_that_is_cut_by_the_end_of_a_window_is_gone_to(tmp_path):
         assert "no match for needle before this line" in screen.app.workspace.said()
 
 
+async def test_a_match_that_a_break_cuts_is_stopped_at_once(tmp_path):
+    """A header that continues below, and a long string of JSON: n never stops where nothing begins."""
+    path = tmp_path / "cut.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.handshake(1)
+        builder.frame(1, 10, 1, b'"' + b"-" * 90 + b"needle" + b"-" * 90 + b'needle"', s2c=True)
+        builder.frame(1, 20, 1, b"-" * 93 + b"needle" + b"-" * 92 + b"needle", s2c=True)
+    async with opened(path, size=(98, 36)) as screen:
+        for number in (1, 2):
+            pane = await at_frame(screen, number)
+            pane.find("needle")
+            assert pane.matches == 2
+            stops = [pane.cursor if pane.has_cursor else pane._match_line]
+            await screen.press("n")
+            stops.append(pane.cursor if pane.has_cursor else pane._match_line)
+            assert len(set(stops)) == 2
+            await screen.press("n")
+            assert "no match for needle after this line" in screen.app.workspace.said()
+            assert sum(
+                len(text)
+                for row in range(pane.row_count())
+                for text, style in pane.row(row, 98)
+                if style == "match"
+            ) == 2 * len("needle")
+
+
+async def test_finding_begins_at_the_top_of_what_is_shown_now(payloads):
+    async with opened(payloads, size=(80, 36)) as screen:
+        pane = await at_frame(screen, 6)
+        pane.choose_tab(1)
+        pane.find("mask")
+        assert (place := pane._match_line) > 0
+        pane.choose_tab(0)
+        pane.choose_tab(1)
+        await screen.press("n")
+        assert pane._match_line == place
+        await screen.pilot.resize_terminal(200, 50)
+        await screen.pilot.pause()
+        assert pane._match_line == pane.top - 1
+
+
 async def test_where_json_is_too_long_to_be_laid_out_at_once_the_search_says_how_far_it_came(
     tmp_path, monkeypatch
 ):
