@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from wsinspect.version import __version__
 
-# The program imports this before it can take an interrupt (wsinspect/__main__.py): `typing` would be 10 ms more
-# in which Ctrl-C prints a traceback. Type checkers take the name for true.
+# The program imports this before it can take an interrupt (wsinspect/__main__.py): `typing` would be 10 ms
+# more in which Ctrl-C prints a traceback. Type checkers take the name for true.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

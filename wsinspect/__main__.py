@@ -1,8 +1,8 @@
 """The program: `wsinspect`, and `python -m wsinspect`.
 
-Contract: an interrupt prints no traceback from the first line of `main` on. What runs before that, the start of
-Python and the script that an installer wrote, is not ours; this module and its package import next to nothing, so
-that nothing of ours comes before it.
+Contract: an interrupt prints no traceback from the first line of `main` on. What runs before that, the start
+of Python and the script that an installer wrote, is not ours; this module and its package import next to
+nothing, so that nothing of ours comes before it.
 """
 
 import os

@@ -187,7 +187,7 @@ def mark_broken(lines: list[Line], line: Line, needle: str, style: str) -> tuple
     """The lines that a line was broken into, with every match in another style, whatever break is in it.
 
     Args:
-        lines: the line in pieces, in order: blanks may be missing at a break, and an indent may be new behind it.
+        lines: the line in pieces, in order: at a break blanks may be missing, behind it an indent may be new.
         line: the line as it was.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shlex
@@ -17,6 +18,7 @@ from textual.strip import Strip
 
 from wsinspect.launch.interrupts import left_to_child
 from wsinspect.present.cells import Line, fit, flow
+from wsinspect.present.notes import hex_preview
 from wsinspect.text import counted, escape, grouped, truncate
 from wsinspect.tui.dialogs.held import HeldDialog
 from wsinspect.tui.engine import requests
@@ -186,9 +188,11 @@ def _nearest(held: Json) -> list[Json]:
 
 
 def payload_words(one: Json) -> str:
-    """What is held, on one line; binary as base64."""
+    """What is held, on one line; binary as hex, as in the rows of frames."""
     payload = one.get("payload") or {}
-    return escape(str(payload.get("text", payload.get("base64", ""))))
+    if "text" in payload:
+        return escape(str(payload["text"]))
+    return hex_preview(base64.b64decode(str(payload.get("base64", ""))))
 
 
 class InterceptScreen(Page):

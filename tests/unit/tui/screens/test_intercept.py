@@ -117,6 +117,7 @@ async def test_a_binary_message_begins_as_hex(lab):
     hold(lab, "m1-c2s-4", data=b"\xff\x00")
     async with opened(lab.engine.capture) as screen:
         await intercepting(screen, 1)
+        assert any(line.rstrip().endswith("ff 00") for line in screen.pane("intercept"))
         await screen.press("e")
         await screen.until(lambda: isinstance(screen.app.screen, HeldDialog))
         dialog = screen.app.screen
