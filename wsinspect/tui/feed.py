@@ -24,7 +24,9 @@ POLL_SECONDS: Final = 0.05
 _LIVE_ROUNDS: Final = 10
 #: The first batches are small, so that the first screen comes at once.
 FIRST_FRAMES: Final = 4_000
-MORE_FRAMES: Final = 25_000
+#: Of larger ones the pieces that reading needs for a moment are so large that the allocator keeps room for
+#: them among the columns, which grow meanwhile: a million frames took 10 MB more with 25,000.
+MORE_FRAMES: Final = 8_000
 _CONNECTIONS: Final = 1_000
 _FINAL: Final = frozenset({"closed", "refused", "failed", "lost"})
 
