@@ -455,7 +455,7 @@ def comparison(found: Medians, facts: dict[str, Any], name: str, page: str) -> s
     """What got worse since an earlier page, or why that cannot be said, in lines."""
     words = " ".join(page.split())
     if facts["sizes"] not in words:
-        return f"not compared with {name}: it is of another number of frames, this run of {facts['sizes']}"
+        return f"not compared with {name}, which has another number of frames; this run: {facts['sizes']}"
     heading = _HEADING.search(words)
     if heading is not None and heading["machine"] != facts["machine"]:
         name += f", which is of another machine ({heading['machine']}; this one: {facts['machine']})"

@@ -105,7 +105,7 @@ def test_a_page_of_more_frames_is_not_compared():
     page = tables.markdown(THEN, {**ABOUT, "sizes": tables.SIZES[False], "versions": {"wsinspect": "0.1.0"}})
     worse = {"echo": {"wsinspect": {"of_direct": 9.0}}}
     said = tables.comparison(worse, {**ABOUT, "sizes": tables.SIZES[True]}, "then.md", page)
-    assert said.startswith("not compared with then.md: ")
+    assert said.startswith("not compared with then.md, ")
     assert "WORSE" not in said
 
 
