@@ -107,7 +107,8 @@ def test_buffered_messages_are_reported_with_times(tmp_path):
 @pytest.mark.slow
 def test_lost_messages_are_counted(tmp_path):
     async def drive(base):
-        await client(f"{base}/ws")
+        # Each fifth message of either side: ten of twelve arrive, and eight of the ten answers.
+        await client(f"{base}/ws", answers=8)
 
     seen = run(tmp_path, "--lose", "5", drive=drive)
     assert "WS-MS-102" in seen.ids

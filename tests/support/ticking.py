@@ -21,8 +21,8 @@ async def ticker(socket):
             await socket.send(message)
 
 
-async def client(url, who="a", *, stays=False):
-    """Sends some messages, waits for the ticker's end, and closes well."""
+async def client(url, who="a", *, stays=False, answers=COUNT):
+    """Sends some messages, waits for the ticker's end and so many answers, and closes well."""
     with contextlib.suppress(WebSocketException, TimeoutError):
         async with connect(
             url, compression=None, ping_interval=None, proxy=None, additional_headers={"X-Who": who}
@@ -33,7 +33,7 @@ async def client(url, who="a", *, stays=False):
                 pass
             if stays:
                 await asyncio.wait_for(socket.recv(), 20)
-            for _ in range(COUNT):
+            for _ in range(answers):
                 await asyncio.wait_for(socket.recv(), 20)
 
 
