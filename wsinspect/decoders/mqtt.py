@@ -149,6 +149,22 @@ def keep_alive(data: bytes) -> int | None:
         return None
 
 
+def refusal(data: bytes) -> str | None:
+    """Why a CONNACK refuses the client (3.1.1 table 3.1; 5.0 section 3.2.2.2): its code and what that means.
+
+    None where it accepts, or where the message begins with another packet. It may be cut behind the code.
+    """
+    if data[:1] != b"\x20":
+        return None
+    try:
+        body = Body(data[variable_length(data, 1)[1] :])
+        body.take(1)
+        code = body.number(1)
+    except Malformed:
+        return None
+    return f"{code} {_REFUSED.get(code, 'refused')}" if code else None
+
+
 def server_keep_alive(data: bytes) -> int | None:
     """What the CONNACK of an MQTT 5 broker puts in the place of the keep alive (3.2.2.3.14), in seconds."""
     if data[:1] != b"\x20":

@@ -15,6 +15,7 @@ from tests.unit.findings.facts_made import (
     refused,
     request,
     switching,
+    talk,
 )
 from wsinspect.findings.facts import C2S, S2C
 
@@ -49,6 +50,8 @@ def _gateway(**fields: str) -> str:
     )
 
 
+INVALID = '{"type":"auth_invalid","message":"Invalid access token or password"}'
+GATEWAY: dict[str, Any] = {"x_amzn_ErrorType": "ForbiddenException", "x_amz_apigw_id": "Mdnv8"}
 PROMISED = stomp("4000,10000", "10000,10000", *beats(S2C, 10, 30))
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -114,6 +117,56 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(by="server", reason="finished without error"),
             ended(by="server", reason="done, no errors; error: 0"),
             ended(by="server", reason="Unauthorized", code=1008),
+        ],
+    ),
+    "WS-APP-064": (
+        [
+            cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\x05")),
+            ended(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x03\0\x87\0"), by="server"),
+        ],
+        [
+            cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\0")),
+            # Not a session of MQTT.
+            cut(frame(1, C2S, 0.1, 2, b"hello"), frame(2, S2C, 0.2, 2, b"\x20\x02\0\x05")),
+        ],
+    ),
+    "WS-APP-091": (
+        [
+            cut(raw_response_in=switching(Server="WebSockify Python/3.11"), **talk()),
+            ended(
+                frame(1, C2S, 0.1, 2),
+                by="server",
+                code=1011,
+                reason="Failed to connect to downstream server",
+            ),
+        ],
+        [
+            cut(*HELLO, raw_response_in=switching(Server="WebSockify Python/3.11")),
+            cut(frame(1, C2S, 0.1)),
+            ended(frame(1, C2S, 0.1), by="server", code=1011, reason="Failed to connect to the database"),
+        ],
+    ),
+    "WS-APP-092": (
+        [refused("403 Forbidden", b'{"message":"Forbidden"}', **GATEWAY)],
+        [
+            refused("403 Forbidden", body=b'{"message":"Forbidden"}'),
+            # What a function answers has no such mark.
+            refused("403 Forbidden", x_amz_apigw_id="Mdnv8"),
+        ],
+    ),
+    "WS-APP-093": (
+        [
+            ended(*_said((C2S, 0.1, '{"type":"auth"}'), (S2C, 0.9, INVALID)), by="server"),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"error":{"message":"No quota"}}')), by="server"),
+            cut(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"type":"connection_error","payload":{"message":"a"}}'))),
+        ],
+        [
+            # Long before the end, or the client's end, or no failure; or the reason says it.
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), by="server", at=30),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID))),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"type":"result","error":null}')), by="server"),
+            ended(*_said((S2C, 0.8, INVALID), (C2S, 0.9, "x")), by="server"),
+            ended(*_said((S2C, 0.9, INVALID)), by="server", code=1008, reason="bad token"),
         ],
     ),
     "WS-HS-071": (

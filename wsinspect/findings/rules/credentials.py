@@ -1,4 +1,4 @@
-"""Credentials as messages, and messages that come too early."""
+"""Credentials as messages, messages that come too early, and last words that say why."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.evidence import js_sees, seconds
+from wsinspect.findings.evidence import end_line, js_sees, seconds
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, shown
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, read_json, shown
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 
@@ -93,3 +93,70 @@ def early_data(facts: ConnectionFacts) -> Iterator[Found]:
         and not facts.has_close
     ):
         yield Found(evidence=(shown(first), f"then silence for {seconds(silence)}"), frame=first.id)
+
+
+#: A server that closes because of what it has just said does it within this.
+_SOON_NS: Final = 5 * SECOND_NS
+#: What the type of a message that reports a failure is called: `error`, `connection_error`, `auth_invalid`.
+_ERROR_TYPE: Final = re.compile(
+    r"(?:^|[._\-/])(?:errors?|invalid|failed|failure|denied|unauthori[sz]ed)$", re.I
+)
+#: Where such messages have their words, the first one first.
+_WORDS: Final = ("message", "reason", "detail", "description", "msg", "code", "error")
+
+
+@rules(
+    "WS-APP-093",
+    "error",
+    "server",
+    "The server reported an error in a message and closed",
+    meaning="The server's last message reports a failure, and the server ended the connection right after it."
+    " The close code alone says less.",
+    js=JS_SEE_EVIDENCE,
+    topic="app",
+    rows="5 F7",
+    group="end",
+)
+def last_words(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.was_open or not facts.is_over or facts.ended_by != "server" or facts.end_ns is None:
+        return
+    last = facts.last[-1] if facts.last else None
+    if last is None or last.direction != S2C or facts.end_ns - last.time_ns > _SOON_NS:
+        return
+    if facts.server_close_reason:
+        return  # which is quoted where its code is explained
+    words = _failure_in(read_json(last))
+    if words is None:
+        return
+    is_about_login = bool(_AUTH_WORDS.search(f"{words} {last.text[:200]}"))
+    yield Found(
+        evidence=(shown(last), end_line(facts), js_sees(facts)),
+        frame=last.id,
+        fault_of="client" if is_about_login else None,
+        title=f"The server closed right after it had said {words[:100]!r}",
+        topic="app-auth" if is_about_login else None,
+        js=js_sees(facts),
+    )
+
+
+def _failure_in(value: object) -> str | None:
+    """The words of a message that reports a failure; None for any other."""
+    if not isinstance(value, dict):
+        return None
+    kind = next((value[name] for name in ("type", "event", "status") if isinstance(value.get(name), str)), "")
+    inner = next((value[name] for name in ("error", "errors") if value.get(name)), None)
+    if inner is None and not _ERROR_TYPE.search(kind):
+        return None
+    return _words_of(inner) or _words_of(value.get("payload")) or _words_of(value) or kind
+
+
+def _words_of(value: object) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, list):
+        return _words_of(value[0]) if value else None
+    if isinstance(value, dict):
+        return next(
+            (value[name] for name in _WORDS if isinstance(value.get(name), str) and value[name]), None
+        )
+    return None

@@ -1,16 +1,17 @@
-"""Action Cable, Phoenix channels, AWS API Gateway."""
+"""Action Cable, Phoenix channels, AWS API Gateway, websockify."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from wsinspect.findings.evidence import end_line, js_sees, seconds
+from wsinspect.findings.evidence import JS_STATUS, body_line, end_line, js_sees, seconds, status_line
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
 from wsinspect.findings.limits import matching
 from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json, shown
 from wsinspect.findings.model import Cause, Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.handshake import is_refused
 
 rules = Rules()
 
@@ -184,3 +185,83 @@ def gateway_answers(facts: ConnectionFacts) -> Iterator[Found]:
             software=("aws",),
         )
         return
+
+
+@rules(
+    "WS-APP-091",
+    "error",
+    "server",
+    "websockify: the TCP server behind it could not be reached",
+    meaning="websockify accepts the WebSocket first and then connects to its target, a VNC server mostly."
+    " That failed, so it ended the connection before it had passed on a byte.",
+    js=JS_SEE_EVIDENCE,
+    topic="websockify",
+    rows="5 H24",
+    group="end",
+)
+def websockify_target(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.was_open or not facts.is_over or facts.ended_by != "server":
+        return
+    answer = facts.response_in
+    is_known = answer is not None and (answer.get("server") or b"").lower().startswith(b"websockify")
+    says = (facts.server_close_reason or "").startswith("Failed to connect to downstream server")
+    has_passed = any(one.direction == S2C for one in messages(facts))
+    if has_passed or not (says or (is_known and not facts.has_close)):
+        return
+    yield Found(
+        evidence=(
+            facts.response_line("Server") if is_known else "",
+            f"the server closed with {facts.server_close_code}: {facts.server_close_reason}" if says else "",
+            "no byte of the target's came",
+            end_line(facts),
+            js_sees(facts),
+        ),
+        confidence="high" if says else "medium",
+        js=js_sees(facts),
+    )
+
+
+@rules(
+    "WS-APP-092",
+    "error",
+    "server",
+    "AWS API Gateway itself refuses the connection",
+    meaning="The gateway wrote this answer and did not run the $connect route: its authorizer or a policy"
+    " refuses the client, or there is no such stage. It says 'Forbidden' to all of these.",
+    js=JS_STATUS,
+    topic="api-gateway-403",
+    rows="H18 H16",
+    group="attempt",
+)
+def gateway_refuses(facts: ConnectionFacts) -> Iterator[Found]:
+    answer = facts.response_in
+    kind = (answer.get("x-amzn-errortype") or b"").decode("latin-1") if answer is not None else ""
+    if not is_refused(facts) or facts.status not in (401, 403) or not kind.endswith("Exception"):
+        return
+    if answer is None or not (answer.get("x-amz-apigw-id") or answer.get("apigw-requestid")):
+        return
+    yield Found(
+        evidence=(
+            status_line(facts),
+            *body_line(facts),
+            f"X-Amzn-ErrorType: {kind[:80]}",
+            f"path {facts.path.partition('?')[0][:120]}",
+        ),
+        title=f"{facts.status}: AWS API Gateway itself refuses the connection ({kind[:60]})",
+        causes=(
+            Cause(
+                "the $connect route's authorizer denies it, or its identity source (a header or query"
+                " parameter) did not come",
+                "the stage's access log with $context.authorizer.error; the authorizer's own log",
+            ),
+            Cause(
+                "the URL has no stage or a wrong one: it has to end with its name, /prod",
+                "the WebSocket URL that the console shows for the stage",
+            ),
+            Cause(
+                "a resource policy, or an API key that is required, refuses it",
+                "the API's resource policy; whether $connect requires a key",
+            ),
+        ),
+        software=("aws",),
+    )

@@ -296,6 +296,34 @@ def mqtt_as_text(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 @rules(
+    "WS-APP-064",
+    "error",
+    "client",
+    "MQTT: the broker refused the client",
+    meaning="The broker's CONNACK says why it does not take this client, and it then has to end the"
+    " connection (MQTT 3.1.1, 3.2.2.3). The WebSocket itself was opened as it should be.",
+    js=JS_SEE_EVIDENCE,
+    topic="mqtt-refused",
+    rows="5",
+    group="end",
+)
+def mqtt_connack(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.was_open or not facts.is_over:
+        return
+    answer = next((one for one in facts.first if one.direction == S2C), None)
+    if answer is None or answer.opcode != Opcode.BINARY or not mqtt.is_connect(_begins(facts)):
+        return
+    if (said := mqtt.refusal(answer.data)) is not None:
+        yield Found(
+            evidence=(f"message {answer.id} s>c: CONNACK {said}", end_line(facts), js_sees(facts)),
+            frame=answer.id,
+            fault_of="server" if "unavailable" in said else None,
+            title=f"MQTT: the broker refused the client: {said}",
+            js=js_sees(facts),
+        )
+
+
+@rules(
     "WS-APP-061",
     "error",
     "client",
