@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.support import warm_command
 from tests.support.engine import ROOT, Engine, private_environment
 from tests.support.hops import LOOPBACK, nginx
 from tests.support.sandwich_lab import echo_server
@@ -54,8 +53,8 @@ def served(folder: Path, *options: str) -> Client:
 
     return Client(
         StdioServerParameters(
-            command=str(warm_command.program()),
-            args=["mcp", *options],
+            command=sys.executable,
+            args=["-m", "wsinspect", "mcp", *options],
             env=private_environment(folder),
             cwd=ROOT,
         )

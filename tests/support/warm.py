@@ -44,7 +44,7 @@ REQUEST_BYTES = 256 * 1024
 _MODULES = ("wsinspect", "wsinspect.recorder.process")
 _OPTIONS = {"stdin", "stdout", "stderr", "pass_fds", "start_new_session"}
 #: Commands that may start a recorder, or an engine that does.
-_STARTING = ("run", "demo", "check", "connect", "mock", "replay", "browser", "doctor", "mcp")
+_STARTING = ("run", "demo", "check", "connect", "mock", "replay", "browser", "doctor")
 #: What recorders and commands import when they need it: each that is forked would do it again.
 _IMPORTED_LATER = (
     *("recorder", "diagnosis", "clients", "findings", "present", "capture", "filters", "faults", "proxy"),
