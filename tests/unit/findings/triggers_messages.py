@@ -158,12 +158,13 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             ended(*_said((C2S, 0.1, '{"type":"auth"}'), (S2C, 0.9, INVALID)), by="server"),
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"error":{"message":"No quota"}}')), by="server"),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID))),  # the client's library reacts
             cut(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"type":"connection_error","payload":{"message":"a"}}'))),
         ],
         [
             # Long before the end, or the client's end, or no failure; or the reason says it.
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), by="server", at=30),
-            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID))),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), at=4),
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"type":"result","error":null}')), by="server"),
             ended(*_said((S2C, 0.8, INVALID), (C2S, 0.9, "x")), by="server"),
             ended(*_said((S2C, 0.9, INVALID)), by="server", code=1008, reason="bad token"),

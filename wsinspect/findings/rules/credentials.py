@@ -118,12 +118,15 @@ _WORDS: Final = ("message", "reason", "detail", "description", "msg", "code", "e
     group="end",
 )
 def last_words(facts: ConnectionFacts) -> Iterator[Found]:
-    if not facts.was_open or not facts.is_over or facts.ended_by != "server" or facts.end_ns is None:
+    who = facts.ended_by
+    if not facts.was_open or not facts.is_over or who not in ("server", "client") or facts.end_ns is None:
         return
     last = facts.last[-1] if facts.last else None
-    if last is None or last.direction != S2C or facts.end_ns - last.time_ns > _SOON_NS:
+    # A client that reacts does it at once; later it may leave for any reason.
+    soon = _SOON_NS if who == "server" else SECOND_NS
+    if last is None or last.direction != S2C or facts.end_ns - last.time_ns > soon:
         return
-    if facts.server_close_reason:
+    if facts.server_close_reason or facts.client_close_reason:
         return  # which is quoted where its code is explained
     words = _failure_in(read_json(last))
     if words is None:
@@ -133,7 +136,10 @@ def last_words(facts: ConnectionFacts) -> Iterator[Found]:
         evidence=(shown(last), end_line(facts), js_sees(facts)),
         frame=last.id,
         fault_of="client" if is_about_login else None,
-        title=f"The server closed right after it had said {words[:100]!r}",
+        severity="warning" if who == "client" else None,
+        title=f"The server closed right after it had said {words[:100]!r}"
+        if who == "server"
+        else f"The client left right after the server had said {words[:100]!r}",
         topic="app-auth" if is_about_login else None,
         js=js_sees(facts),
     )
