@@ -32,7 +32,7 @@ from wsinspect.agents.answers import (
 )
 from wsinspect.capture import queries
 from wsinspect.capture.filtering import FrameScan, matching_connections
-from wsinspect.capture.reader import Capture
+from wsinspect.capture.reader import Capture, json_object
 from wsinspect.capture.records import Connection, FrameRow
 from wsinspect.control.client import ControlClient
 from wsinspect.errors import LocalError, UsageError, WsinspectError
@@ -40,6 +40,7 @@ from wsinspect.explain.explaining import explain
 from wsinspect.explain.reading import read_lines
 from wsinspect.faults.spec import parse_spec
 from wsinspect.filters import parse
+from wsinspect.findings.model import Finding
 from wsinspect.formats.masking import Masker
 from wsinspect.launch.captures import resolve_capture
 from wsinspect.launch.engines import choose_engine
@@ -237,8 +238,10 @@ def _newest(kind: Kind, filter: str, after: int, capture: str) -> Json | None:
         with _opened(capture) as opened:
             stored = queries.findings(opened, after)
         for number, detail in stored:
-            finding = finding_answer(json.loads(detail))
-            if finding["id"].startswith(filter):
+            said = json_object(detail)
+            found = None if said is None else Finding.from_json(said)
+            if found is not None and found.id.startswith(filter):
+                finding = finding_answer(found.as_json())
                 return {"number": number, **finding}
         return None
     with _opened(capture) as opened:

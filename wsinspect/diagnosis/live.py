@@ -13,7 +13,6 @@ order things were committed in, printed, stored and found afterwards are then th
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +24,7 @@ from wsinspect.capture.making import writing
 from wsinspect.capture.queries import stored_findings as stored
 from wsinspect.capture.queries.facts import newest_connection_ids
 from wsinspect.capture.queries.stored_findings import NewFinding
+from wsinspect.capture.reader import json_object
 from wsinspect.capture.records import Note
 from wsinspect.capture.rows import to_json
 from wsinspect.capture.schema import Database, DatabaseError, query_on
@@ -104,7 +104,7 @@ class LiveFindings:
         self._standing = Standing()
         self._is_restart = is_restart
         known = [
-            Finding.from_json(json.loads(detail))
+            Finding.from_json(json_object(detail) or {})
             for detail in stored.about_the_capture(self._query, _KNOWN_BEFORE)
         ]
         self._standing.judge_capture([one for one in known if one.id in _of_captures()], 0)
@@ -346,7 +346,7 @@ class LiveFindings:
                     kept.remove(row.detail)
                     continue
                 rows_gone.append(row.id)
-                was = Finding.from_json(json.loads(row.detail))
+                was = Finding.from_json(json_object(row.detail) or {})
                 others.setdefault(key_of(was), []).append(was)
             fresh = [one for one in here if to_json(one.as_json()) in kept]
             # A finding whose evidence alone has changed is not printed again.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 Severity = Literal["error", "warning", "note"]
 FaultOf = Literal["client", "server", "hop", "network", "tool"]
@@ -154,22 +154,38 @@ class Finding:
     def from_json(cls, value: dict[str, Any]) -> Finding:
         """What `as_json` returned, read from a capture that somebody else may have made."""
         return cls(
-            id=str(value.get("id")),
+            id=_text(value.get("id")),
             severity=value["severity"] if value.get("severity") in SEVERITIES else "note",
-            fault_of=value.get("fault_of") or "network",
-            hop=value.get("hop"),
-            title=str(value.get("title")),
-            meaning=str(value.get("meaning")),
-            js=str(value.get("js")),
+            fault_of=value["fault_of"] if value.get("fault_of") in get_args(FaultOf) else "network",
+            hop=None if value.get("hop") is None else _text(value["hop"]),
+            title=_text(value.get("title")),
+            meaning=_text(value.get("meaning")),
+            js=_text(value.get("js")),
             confidence=value["confidence"] if value.get("confidence") in CONFIDENCES else "low",
-            evidence=tuple(map(str, value.get("evidence") or ())),
-            fixes=tuple(map(Fix.from_json, value.get("fixes") or ())),
+            evidence=tuple(map(_text, _items(value.get("evidence")))),
+            fixes=tuple(Fix.from_json(one) for one in _items(value.get("fixes")) if isinstance(one, dict)),
             causes=tuple(
-                Cause(str(c.get("cause")), str(c.get("tell_apart"))) for c in value.get("causes") or ()
+                Cause(_text(one.get("cause")), _text(one.get("tell_apart")))
+                for one in _items(value.get("causes"))
+                if isinstance(one, dict)
             ),
-            connection=value.get("connection"),
-            frame=value.get("frame"),
+            connection=_number(value.get("connection")),
+            frame=_number(value.get("frame")),
         )
+
+
+def _items(value: object) -> list[Any]:
+    """A list of a finding that somebody else may have made; empty where something else stands there."""
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    """A text, or what stands in its place; of a list or an object nothing, since it may be of any depth."""
+    return "" if isinstance(value, list | dict) else str(value)
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from wsinspect.journal.format import (
 from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder.eviction import Evictor
 from wsinspect.recorder.indexer import Indexer
+from wsinspect.recorder.restore import NotesError
 
 
 class PreparedCapture(NamedTuple):
@@ -112,6 +113,8 @@ def recover(path: Path) -> bool:
     try:
         _index_rest(path, journal)
         return True
+    except NotesError as error:
+        raise CaptureError(f"{path} is damaged: {error}") from None
     except (sqlite3.OperationalError, OSError) as error:
         raise LocalError(
             f"cannot write {path}: {error}", hint="its journal is kept, to try again later"

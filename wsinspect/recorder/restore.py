@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from wsinspect.capture.queries import resuming
+from wsinspect.capture.reader import json_object
 from wsinspect.capture.schema import Database
 from wsinspect.journal.budget import Budget
 from wsinspect.recorder.connections import ConnectionRows
@@ -40,13 +40,33 @@ def _size(meta: Mapping[str, Any], key: str) -> int | None:
     return value if isinstance(value, int) and value >= 0 else None
 
 
+class NotesError(Exception):
+    """What an earlier recorder noted of a connection is not what one notes: the file is damaged."""
+
+    def __init__(self, connection: int) -> None:
+        super().__init__(f"what was noted of connection {connection}, to continue it, cannot be read")
+
+
+def _notes(text: str, connection: int) -> dict[str, Any]:
+    """The notes of a connection or of one of its directions.
+
+    Raises:
+        NotesError: they are no object of JSON, or one of a depth or with numbers that no recorder writes.
+    """
+    notes = json_object(text)
+    if notes is None:
+        raise NotesError(connection)
+    return notes
+
+
 def load_connection(database: Database, connection_id: int) -> ConnectionRows | None:
     """The connection as an earlier transaction left it; None if there was none."""
     found = resuming.stored_connection(database, connection_id)
     if found is None:
         return None
     connection = ConnectionRows(connection_id)
-    connection.restore(found.connection, found.handshake, json.loads(found.notes) if found.notes else {})
+    notes = _notes(found.notes, connection_id) if found.notes else {}
+    connection.restore(found.connection, found.handshake, notes)
     # No notes: the connection had already ended before the restart, and this is a straggler.
     connection.is_closed = found.notes is None
     return connection
@@ -68,23 +88,28 @@ def load_stream(
         "inflate_cap": options.inflate_cap,
     }
     stored = resuming.stored_stream(*key) if connection.is_stored else None
-    state = json.loads(stored[0]) if stored else None
-    if state is None or state["decoder"] is None:
-        decoder = StreamDecoder(direction, **settings)
-    else:
-        window = b""
-        if stored is not None and stored[1] is not None:
-            window = stored[1]
-        elif deflate:
-            window = _window(*key)
-        pending = resuming.pending_bytes(*key)
-        decoder = StreamDecoder.restore(direction, state["decoder"], pending, window, **settings)
-    stream = StreamRows(
-        connection.id, direction, decoder, has_deflate=deflate is not None, snaplen=options.snaplen
-    )
-    if state is not None:
-        stream.restore(state)
-    elif connection.is_closed:
+    state = _notes(stored[0], connection.id) if stored else None
+    try:
+        if state is None or state["decoder"] is None:
+            decoder = StreamDecoder(direction, **settings)
+        else:
+            window = b""
+            if stored is not None and stored[1] is not None:
+                window = stored[1]
+            elif deflate:
+                window = _window(*key)
+            pending = resuming.pending_bytes(*key)
+            decoder = StreamDecoder.restore(direction, state["decoder"], pending, window, **settings)
+        stream = StreamRows(
+            connection.id, direction, decoder, has_deflate=deflate is not None, snaplen=options.snaplen
+        )
+        if state is not None:
+            stream.restore(state)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if state is None:
+            raise  # nothing of it came from the file
+        raise NotesError(connection.id) from error
+    if state is None and connection.is_closed:
         stream.close()
     return stream
 

@@ -361,3 +361,23 @@ def test_a_close_without_an_answer_is_the_servers_also_where_the_proxy_is_stoppe
     # Stopped while the client still waited, or just when it left: nobody knows what would have come.
     early = EndFact("proxy", "fin", OPEN + SECOND + 300_000_000)
     assert "WS-CL-031" not in ids(replace(left, ends=(early, *left.ends)))
+
+
+@pytest.mark.parametrize(
+    ("at", "more", "confidence", "is_ranked"),
+    [
+        # Two pings and a kill half a second later: heartbeats wait longer.
+        (2.0, {}, "low", True),
+        (8.0, {}, "medium", False),
+        (2.0, {"how": "rst"}, "low", True),
+    ],
+)
+def test_an_end_soon_after_pings_is_a_guess(at, more, confidence, is_ranked):
+    pings = tuple(
+        PingFact(number, S2C, OPEN + when, None, None) for number, when in ((3, SECOND), (4, SECOND * 3 // 2))
+    )
+    facts = cut(*HELLO, frame(3, S2C, 1, 9, b""), frame(4, S2C, 1.5, 9, b""), at=at, pings=pings, **more)
+    (found,) = [one for one in diagnose_connection(facts) if one.id == "WS-KA-001"]
+    assert (found.confidence, bool(found.causes)) == (confidence, is_ranked)
+    if is_ranked:
+        assert "ended it for another reason" in found.causes[1].cause

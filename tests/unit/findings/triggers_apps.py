@@ -584,7 +584,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 events=(
                     ("passed_unread", {"server": "db:5432", "reason": "it is not HTTP", "first": "\x00"}),
                 )
-            )
+            ),
         ],
         [capture(events=(("passed_unread", {"server": "db:5432", "reason": "its host is ignored"}),))],
     ),

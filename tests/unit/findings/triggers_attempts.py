@@ -147,6 +147,7 @@ def _leaked_and_refused() -> Any:
     return replace(refused("403 Forbidden"), server_tls=made.server_tls)
 
 
+HINTS = b"HTTP/1.1 103 Early Hints\r\n\r\n"
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     "WS-HS-001": (
         [
@@ -399,8 +400,17 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*HELLO, informational=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
             ended(*HELLO, informational=b"HTTP/1.1 100 Continue\r\n\r\n"),
             ended(*HELLO, informational=b"HTTP/1.0 102\r\n\r\n"),
+            # A client that takes it for the answer leaves at once.
+            replace(failed("Client disconnected.", "client", waited=0.1), informational=HINTS),
         ],
-        [HEALTHY, refused("403 Forbidden", facts={"informational": b"HTTP/1.1 103 Early Hints\r\n\r\n"})],
+        [
+            HEALTHY,
+            refused("403 Forbidden", facts={"informational": HINTS}),
+            # That one waited for the answer, and this server ended it.
+            replace(failed("Client disconnected.", "client", waited=30.1), informational=HINTS),
+            replace(failed("server closed connection", "response", waited=0.1), informational=HINTS),
+            failed("Client disconnected.", "client", waited=0.1),
+        ],
     ),
     "WS-HS-064": ([refused("511 Network Authentication Required")], [refused("500 Internal Server Error")]),
     "WS-HS-040": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -28,6 +29,7 @@ from wsinspect.capture import schema
 from wsinspect.capture.missing import Gap, lacks, missing
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
+from wsinspect.errors import CaptureError
 from wsinspect.journal.format import DATA, EVENT, Position, Record, journal_directory
 from wsinspect.journal.reader import JournalReader
 from wsinspect.recorder import connections, streams
@@ -392,3 +394,20 @@ def test_an_import_that_needs_no_restart_has_the_same_rows(tmp_path, seed):
     index(tmp_path / "a.db")
     index(tmp_path / "b.db", commit_every=5, is_restartable=False)
     assert dump(tmp_path / "a.db") == dump(tmp_path / "b.db")
+
+
+@pytest.mark.parametrize(
+    "notes",
+    ["[" * 100_000, '{"lost_records": ' + "9" * 5000 + "}", "no JSON", "[1, 2]", '{"a": 1, "a": {"b": [}}'],
+    ids=["deep", "a huge number", "no JSON", "a list", "half"],
+)
+def test_notes_of_a_stranger_s_capture_are_one_clear_line(path, notes):
+    script = Script()
+    script.attempt(1)
+    write_journal(path, script.steps)
+    index(path, is_over=False)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        assert database.execute("UPDATE recorder_connection SET state = ?", (notes,)).rowcount == 1
+    with pytest.raises(CaptureError, match="is damaged: what was noted of connection 1") as caught:
+        open_capture(path)
+    assert "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ what failed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -28,12 +28,13 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import COARSE_NS
 from wsinspect.findings.limits import matching, words
-from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.model import Found
 from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.headless import headless
 from wsinspect.findings.rules.reported import reported
+from wsinspect.findings.ways import way_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
 from wsinspect.vocabulary import Lack
@@ -482,58 +483,14 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
-#: What a client that left on the way had waited for, by the last step that was made.
-_WAY: Final[Mapping[str, tuple[str, FaultOf, str, tuple[str, str], tuple[str, str]]]] = {
-    "server_tcp_start_ns": (
-        "while the connection to the server was not open yet",
-        "network",
-        "connect",
-        (
-            "packets to this address are dropped without an answer: a firewall, or a wrong address",
-            "nc -vz HOST PORT on the proxy's machine: does it hang, too?",
-        ),
-        (
-            "the server accepts no more connections: its queue is full, or its process hangs",
-            "its log and load at that time; does a restart help?",
-        ),
-    ),
-    "server_tcp_done_ns": (
-        "while TLS with the server was not finished yet",
-        "server",
-        "scheme",
-        (
-            "what listens there does not speak TLS, and waits for something else",
-            "the same port with http:// or ws://: does it answer?",
-        ),
-        (
-            "the server, or a proxy on the way that was asked for it, accepts connections, and then hangs",
-            "its log and load at that time; does a restart help?",
-        ),
-    ),
-    "server_tls_done_ns": (
-        "before its request could be sent on",
-        "server",
-        "gave-up",
-        (
-            "the server finishes TLS and then hangs: over HTTP/2 its SETTINGS come first (RFC 8441, 3)",
-            "its log and load at that time; is it the same with --http2-websocket off?",
-        ),
-        (
-            "this proxy had not sent it yet",
-            "the load of this machine at that time",
-        ),
-    ),
-}
-
-
 def _left_on_the_way(facts: ConnectionFacts) -> Iterator[Found]:
     """A client that left before its request could be sent on: nothing is known of the server's answer."""
     left = next((end.time_ns for end in facts.ends if end.side == "client"), None)
-    step = next((one for one in reversed(list(_WAY)) if facts.times.get(one)), None)
-    begun = None if step is None else facts.times.get(step)
-    if facts.failed_where != "client" or step is None or begun is None or left is None or left <= begun:
+    way = way_of(facts)
+    if facts.failed_where != "client" or way is None or left is None or left <= way[0]:
         return  # it had left before: what is held at a breakpoint is connected to the server only then
-    waited, (where, fault_of, topic, first, second) = left - begun, _WAY[step]
+    begun, (where, fault_of, topic, first, second) = way
+    waited = left - begun
     is_short = waited < _SHORT_WAIT_NS
     page = (
         "the page closed the socket, or the user left it, while it was connecting",

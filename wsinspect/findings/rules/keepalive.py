@@ -21,6 +21,8 @@ JS: Final = "close with code 1006, wasClean false; if the server sent a CLOSE fr
 _TIMEOUT_WORDS: Final = re.compile(r"keep-?alive|ping|heartbeat|timed? ?out|timeout|inactiv|idle", re.I)
 #: A peer that answers pings at all answers within this.
 _LEAST_WAIT_NS: Final = 800_000_000
+#: Libraries wait at least this long by default; a shorter wait is somebody's own choice, or chance.
+_SURE_WAIT_NS: Final = 5_000_000_000
 _NEAR: Final = 0.15
 #: More pings than that at once are a flood: which of them were answered is not known of all.
 _MANY_PINGS: Final = 32
@@ -71,6 +73,8 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
     limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
     other: FaultOf = "client" if side == S2C else "server"
     is_wrong = any(_wrong_pong(facts, ping) for ping in unanswered)
+    # Whoever ends so soon, and says nothing, may have been killed: heartbeats mostly wait longer.
+    is_guess = code is None and not says_so and not is_wrong and waited < _SURE_WAIT_NS
     yield Found(
         title=f"The {other} answered pings with another payload, and the {facts.ended_by} gave up"
         if is_wrong
@@ -96,7 +100,11 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
         ),
         frame=first.id,
         fault_of=other,
-        confidence="high" if has_waited and (says_so or code == 1011) else "medium",
+        confidence="high"
+        if has_waited and (says_so or code == 1011)
+        else "low"
+        if is_guess and not is_timed
+        else "medium",
         causes=two_causes(
             (f"the {other} does not answer pings", "leave pings off: does the connection live on?"),
             (
@@ -104,7 +112,7 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
                 f"the {facts.ended_by}'s log for this moment",
             ),
         )
-        if is_timed and not says_so
+        if is_guess or (is_timed and not says_so)
         else (),
         js=js_sees(facts),
         software=named(answer_marks(facts)),

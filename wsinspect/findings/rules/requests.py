@@ -351,6 +351,10 @@ def disabled(facts: ConnectionFacts) -> Iterator[Found]:
         )
 
 
+#: Proxies that pass an upgrade on unless a line of theirs forbids it; nginx and Apache have to be asked to.
+_CARRY_UPGRADES: Final = frozenset(("caddy", "haproxy", "traefik", "cloudflare", "aws", "gcp", "fly"))
+
+
 def says_no_upgrade(facts: ConnectionFacts) -> bool:
     """Whether the answer says that the request came without the Upgrade headers."""
     return _says(facts, _SAYS_NO_UPGRADE)
@@ -442,16 +446,20 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
         *marks_lines(marks),
     )
     software = (*named(marks), *(("socketio",) if engine else ()), *(("uvicorn",) if uvicorn else ()))
+    # What carries upgrades by default loses one only by a setting; a hop behind it leaves no mark here.
+    carries = next((mark.software for mark in marks if mark.software in PROXIES), "") in _CARRY_UPGRADES
     yield Found(
         evidence=lines,
         title_more=suffix,
-        hop=hop or "between this proxy and the application",
+        hop=f"{hop} or a hop behind it" if carries else hop or "between this proxy and the application",
         # Hops lose an upgrade more often than applications do.
         software=tuple(sorted(software, key=lambda name: name not in PROXIES)),
-        confidence="high" if hop and (said or engine) else "medium",
+        confidence="high" if hop and (said or engine) and not carries else "medium",
         causes=two_causes(
             (
-                "a proxy behind this tap removes Upgrade and Connection, or speaks HTTP/1.0",
+                f"a proxy behind {hop} removes Upgrade and Connection, or a line of {hop}'s own"
+                if carries
+                else "a proxy behind this tap removes Upgrade and Connection, or speaks HTTP/1.0",
                 "a second tap between it and the application (wsinspect run --tap) shows the request there",
             ),
             (

@@ -19,7 +19,7 @@ from wsinspect.findings.evidence import (
     seconds,
     status_line,
 )
-from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, FrameFact
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact
 from wsinspect.findings.model import Cause, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.handshake.negotiation import DEFLATE, accept_key
@@ -463,8 +463,33 @@ def interim_before(facts: ConnectionFacts) -> str:
     rows="traps",
 )
 def early_hints(facts: ConnectionFacts) -> Iterator[Found]:
-    found = _INTERIM.findall(facts.informational) if facts.was_open else []
-    if found:
-        first = found[0].decode("latin-1").strip()[:60]
-        title = f"{first.partition(' ')[2] or first} came before the 101"
+    first = interim_before(facts)
+    if not first:
+        return
+    name = first.partition(" ")[2] or first
+    if facts.was_open:
+        title = f"{name} came before the 101"
         yield Found(title=title, evidence=(f"{first} before the 101",), hop=answer_hop(facts))
+        return
+    left = _left_after_ns(facts)
+    if left is not None and left < _AT_ONCE_NS:
+        yield Found(
+            severity="error",
+            title=f"The client left at {name}, which came before the answer",
+            evidence=(first, f"the client left {seconds(left)} after its request, before any other answer"),
+            hop=answer_hop(facts),
+            confidence="medium",
+        )
+
+
+#: Who is refused leaves at once; who waits for an answer waits longer.
+_AT_ONCE_NS: Final = 2 * SECOND_NS
+
+
+def _left_after_ns(facts: ConnectionFacts) -> int | None:
+    """How long after its request the client left, where nothing but interim responses had come; None else."""
+    sent = facts.times.get("request_out_ns")
+    left = next((end.time_ns for end in facts.ends if end.side == "client"), facts.closed_ns)
+    if facts.state != "failed" or facts.status is not None or sent is None or left is None or left < sent:
+        return None
+    return left - sent if facts.failed_where == "client" else None

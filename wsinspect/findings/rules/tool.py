@@ -248,19 +248,29 @@ _WANTED: Final = ("its host is ignored", "its host is among tcp_hosts", "its tap
 )
 def passed_unread(facts: CaptureFacts) -> Iterator[Found]:
     found: Counter[tuple[str, str]] = Counter()
-    first: dict[tuple[str, str], str] = {}
+    began: dict[tuple[str, str], Counter[str]] = {}
     for one in events_of(facts, "passed_unread"):
         reason = str(one.get("reason"))
         if not reason.startswith((*_WANTED, OTHER_CONNECT)):
             key = str(one.get("server") or one.get("sni")), reason
             found[key] += 1
-            first.setdefault(key, str(one.get("first") or ""))
+            began.setdefault(key, Counter())[str(one.get("first") or "")[:24]] += 1
     if found:
         lines = (
-            f"{server}, {_times(count)}: {reason}; it began with {first[server, reason][:24]!r}"
+            f"{server}, {_times(count)}: {reason}; it began with {_beginnings(began[server, reason])}"
             for (server, reason), count in found.most_common(4)
         )
         yield Found(evidence=tuple(lines), hop="wsinspect")
+
+
+def _beginnings(seen: Counter[str]) -> str:
+    """The first bytes of connections, the most frequent first: one server may have several protocols."""
+    shown = [repr(text) for text, _ in seen.most_common(_BEGINNINGS)]
+    more = len(seen) - len(shown)
+    return " or ".join(shown) + (f", or {more} other beginnings" if more else "")
+
+
+_BEGINNINGS: Final = 3
 
 
 @rules(

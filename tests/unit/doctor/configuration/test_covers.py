@@ -337,3 +337,25 @@ def test_a_500_of_nginxs_own_is_not_of_the_server_that_it_passes_to(tmp_path):
         tmp_path / "a", {"nginx.conf": NGINX}, url, "WS-HS-020", "HTTP/1.1 502 Bad Gateway after 3 ms", own
     )
     assert "is where it goes" in down.headline
+
+
+@pytest.mark.parametrize(("checks", "is_named"), [(" check inter 2s", True), ("", False)])
+def test_a_health_check_that_fails_is_why_haproxy_asks_nobody(tmp_path, checks, is_named):
+    text = f"""frontend web
+    mode http
+    bind :80
+    default_backend app
+backend app
+    mode http
+    option httpchk GET /healthz
+    server a 10.0.0.1:3000{checks}
+"""
+    said = "HTTP/1.1 503 Service Unavailable after 3 ms"
+    found = told(tmp_path, {"haproxy.cfg": text}, "ws://app.example/", "WS-HS-021", said, fault_of="hop")
+    named = "'option httpchk GET /healthz' takes server a out of service" in found.headline
+    assert named == is_named
+    # A 502 is of a server that was asked.
+    said = "HTTP/1.1 502 Bad Gateway after 3 ms"
+    asked = told(tmp_path, {"haproxy.cfg": text}, "ws://app.example/", "WS-HS-020", said, fault_of="hop")
+    assert "httpchk" not in asked.headline
+    assert "'server a 10.0.0.1:3000' is where it goes" in asked.headline

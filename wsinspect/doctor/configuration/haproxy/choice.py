@@ -279,6 +279,15 @@ class _Walk:
     def _servers(self, backend: Section) -> Iterator[Defect]:
         for line in backend.all("server"):
             self._found.possible += self._proxy_header(line, backend)
+            checks = backend.effective("option", "httpchk")
+            if len(line.words) > 2 and checks is not None and "check" in line.words[3:]:
+                words_of_it = (
+                    f"'{checks.text}' takes server {line.words[1]} out of service while that does not"
+                )
+                words_of_it += " answer it with 2xx or 3xx: HAProxy then answers 503, and asks nobody"
+                advice = "make the application answer that request with 2xx or 3xx, or check another path"
+                mark = Defect("upstream", words_of_it, checks.at, status=503, advice=advice)
+                self._found.possible.append(mark)
             if len(line.words) > 2:
                 passed = f"'server {line.words[1]} {line.words[2]}' is where it goes: no valid answer came"
                 self._found.possible.append(Defect("upstream", passed, line.at))
