@@ -236,6 +236,7 @@ def _is_uneventful(facts):
     said = (facts.negotiation.subprotocol or "").lower()
     speaks = any(word in said for word in ("actioncable", "graphql", "mqtt", "stomp"))
     speaks |= any(word in facts.path for word in ("EIO=", "vsn=", "id="))
+    speaks |= facts.host.endswith(".amazonaws.com")
     speaks |= bool(facts.negotiation.subprotocols_offered) and not said
     is_well = facts.status == 101 and not facts.negotiation.problems and not facts.informational
     is_well &= not (facts.violations or facts.problems or facts.opaque)

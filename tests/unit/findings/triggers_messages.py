@@ -27,6 +27,7 @@ OF_MQTT: dict[str, Any] = {
     "head": request(Sec_WebSocket_Protocol="mqtt"),
     "answer": switching(Sec_WebSocket_Protocol="mqtt"),
 }
+TAKEN: dict[str, Any] = {"raw_request_in": OF_MQTT["head"], "raw_response_in": OF_MQTT["answer"]}
 FIREFOX = request(Connection="keep-alive, Upgrade")
 
 
@@ -51,6 +52,7 @@ def _gateway(**fields: str) -> str:
 
 
 INVALID = '{"type":"auth_invalid","message":"Invalid access token or password"}'
+API = "abc.execute-api.eu-west-1.amazonaws.com"
 GATEWAY: dict[str, Any] = {"x_amzn_ErrorType": "ForbiddenException", "x_amz_apigw_id": "Mdnv8"}
 PROMISED = stomp("4000,10000", "10000,10000", *beats(S2C, 10, 30))
 
@@ -97,8 +99,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-APP-090": (
         [
-            ended(*_said((C2S, 0.1, '{"action":"x"}'), (S2C, 0.2, _gateway()))),
-            ended(*_said((C2S, 0.1, "x"), (S2C, 0.2, _gateway(message="Internal server error")))),
+            ended(*_said((C2S, 0.1, '{"action":"x"}'), (S2C, 0.2, _gateway())), host=API),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.2, _gateway(message="Internal server error"))), host=API),
         ],
         [
             ended(*_said((C2S, 0.1, _gateway()))),
@@ -121,8 +123,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-APP-064": (
         [
-            cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\x05")),
-            ended(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x03\0\x87\0"), by="server"),
+            cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\x05"), **TAKEN),
+            ended(
+                *(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x03\0\x87\0")),
+                by="server",
+                **TAKEN,
+            ),
         ],
         [
             cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\0")),
@@ -158,13 +164,17 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             ended(*_said((C2S, 0.1, '{"type":"auth"}'), (S2C, 0.9, INVALID)), by="server"),
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"error":{"message":"No quota"}}')), by="server"),
-            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID))),  # the client's library reacts
+            # The client's library reacts.
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), code=3000),
             cut(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"type":"connection_error","payload":{"message":"a"}}'))),
         ],
         [
             # Long before the end, or the client's end, or no failure; or the reason says it.
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), by="server", at=30),
-            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), at=4),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), code=3000, at=4),
+            # A page that is left ends so, whatever was said last.
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID))),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), code=1001),
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"type":"result","error":null}')), by="server"),
             ended(*_said((S2C, 0.8, INVALID), (C2S, 0.9, "x")), by="server"),
             ended(*_said((S2C, 0.9, INVALID)), by="server", code=1008, reason="bad token"),

@@ -306,6 +306,7 @@ WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
     AND (client_tls IS NULL) = (server_tls IS NULL)
     AND (listener IS NULL OR listener LIKE '%:' || port
         OR instr(lower(CAST(request_in AS TEXT)), 'origin:') = 0)
+    AND (host IS NULL OR host NOT LIKE '%.amazonaws.com')
     AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
     AND (subprotocol IS NULL OR subprotocol NOT LIKE 'actioncable%' AND subprotocol NOT LIKE 'graphql%'
         AND subprotocol NOT LIKE '%mqtt%' AND subprotocol NOT LIKE '%stomp%')

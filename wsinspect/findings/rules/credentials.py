@@ -128,6 +128,8 @@ def last_words(facts: ConnectionFacts) -> Iterator[Found]:
         return
     if facts.server_close_reason or facts.client_close_reason:
         return  # which is quoted where its code is explained
+    if who == "client" and facts.js_was_clean and facts.client_close_code in (None, 1000, 1001):
+        return  # so does a page that is left
     words = _failure_in(read_json(last))
     if words is None:
         return
