@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -30,8 +31,13 @@ door.connect({place!r})
 asked = {{"arguments": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}}
 socket.send_fds(door, [json.dumps(asked).encode()], [0, 1, 2])
 pid = int(door.recv(64))
+def pass_on(number, _):
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it has ended: its exit code is on the way
 for number in passed_on:
-    signal.signal(number, lambda number, _: os.kill(pid, number))
+    signal.signal(number, pass_on)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
 code = int(door.recv(64))
 if code < 0:
@@ -99,4 +105,15 @@ def _serve(visitor: socket.socket) -> None:
             pid = report.readline()
             note_starter(int(pid))
             visitor.send(pid)
-            visitor.send(report.readline())
+            ended = threading.Event()
+            threading.Thread(target=_end_with, args=(visitor, int(pid), ended), daemon=True).start()
+            code = report.readline()
+            ended.set()
+            visitor.send(code)
+
+
+def _end_with(visitor: socket.socket, pid: int, ended: threading.Event) -> None:
+    """Kill a forked process whose script is killed."""
+    with contextlib.suppress(OSError):
+        if not visitor.recv(1) and not ended.is_set():
+            os.kill(pid, signal.SIGKILL)

@@ -211,6 +211,8 @@ def mark_broken(lines: list[Line], line: Line, needle: str, style: str) -> tuple
         if begin - here == blanks or blanks == len(shown):
             begin, column = here, 0
         end = begin + len(shown) - column
+        if blanks == len(shown):  # its indent is blanks, too: what it has of the text are the blanks there
+            end = min(end, begin + len(text[begin:end]) - len(text[begin:end].lstrip(" ")))
         while ended < len(spans) and spans[ended][1] <= begin:
             ended += 1
         own = [one for one in spans[ended : bisect_left(spans, (end, 0))] if one[1] > begin]

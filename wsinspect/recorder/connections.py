@@ -68,6 +68,7 @@ class ConnectionRows:
         streams: both directions, None until the first chunk of it.
         is_closed: nothing more will come for it.
         is_stored: an earlier recorder, or transaction, left rows of it that are not in memory.
+        has_row: its row was added to a transaction.
     """
 
     def __init__(self, connection_id: int) -> None:
@@ -88,6 +89,7 @@ class ConnectionRows:
         self.streams: list[StreamRows | None] = [None, None]
         self.is_closed = False
         self.is_stored = False
+        self.has_row = False
         self._is_handshake_changed = False
         self._read: tuple[bytes | None, bytes | None, Heads] | None = None
 
@@ -409,6 +411,7 @@ class ConnectionRows:
 
     def add_rows(self, rows: Rows) -> None:
         """Add what changed to a transaction."""
+        self.has_row = True
         self.count()
         rows.connections.append(tuple(self.row.values()))
         if self._is_handshake_changed:

@@ -22,7 +22,7 @@ from wsinspect.journal.format import BODY, DATA, EVENT, HEAD, HEADER, Position, 
 from wsinspect.recorder.connections import ConnectionRows
 from wsinspect.recorder.ledger import add_fault, add_held, add_sent, stream_side
 from wsinspect.recorder.narration import Notes
-from wsinspect.recorder.restore import load_connection, load_stream, stream_options
+from wsinspect.recorder.restore import NotesError, load_connection, load_stream, stream_options
 from wsinspect.recorder.streams import OpenPing, StreamRows
 from wsinspect.vocabulary import EventKind
 from wsinspect.vocabulary.events import Fault, Gap, Held, Lag, RecorderError, Sent, Unreadable, Unstored
@@ -119,11 +119,11 @@ class Indexer:
         """Index one record.
 
         Raises:
-            DatabaseError: What is known of its connection cannot be read.
+            DatabaseError, NotesError: What is known of its connection cannot be read.
         """
         try:
             self._index(record)
-        except DatabaseError:
+        except (DatabaseError, NotesError):
             raise
         except Exception as error:  # our bug must not cost the rest of the capture
             self._note_mistake(record, error)
@@ -132,11 +132,11 @@ class Indexer:
         """Index bytes of a direction that were sent on as they came: `add` for many small pieces.
 
         Raises:
-            DatabaseError: What is known of the connection cannot be read.
+            DatabaseError, NotesError: What is known of the connection cannot be read.
         """
         try:
             self._index_data(connection_id, side, time_ns, 0, data)
-        except DatabaseError:
+        except (DatabaseError, NotesError):
             raise
         except Exception as error:  # our bug must not cost the rest of the capture
             self._note_mistake(Record(DATA, side, connection_id, time_ns, 0, data), error)
@@ -148,6 +148,7 @@ class Indexer:
             self.last_ns = time_ns
         size = _RECORD_HEADER + len(chunk)
         self._offset += size
+        self.weight += size
         connection = self._connections.get(connection_id)
         if connection is None:
             connection = self._load(connection_id)
@@ -155,10 +156,9 @@ class Indexer:
         stream = connection.streams[side] or self._stream(connection, side)
         fed = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
         if fed is None:
-            self.weight += size
             return
         batch, first_id, special = fed
-        self.weight += size + _FRAME_BYTES * len(batch.frames)
+        self.weight += _FRAME_BYTES * len(batch.frames)
         if special:
             self.weight += sum(len(message.data) for message in batch.messages if message.data)
             for frame_id, frame in special:
@@ -247,6 +247,10 @@ class Indexer:
         rows = self._rows
         for connection in self._touched:
             if not (connection.is_closed or self.is_restartable):
+                if (
+                    not connection.has_row
+                ):  # whoever finds what a killed import left sees whose frames they are
+                    connection.add_rows(rows)
                 continue
             connection.add_rows(rows)
             for stream in connection.streams:

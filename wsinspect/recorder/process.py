@@ -41,6 +41,7 @@ from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.narrator import Narrator
 from wsinspect.recorder.prepare import close_books, finish
+from wsinspect.recorder.restore import NotesError
 from wsinspect.vocabulary.events import make_shapes
 
 #: Commits are at least this far apart while little happens, so that the WAL stays small (a commit writes
@@ -331,7 +332,7 @@ def main(arguments: Sequence[str] | None = None, explain: Explain | None = None)
     except WsinspectError as error:
         _say(str(error))
         return error.exit_code
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, NotesError) as error:
         _say(f"cannot continue recording {options.capture}: {error}; the journal is kept")
         return LocalError.exit_code
     finally:

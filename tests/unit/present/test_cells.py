@@ -93,7 +93,11 @@ def test_every_match_is_marked_across_pieces():
     assert mark(line, "", "m") == line == mark(line, "three", "m")
 
 
-@given(st.text(alphabet="ab ", max_size=40), st.sampled_from(["a", "ab", "a b", "ba"]), st.integers(3, 12))
+@given(
+    st.text(alphabet="ab" + " " * 6, max_size=60),
+    st.sampled_from(["a", "ab", "a b", "ba"]),
+    st.integers(3, 12),
+)
 def test_a_match_that_a_break_cuts_is_marked_on_both_lines_and_is_one_place(text, needle, width):
     line = [(text, "x")]
     whole = [at for at in range(len(text)) if mark(line, needle, "m") and _begins(text, needle, at)]

@@ -396,18 +396,44 @@ def test_an_import_that_needs_no_restart_has_the_same_rows(tmp_path, seed):
     assert dump(tmp_path / "a.db") == dump(tmp_path / "b.db")
 
 
+def test_what_a_killed_import_left_is_all_in_sight(path):
+    """Its connections are still open, and a recorder that appends must not take their numbers."""
+    script = Script()
+    for connection in (1, 2):
+        script.open(connection)
+        for each in range(5):
+            script.data(connection, 0, text(b"%d" % each))
+    write_journal(path, script.steps)
+    schema.create(path)
+    database = schema.open_for_writing(path)
+    indexer = Indexer(database)
+    indexer.is_restartable = False
+    for record in read_all(path):
+        indexer.add(record)
+        indexer.commit()
+    database.close()
+    with Capture.open(path) as capture:
+        assert [one.id for one in capture.connections()] == [1, 2]
+        assert capture.query("SELECT count(DISTINCT connection_id), count(*) FROM frame") == [(2, 10)]
+
+
 @pytest.mark.parametrize(
     "notes",
     ["[" * 100_000, '{"lost_records": ' + "9" * 5000 + "}", "no JSON", "[1, 2]", '{"a": 1, "a": {"b": [}}'],
     ids=["deep", "a huge number", "no JSON", "a list", "half"],
 )
-def test_notes_of_a_stranger_s_capture_are_one_clear_line(path, notes):
+def test_notes_of_a_stranger_s_capture_are_one_clear_line(path, notes, capsys):
     script = Script()
-    script.attempt(1)
+    script.open(1)
     write_journal(path, script.steps)
     index(path, is_over=False)
+    for each in range(5):
+        script.data(1, 0, text(b"%d" % each))
+    write_journal(path, script.steps)
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         assert database.execute("UPDATE recorder_connection SET state = ?", (notes,)).rowcount == 1
     with pytest.raises(CaptureError, match="is damaged: what was noted of connection 1") as caught:
         open_capture(path)
     assert "\n" not in str(caught.value)
+    assert read_all(path), "what is not indexed stays in the journal"
+    assert "Traceback" not in capsys.readouterr().err

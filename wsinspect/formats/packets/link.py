@@ -22,7 +22,7 @@ _PLAIN_BYTES: Final = 40
 _PLAIN_IPV4: Final = 0x45
 _FRAGMENT: Final = 0x3FFF  # more fragments, or an offset
 #: By link layer, where IPv4 begins, and where its number stands (None: the packet says so itself).
-IPV4_AT: Final[dict[int, tuple[int, int | None]]] = {
+_IPV4_AT: Final[dict[int, tuple[int, int | None]]] = {
     _ETHERNET: (14, 12),
     _SLL: (16, 14),
     _SLL2: (20, 0),
@@ -30,12 +30,13 @@ IPV4_AT: Final[dict[int, tuple[int, int | None]]] = {
     **dict.fromkeys((_NULL, _LOOP), (4, None)),
 }
 #: As `_PLAIN`, with addresses and ports in one, as `ends` has them.
-PLAIN_TCP: Final = struct.Struct(">BxHxxHxB2x12sIIBB").unpack_from
-PLAIN_TCP_BYTES: Final = _PLAIN_BYTES
+_PLAIN_TCP: Final = struct.Struct(">BxHxxHxB2x12sIIBB").unpack_from
+_IPV4_KIND: Final = b"\x08\x00"
 _VXLAN_PORTS: Final = frozenset((4789, 8472))
 _UDP: Final = 17
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+_NOT_USUAL: Final = SYN | FIN | RST | ACK
 
 
 class Segment(NamedTuple):
@@ -63,10 +64,41 @@ def ends(source: bytes, target: bytes) -> bytes:
     return source[:-2] + target[:-2] + source[-2:] + target[-2:]
 
 
+class Usual(NamedTuple):
+    """Where the parts of a usual packet are (`usual`).
+
+    Attributes:
+        key: as `ends` makes it.
+        seq, ack: its numbers.
+        start, end: of its payload in the packet.
+    """
+
+    key: bytes
+    seq: int
+    ack: int
+    start: int
+    end: int
+
+
 class Unread(NamedTuple):
     """Why a packet has no segment: `fragment` (of IP), `link` (an unknown link layer), `other` (not TCP)."""
 
     reason: str
+
+
+def usual(link: int, data: bytes) -> Usual | None:
+    """A whole segment over plain IPv4 without SYN, FIN and RST; None for any other packet (see `dissect`)."""
+    where = _IPV4_AT.get(link)
+    if where is None:
+        return None
+    place, kind = where
+    if len(data) < place + _PLAIN_BYTES or (kind is not None and data[kind : kind + 2] != _IPV4_KIND):
+        return None
+    first, size, part, protocol, key, seq, ack, offset, flags = _PLAIN_TCP(data, place)
+    if first != _PLAIN_IPV4 or protocol != _TCP or part & _FRAGMENT or flags & _NOT_USUAL != ACK:
+        return None
+    start, end = place + 20 + (offset >> 4) * 4, place + size
+    return tuple.__new__(Usual, (key, seq, ack, start, end)) if start <= end <= len(data) else None
 
 
 _OTHER: Final = Unread("other")
