@@ -24,6 +24,8 @@ from wsinspect.findings.software import NAMES
 _FROM_CLIENT: Final = frozenset(
     ("WS-HS-001", "WS-HS-003", "WS-HS-018", "WS-HS-030", "WS-HS-031", "WS-HS-036", "WS-HS-037")
 )
+#: A client that left before its answer, for whatever reason.
+_LEFT_EARLY: Final = ("WS-HS-036", "WS-HS-038")
 #: A 101 that no client may accept: what it causes in front of the hop is its consequence.
 _BAD_101: Final = frozenset((*(f"WS-HS-{number:03}" for number in range(24, 29)), "WS-HS-046", "WS-HS-047"))
 #: What one tap blames on whatever is behind it; behind the last tap that is the server's side.
@@ -246,7 +248,7 @@ class _Sorting:
         """What hops and servers did with an attempt after its client had left is no failure of theirs."""
         behind = {link.origin for link in self._links.values()}
         for link in self._links.values():
-            gave_up = self._mine(link.edge, ("WS-HS-036",))
+            gave_up = self._mine(link.edge, _LEFT_EARLY)
             if link.edge in behind or not link.is_abandoned or not gave_up:
                 continue
             chain = list(self._chain_from(link.origin))
@@ -469,7 +471,7 @@ class _Sorting:
     def _place(self, link: Link) -> None:
         """Whose side a failure is on, now that it is known where it happened."""
         if link.kept == "request":
-            for one in self._mine(link.edge, ("WS-HS-036",)):
+            for one in self._mine(link.edge, _LEFT_EARLY):
                 late = (
                     "passed the request on when its client had left" if link.origin else "did not pass it on"
                 )

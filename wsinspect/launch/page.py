@@ -49,6 +49,8 @@ _WORST: Final[tuple[Verdict, ...]] = ("failing", "unreachable", "degraded", "hea
 _BY_SERVER: Final = "server"
 _SHOWN: Final = 20
 _ERROR: Final = 400
+#: How a page begins that has no Content-Type.
+_HTML: Final = (b"<html", b"<!doctype html")
 #: What the page itself did to a WebSocket that had not opened: no failure of anybody.
 _BY_PAGE: Final = re.compile("closed before the connection is established|Back-Forward Cache")
 
@@ -270,17 +272,23 @@ async def look(target: Target, extras: Extras, asker: Asker) -> Answer | None:
 
 
 def is_answer_of_socket(facts: ConnectionFacts) -> bool:
-    """Whether the answer to an ordinary GET is that of a WebSocket server: it wants an upgrade.
+    """Whether the answer to an ordinary GET is that of a WebSocket server: it wants an upgrade to WebSocket.
 
-    A page may have any status, but is HTML.
+    A page may have any status, but is HTML; a 426 may want TLS, and an API may dislike a header.
     """
     head = facts.response_in
     if head is None or facts.status is None or facts.status < _ERROR:
         return False
-    if b"html" in (head.get("content-type") or b"").lower():
+    text = facts.wording.strip()
+    if b"html" in (head.get("content-type") or b"").lower() or text.startswith(_HTML):
         return False
-    wants = head.get("sec-websocket-version") is not None or says_no_upgrade(facts)
-    return facts.status == HTTPStatus.UPGRADE_REQUIRED or wants
+    if head.get("sec-websocket-version") is not None:
+        return True
+    is_426 = facts.status == HTTPStatus.UPGRADE_REQUIRED
+    names_it = "websocket" in head.tokens("upgrade") or b"websocket" in text
+    # The ws library for Node answers with the status' own words, and says no more.
+    is_bare = is_426 and head.get("upgrade") is None and text in (b"", b"upgrade required")
+    return is_bare or (names_it and (is_426 or says_no_upgrade(facts)))
 
 
 def replace_origin(extras: Extras) -> Extras:

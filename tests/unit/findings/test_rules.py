@@ -127,6 +127,24 @@ def test_causes_with_the_same_bytes_are_ranked(rule):
     assert len(found.causes) >= 2
 
 
+@pytest.mark.parametrize("number", [3, 4])
+def test_who_leaves_at_an_interim_response_may_have_left_for_any_reason(number):
+    (found,) = judge(CASES["WS-HS-038"][0][number])
+    assert (found.id, found.severity, found.confidence) == ("WS-HS-038", "warning", "low")
+    assert "takes 103 Early Hints for the answer" in found.causes[0].cause
+    assert "or the user left it" in found.causes[1].cause
+
+
+def test_http2_without_tls_is_a_hops_only_behind_one():
+    direct, behind = (judge(one)[0] for one in CASES["WS-H2-015"][0])
+    assert (direct.severity, direct.fault_of, direct.confidence) == ("warning", "client", "medium")
+    assert [("hop" in one.cause, "curl" in one.cause) for one in direct.causes] == [
+        (True, False),
+        (False, True),
+    ]
+    assert (behind.severity, behind.fault_of, behind.confidence) == ("error", "hop", "high")
+
+
 def test_a_number_of_seconds_names_no_vendor():
     (found,) = judge(silent(60.0))
     assert found.id == "WS-DROP-002"

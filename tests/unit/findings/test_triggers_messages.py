@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 
 from tests.unit.findings.facts_made import cut, ended, refused, request
@@ -12,7 +15,10 @@ from tests.unit.findings.triggers_messages import (
     AGREED,
     CASES,
     DEFLATE,
+    FIREFOX,
+    LOST,
     NEXT,
+    OTHER_WORDS,
     SAFARI,
     stomp,
     with_bit,
@@ -38,6 +44,29 @@ def test_a_word_without_a_header_block_is_the_servers():
     assert "'Not allowed'" in found.title
 
 
+@pytest.mark.parametrize("facts", OTHER_WORDS)
+def test_other_words_without_a_header_block_are_another_protocols(facts):
+    found = first(facts)
+    assert (found.id, found.fault_of, found.title) == (
+        "WS-HS-041",
+        "client",
+        "The server's first bytes are not HTTP",
+    )
+
+
+@pytest.mark.parametrize("body", LOST[:5])
+def test_a_connection_that_a_hop_changed_is_that_hops_whoever_asked(body):
+    """nginx without a line for Connection sends `close`, of Firefox's request as of Chrome's."""
+    marked: Any = {"Server": "nginx"}
+    chrome, firefox = (first(refused("426 No", body, head=one, **marked)) for one in (request(), FIREFOX))
+    assert (firefox.id, firefox.fault_of, firefox.confidence) == (
+        chrome.id,
+        chrome.fault_of,
+        chrome.confidence,
+    )
+    assert (chrome.id, chrome.fault_of, chrome.confidence) == ("WS-HS-002", "hop", "high")
+
+
 def test_a_frame_without_a_101_is_a_wrapped_response():
     found = first(A_FRAME)
     assert (found.id, found.fault_of) == ("WS-HS-041", "server")
@@ -61,6 +90,15 @@ def test_safari_15_compresses_what_was_declined():
     assert "Safari 15" in first(with_bit(C2S, 1, **declined)).causes[0].cause
     other = request(Sec_WebSocket_Extensions=DEFLATE)
     assert not first(with_bit(C2S, 1, raw_request_in=other, raw_request_out=other)).causes
+
+
+def test_a_user_agent_of_any_length_is_looked_at_once():
+    """Each `Version/15.0` was compared with all that follows it: 260 KB took seconds."""
+    long = request(User_Agent="Version/15.0 " * 20_000, Sec_WebSocket_Extensions=DEFLATE)
+    begun = time.process_time()
+    found = first(with_bit(C2S, 1, raw_request_in=long, raw_request_out=long))
+    assert time.process_time() - begun < 1
+    assert not found.causes
 
 
 def test_a_stomp_error_is_quoted_and_a_login_is_the_clients():

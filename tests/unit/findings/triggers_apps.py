@@ -606,7 +606,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [capture(events=(("request_failed", FAILED | {"where": "head", "error": "Bad HTTP request line"}),))],
     ),
     "WS-H2-015": (
-        [capture(events=(("request_failed", UNREAD | {"method": "PRI", "url": "* HTTP/2.0"}),))],
+        [
+            capture(events=(("request_failed", UNREAD | {"method": "PRI", "url": "* HTTP/2.0"}),)),
+            capture(events=(("request_failed", UNREAD | {"method": "PRI", "tap": "origin"}),)),
+        ],
         [
             capture(events=(("request_failed", UNREAD),)),
             capture(events=(("request_failed", FAILED | {"method": "PRI", "where": "connect"}),)),

@@ -400,8 +400,9 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*HELLO, informational=b"HTTP/1.1 103 Early Hints\r\n\r\n"),
             ended(*HELLO, informational=b"HTTP/1.1 100 Continue\r\n\r\n"),
             ended(*HELLO, informational=b"HTTP/1.0 102\r\n\r\n"),
-            # A client that takes it for the answer leaves at once.
+            # A client that takes it for the answer leaves at once, and one that was left does, too.
             replace(failed("Client disconnected.", "client", waited=0.1), informational=HINTS),
+            replace(failed("Client disconnected.", "client", waited=1.2), informational=HINTS),
         ],
         [
             HEALTHY,

@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.unit.findings.facts_made import (
     HELLO,
+    SECOND,
+    START,
     cut,
     ended,
     failed,
@@ -17,7 +19,7 @@ from tests.unit.findings.facts_made import (
     switching,
     talk,
 )
-from wsinspect.findings.facts import C2S, S2C
+from wsinspect.findings.facts import C2S, S2C, EndFact, Other
 
 CONNECT = "CONNECT\naccept-version:1.2\nheart-beat:{}\n\n\0"
 CONNECTED = "CONNECTED\nversion:1.2\nheart-beat:{}\n\n\0"
@@ -29,6 +31,22 @@ OF_MQTT: dict[str, Any] = {
 }
 TAKEN: dict[str, Any] = {"raw_request_in": OF_MQTT["head"], "raw_response_in": OF_MQTT["answer"]}
 FIREFOX = request(Connection="keep-alive, Upgrade")
+WANTS = b'"Connection: Upgrade" header required'
+#: What servers say of a Connection that a hop has removed or replaced.
+LOST = (
+    b"Failed to open a WebSocket connection: invalid Connection header: close.",
+    b"Failed to open a WebSocket connection: missing Connection header.",
+    b'WebSocket protocol violation: Connection header "close" does not contain Upgrade',
+    b"websocket: the client is not using the websocket protocol: 'upgrade' token not found in"
+    b" 'Connection' header",
+    b"Connection header 'Close' must contain Upgrade",
+    b"Your connection: upgrade to https",
+)
+
+
+def accepted(head: bytes) -> dict[str, Any]:
+    """Another attempt at the same path, which was accepted."""
+    return {"others": (Other(7, "/chat", START, START + 1000, request=head, response=switching()),)}
 
 
 def _said(*texts: tuple[Any, float, str]) -> list[Any]:
@@ -182,10 +200,23 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-HS-071": (
         [
-            refused("426 Upgrade Required", head=FIREFOX, body=b'"Connection: Upgrade" header required'),
             refused("400 Bad Request", head=FIREFOX, body=b"invalid Connection header: keep-alive, Upgrade"),
+            refused(
+                "426 Upgrade Required",
+                head=FIREFOX,
+                body=b'Connection header "keep-alive,Upgrade" is not Upgrade',
+            ),
+            # The same path accepts Chrome's.
+            refused("426 Upgrade Required", head=FIREFOX, body=WANTS, facts=accepted(request())),
         ],
         [
+            # Only the words, and words that say what a hop has made of it.
+            refused("426 Upgrade Required", head=FIREFOX, body=WANTS),
+            *(refused("400 Bad Request", head=FIREFOX, body=body) for body in LOST),
+            *(refused("426 No", head=FIREFOX, body=body, facts=accepted(request())) for body in LOST[:4]),
+            # Firefox's own was accepted, or its request is only repeated.
+            refused("426 Upgrade Required", head=FIREFOX, body=WANTS, facts=accepted(FIREFOX)),
+            refused("400 Bad Request", head=FIREFOX, body=b"bad request:\n" + FIREFOX),
             # Chrome's says what the server wants, so a hop changed it.
             refused("426 Upgrade Required", body=b'"Connection: Upgrade" header required'),
             refused(
@@ -207,6 +238,15 @@ A_WORD = failed(
     "server ended the connection before a response (fin)",
     "response",
     raw_response_in=b"Not allowed\n",
+)
+#: Greetings and prompts, and a refusal after which the server waits.
+OTHER_WORDS = (
+    *(
+        replace(A_WORD, raw_response_in=words)
+        for words in (b"Welcome", b"Ready.\n", b"Password", b"Hello there")
+    ),
+    replace(A_WORD, error="the server's bytes are not HTTP"),
+    replace(A_WORD, ends=(EndFact("client", "fin", START + SECOND),)),
 )
 A_FRAME = failed(
     "server ended the connection before a response (fin)",

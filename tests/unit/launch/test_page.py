@@ -55,6 +55,9 @@ def fails():
     ("status", "body", "fields"),
     [
         ("426 Upgrade Required", b"", {}),
+        ("426 Upgrade Required", b"Upgrade Required", {"Content_Type": "text/plain"}),  # ws for Node
+        ("426 Upgrade Required", b"hello", {"Upgrade": "WebSocket"}),
+        ("426 Upgrade Required", b"Failed to open a WebSocket connection: missing Connection header.", {}),
         ("400 Bad Request", b'Can "Upgrade" only to "WebSocket".', {}),
         ("400 Bad Request", b"Bad Request", {"Sec_WebSocket_Version": "13"}),
         ("400 Bad Request", b"No WebSocket UPGRADE hdr: None", {"Content_Type": "text/plain"}),
@@ -73,6 +76,11 @@ def test_an_answer_that_wants_an_upgrade_is_of_a_socket(status, body, fields):
         ("400 Bad Request", b"Bad Request", {}),
         ("426 Upgrade Required", b"<p>Use a newer browser", {"Content_Type": "text/html"}),
         ("503 Service Unavailable", b"websockets are off", {}),
+        ("400 Bad Request", b'{"error":"Invalid connection header"}', {"Content_Type": "application/json"}),
+        ("426 Upgrade Required", b"", {"Upgrade": "TLS/1.0, HTTP/1.1"}),
+        ("426 Upgrade Required", b"<html>Your browser is too old", {}),
+        ("426 Upgrade Required", b"\n<!DOCTYPE html><p>No websocket here", {}),
+        ("426 Upgrade Required", b'{"error":"update the app"}', {}),
     ],
 )
 def test_any_other_answer_is_a_page(status, body, fields):

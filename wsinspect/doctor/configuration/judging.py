@@ -101,9 +101,11 @@ _OTHER_CAUSES: Final = frozenset(
     )
 )
 #: Kinds that are the hop's fault even where the server may have a reason of its own.
-_OF_THE_HOP: Final = (
-    *("upgrade", "h2", "websocket", "answer", "route", "path", "slash", "idle", "lifetime", "certificate"),
-)
+_OF_THE_HOP: Final = ("upgrade", "h2", "websocket", "answer", "slash", "idle", "lifetime", "certificate")
+#: Kinds that are right as often as wrong: the server may have nothing at a path that a healthy line makes.
+_ABOUT_PATHS: Final = ("route", "path")
+#: Findings for which the same was asked at another path.
+_OF_OTHER_PATHS: Final = ("WS-HS-051",)
 #: Pages in the place of the server's answer, and what a finding without a configuration calls that.
 _COVERS: Final = ("cover", "covered")
 _IN_PLACE: Final = " in the place of "
@@ -182,7 +184,8 @@ def with_configuration(
                 continue
             better = with_place(finding, explained)
             findings = tuple(better if one is errors[0] else one for one in judgement.findings)
-            words = masked(f"{better.title}: {explained.line}")
+            joint = ": " if _is_shown(finding, explained.defect) else "; possible cause: "
+            words = masked(f"{better.title}{joint}{explained.line}")
             return replace(judgement, findings=findings, headline=words), explained
         lines = [
             f"{line}, which does not explain it" if line.startswith("this URL meets") else line
@@ -341,8 +344,21 @@ def mended(read: Configuration, edits: Sequence[Edit]) -> Configuration | None:
     return after
 
 
+def _is_shown(finding: Finding, defect: Defect) -> bool:
+    """Whether what was seen shows that a line is why, and not only that the request meets it.
+
+    Of a path that is false until the server accepts the original one, or the hop is known to have answered.
+    """
+    if defect.kind not in _ABOUT_PATHS:
+        return True
+    return finding.fault_of == "hop" or finding.id in _OF_OTHER_PATHS
+
+
 def with_place(finding: Finding, explained: Explained) -> Finding:
-    """A finding with the place, and the fix that mends it in front of the others."""
+    """A finding with the place, and the fix that mends it in front of the others.
+
+    What may be why, and as well not, stands behind what the finding says by itself.
+    """
     defect, software = explained.defect, explained.configuration.software
     line = masked(explained.line)
     fixes = [
@@ -363,7 +379,8 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
     is_possible = defect in explained.met.possible
     # Where the answer itself shows that another Host arrived, the line that changes it needs no rival.
     is_known = finding.id not in _OTHER_CAUSES or (defect.kind == "host" and finding.fault_of == "hop")
-    is_sure = is_known and not unsure and not is_possible
+    is_shown = _is_shown(finding, defect)
+    is_sure = is_known and is_shown and not unsure and not is_possible
     rival = Cause(
         line, "apply the diff, or add --prove" if explained.diffs else "change that line, and ask again"
     )
@@ -380,15 +397,17 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
     if defect.kind in _COVERS and fault_of != finding.fault_of and confidence == "high":
         confidence = "medium"  # the hop's own failures have the same status and the same page
     causes = tuple(one for one in finding.causes if defect.kind not in _COVERS or _IN_PLACE not in one.cause)
+    # How many of its own evidence, causes and fixes stand in front of the line.
+    before = 0 if is_shown else 1
     return replace(
         finding,
         title=title,
         fault_of=fault_of,
         hop=finding.hop or NAMES[software],
         confidence=confidence,
-        evidence=(line, *unsure, *finding.evidence)[:MAX_EVIDENCE],
-        causes=() if is_sure or not finding.causes else (rival, *causes),
-        fixes=(*fixes, *rest),
+        evidence=(*finding.evidence[:before], line, *unsure, *finding.evidence[before:])[:MAX_EVIDENCE],
+        causes=() if is_sure or not finding.causes else (*causes[:before], rival, *causes[before:]),
+        fixes=(*fixes, *rest) if is_shown else (*rest, *fixes),
     )
 
 

@@ -497,32 +497,25 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
         "a second tap behind it shows the request that arrives there",
     )
     between = answer_hop(facts)
-    # Express got an ordinary GET, or its process has no WebSocket server: hops lose upgrades more often.
-    is_lost = is_express and hop is None and between is not None
-    lost = (f"{between} removes the Upgrade headers", elsewhere[1])
-    found = answer(
+    if is_express and hop is None and between is not None:
+        elsewhere = (f"{between} removes the Upgrade headers, or sends the path elsewhere", elsewhere[1])
+    yield answer(
         facts,
         f"path {(facts.path or '')[:160]}",
         *((facts.request_line("Origin"), facts.request_line("Host")) if is_first or has_origin else ()),
-        topic="origin" if is_first else "upgrade" if is_lost else None,
-        fault_of="hop" if hop or is_lost else None,
-        title=f"404: {NAMES[hop.software]} itself has nothing at this path"
-        if hop
-        else "404: Express answered as to an ordinary GET, so the upgrade was lost, or nothing there takes it"
-        if is_lost
-        else None,
+        topic="origin" if is_first else None,
+        fault_of="hop" if hop else None,
+        title=f"404: {NAMES[hop.software]} itself has nothing at this path" if hop else None,
         causes=(
             *(check if is_first else ()),
             *(library if is_uvicorn else ()),
-            *((lost,) if is_lost else ()),
             *(express if is_express else ()),
             ("the path differs from the server's route", "try it with and without slash and prefix"),
             *(check if has_origin and not is_first else ()),
-            *(() if is_lost else (elsewhere,)),
+            elsewhere,
             *(() if is_uvicorn else library),
         ),
     )
-    yield replace(found, confidence="low") if is_lost else found
 
 
 @rules(

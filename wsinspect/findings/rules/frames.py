@@ -202,7 +202,9 @@ _MEANS_NOT_FIRST: Final = (
     " and control frames must not have it (RFC 7692, 6.1), so the receiver closes with 1002."
 )
 #: The first versions whose WebSocket is NSURLSession's.
-_SAFARI: Final = re.compile(rb"Version/15\.[0-3]\b.* Safari/|iPhone OS 15_[0-3]|CPU OS 15_[0-3]")
+_SAFARI: Final = re.compile(rb"Version/15\.[0-3]\b.{0,80} Safari/|iPhone OS 15_[0-3]|CPU OS 15_[0-3]")
+#: No browser's User-Agent is longer.
+_LONG: Final = 1024
 _SAFARI_15: Final = (
     Cause(
         "Safari 15.0 to 15.3 (NSURLSession) compresses although the server declined; 15.4 does not",
@@ -217,7 +219,7 @@ _SAFARI_15: Final = (
 
 def _is_safari_15(facts: ConnectionFacts) -> bool:
     head = facts.request_in
-    return head is not None and _SAFARI.search(head.get("user-agent") or b"") is not None
+    return head is not None and _SAFARI.search((head.get("user-agent") or b"")[:_LONG]) is not None
 
 
 @rules(

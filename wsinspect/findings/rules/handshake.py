@@ -303,6 +303,9 @@ def _partial(facts: ConnectionFacts) -> bytes:
     return facts.raw_response_in
 
 
+_SERVER_ENDED: Final = re.compile("server (ended|closed)")
+
+
 def _is_http(first: bytes) -> bool:
     return first.lstrip(b"\r\n")[:5].upper() == b"HTTP/"[: len(first.lstrip(b"\r\n")[:5])]
 
@@ -344,7 +347,9 @@ def not_http(facts: ConnectionFacts) -> Iterator[Found]:
         title=f"The server sent {name}, not HTTP" if name else None,
         confidence="high" if name else "medium",
     )
-    yield replace(found, **headless(first, name))
+    ended = next((end.side for end in facts.ends), None)
+    is_closed = ended == "server" or (ended is None and _SERVER_ENDED.match(error) is not None)
+    yield replace(found, **headless(first, name, is_closed=is_closed))
 
 
 @rules(

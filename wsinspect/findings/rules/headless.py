@@ -14,6 +14,10 @@ from wsinspect.findings.model import Cause, FaultOf
 A_FRAME: Final = "a WebSocket frame, without a handshake before it"
 #: A short sentence in words, as code writes it to a socket: no banner with a number or version in it.
 _WORDS: Final = re.compile(rb"[A-Z][a-z]+(?: [A-Za-z']+){0,11}[.!]?\s*\Z")
+#: What a refusal says; a greeting or a prompt is another protocol's.
+_REFUSES: Final = re.compile(
+    rb"\b(unauthori[sz]ed|forbidden|denied|not (found|allowed|authori[sz]ed|permitted)|bad request)\b", re.I
+)
 
 
 class Headless(TypedDict, total=False):
@@ -44,19 +48,20 @@ _FRAME: Final = Headless(
 )
 
 
-def headless(first: bytes, name: str | None) -> Headless:
+def headless(first: bytes, name: str | None, *, is_closed: bool) -> Headless:
     """What to say where a server's first bytes are the content of an answer without its header block.
 
     Args:
         first: what the server sent.
         name: the protocol that it was recognised as; None for unknown bytes.
+        is_closed: whether the server ended the connection after them.
 
     Returns:
         Nothing where the bytes may be another protocol's.
     """
     if name == A_FRAME:
         return _FRAME
-    if name is not None or _WORDS.match(first) is None:
+    if name is not None or not is_closed or _WORDS.match(first) is None or _REFUSES.search(first) is None:
         return Headless()
     words = first.decode("latin-1").strip()[:60]
     return Headless(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from wsinspect.findings.evidence import (
@@ -383,12 +384,12 @@ def other_connect(facts: CaptureFacts) -> Iterator[Found]:
 
 @rules(
     "WS-H2-015",
-    "error",
-    "hop",
+    "warning",
+    "client",
     "What connects to this tap speaks HTTP/2 without TLS",
-    meaning="A hop that is set to HTTP/2 for what is behind it begins with HTTP/2's preface, which servers of"
-    " HTTP/1.1 take for a broken request: clients of the hop get 502 or 503. This tap speaks HTTP/1.1 where"
-    " there is no TLS, so whether the server behind it would have understood is not known.",
+    meaning="Servers of HTTP/1.1 take HTTP/2's preface for a broken request, so the clients of a hop that"
+    " begins with it get 502 or 503. This tap speaks HTTP/1.1 where there is no TLS, so whether the server"
+    " behind it would have understood is not known.",
     js=JS_NOTHING,
     topic="h2-prior",
     rows="H6",
@@ -401,12 +402,27 @@ def without_tls(facts: CaptureFacts) -> Iterator[Found]:
             taps.setdefault(str(one.get("tap")), []).append(one)
     for tap, group in taps.items():
         more = "" if len(group) == 1 else f", and {len(group) - 1} others"
-        yield Found(
+        found = Found(
             evidence=(
                 f"client {group[0].get('client')} of the tap {tap}: PRI {group[0].get('url')}{more}",
                 f"this proxy answered {group[0].get('status')}: {group[0].get('error')}"[:200],
-            )
+            ),
+            confidence="medium",
+            causes=two_causes(
+                (
+                    "a hop before this tap is set to HTTP/2 for what is behind it (proto h2, h2c://)",
+                    "the address above is the hop's, and its clients get 502 or 503",
+                ),
+                (
+                    "a tool or scanner asked directly, as curl --http2-prior-knowledge does",
+                    "it comes from elsewhere, or once, and no client of yours fails",
+                ),
+            ),
         )
+        # What connects to the tap behind a hop is the hop.
+        if tap == "origin":
+            found = replace(found, severity="error", fault_of="hop", confidence=None, causes=())
+        yield found
 
 
 @rules(

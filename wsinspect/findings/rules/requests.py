@@ -34,6 +34,7 @@ from wsinspect.findings.rules.handshake import (
     is_unreadable,
 )
 from wsinspect.findings.software import PROXIES
+from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import is_valid_key
 from wsinspect.vocabulary import Lack
 
@@ -50,7 +51,8 @@ _SAYS_NO_UPGRADE: Final = re.compile(
     rb"|connection header did not include"
     rb"|`?(connection|upgrade)`? header (did not|does not|not)|websocket client|not a websocket"
     rb" (request|handshake)"
-    rb"|connection header \"[^\"]*\" does not contain|unsupported upgrade request|expected websocket"
+    rb"|connection header [\"'][^\"']*[\"'] (does not|must) contain|unsupported upgrade request"
+    rb"|expected websocket"
     rb"|(websocket|connection) upgrade (is )?(required|expected)|request upgrade required"
     rb"|invalid websocket upgrade|this (is a|service requires use of the) websocket"
     rb"|missing (connection|upgrade)( or upgrade)? header|websocket (connections?|requests?) only",
@@ -367,6 +369,31 @@ _SAYS_CONNECTION: Final = re.compile(
 _SAYS_UPGRADE_HEADER: Final = re.compile(
     rb"(?<!connection: )upgrade[\"'`]? header|upgrade: ?websocket|upgrade[\"'`]? to [\"'`]?websocket"
 )
+#: What arrived there is not what the client sent: a hop took Connection out, or put `close` in its place.
+_SAYS_LOST: Final = re.compile(rb"\b(missing|close|none|absent|empty|not (found|present|set|sent))\b")
+#: A body with other fields of the request only repeats what came.
+_ECHOES: Final = re.compile(rb"user-agent|sec-websocket-(?:key|version)|accept-encoding|\bhost[\"']?:")
+
+
+def _is_about_the_list(facts: ConnectionFacts, tokens: list[str]) -> bool:
+    """Whether a refusal shows that the client's Connection arrived as it was sent, and was why.
+
+    It quotes that list, or the same path accepts 'Upgrade' alone. Where a hop removed or changed Connection,
+    the same server says much the same words.
+    """
+    words = facts.wording
+    if not _says(facts, _SAYS_CONNECTION):
+        return False
+    if any(one.search(words) for one in (_SAYS_UPGRADE_HEADER, _SAYS_LOST, _ECHOES)):
+        return False
+    if re.search(rb",\s*".join(re.escape(one.encode("latin-1")) for one in tokens), words):
+        return True
+    nearest = compared(facts)
+    return (
+        nearest is not None
+        and nearest.other.request is not None
+        and RawHead.parse(nearest.other.request).tokens("connection") == ["upgrade"]
+    )
 
 
 @rules(
@@ -388,9 +415,7 @@ def strict_connection(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or not asked_correctly(facts) or head is None:
         return
     tokens = head.tokens("connection")
-    if len(tokens) < 2 or facts.status not in (400, 426) or not _says(facts, _SAYS_CONNECTION):
-        return
-    if _SAYS_UPGRADE_HEADER.search(facts.wording):
+    if len(tokens) < 2 or facts.status not in (400, 426) or not _is_about_the_list(facts, tokens):
         return
     compared_lines, suffix = _compared(facts)
     yield Found(

@@ -18,6 +18,7 @@ from wsinspect.findings.evidence import (
     named,
     seconds,
     status_line,
+    two_causes,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact
 from wsinspect.findings.model import Cause, Found, Severity
@@ -474,11 +475,21 @@ def early_hints(facts: ConnectionFacts) -> Iterator[Found]:
     left = _left_after_ns(facts)
     if left is not None and left < _AT_ONCE_NS:
         yield Found(
-            severity="error",
             title=f"The client left at {name}, which came before the answer",
             evidence=(first, f"the client left {seconds(left)} after its request, before any other answer"),
             hop=answer_hop(facts),
-            confidence="medium",
+            confidence="low",
+            causes=two_causes(
+                (
+                    f"the client takes {name} for the answer, and refuses it",
+                    "it leaves as soon as that has come, each time; without it, it waits for the 101",
+                ),
+                (
+                    "the page closed the socket, or the user left it, while it was connecting",
+                    "how long it waited differs from attempt to attempt",
+                ),
+            ),
+            covers=((facts.id, "WS-HS-036"),),
         )
 
 

@@ -359,3 +359,33 @@ backend app
     asked = told(tmp_path, {"haproxy.cfg": text}, "ws://app.example/", "WS-HS-020", said, fault_of="hop")
     assert "httpchk" not in asked.headline
     assert "'server a 10.0.0.1:3000' is where it goes" in asked.headline
+
+
+CHECKED = """defaults
+    mode http
+    option httpchk GET /healthz
+frontend web
+    bind :80
+    default_backend app
+backend app
+    server a 10.0.0.1:3000 check
+    OWN
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ("", "does not answer it with 2xx or 3xx"),
+        ("http-check expect status 401", "with what 'http-check expect status 401' wants"),
+        ("no option httpchk", ""),
+        ("option tcp-check", ""),
+        ("no option httpclose", "does not answer it with 2xx or 3xx"),
+    ],
+)
+def test_the_check_that_a_backend_has_itself_decides(tmp_path, own, words):
+    files = {"haproxy.cfg": CHECKED.replace("OWN", own)}
+    said = "HTTP/1.1 503 Service Unavailable after 3 ms"
+    found = told(tmp_path, files, "ws://app.example/", "WS-HS-021", said, fault_of="hop")
+    assert ("httpchk" in found.headline) == bool(words)
+    assert words in found.headline

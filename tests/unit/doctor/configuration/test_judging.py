@@ -9,6 +9,7 @@ import pytest
 from tests.support.configurations import git_applies, judgement, read_in
 from wsinspect.doctor.configuration.judging import with_configuration
 from wsinspect.doctor.target import parse_target
+from wsinspect.findings.model import Cause
 
 NGINX = """events {}
 http {
@@ -302,3 +303,54 @@ def test_a_line_that_changes_host_is_sure_where_the_answer_shows_that_another_ar
     found = better.findings[0]
     assert (found.fault_of, found.confidence) == (("hop", "high") if is_said else ("server", "medium"))
     assert "Host $http_host" in found.fixes[0].text
+
+
+STRIPS = """events {}
+http {
+    server {
+        listen 80;
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_set_header Host $http_host;
+        location /api/ { proxy_pass http://127.0.0.1:3000/; }
+        location /files/ { root /srv; }
+    }
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "seen"),
+    [
+        ("/api/typo", ELSEWHERE),
+        ("/api/typo", ("WS-HS-004", "HTTP/1.1 200 OK")),
+        ("/api/typo", ("WS-HS-013", "HTTP/1.1 405 Method Not Allowed")),
+        ("/files/typo", ELSEWHERE),
+    ],
+)
+def test_a_path_that_a_healthy_line_makes_is_only_a_cause(tmp_path, path, seen) -> None:
+    """An application's own 404 behind a location that strips its prefix: the URL may be wrong."""
+    read = read_in(tmp_path, {"nginx.conf": STRIPS})
+    own = (Cause("the path differs from the server's route", "try it"), Cause("another", "try that"))
+    base = judgement(*seen, title="404: no WebSocket at this path")
+    servers = replace(base, findings=(replace(base.findings[0], fault_of="server", causes=own),))
+    better, explained = with_configuration(servers, (read,), parse_target(f"ws://h{path}")[0])
+    assert explained is not None
+    (found,) = better.findings
+    assert (found.fault_of, found.confidence) == ("server", "medium")
+    assert found.evidence[0] == seen[1]
+    assert [found.causes[0], found.causes[2]] == list(own)
+    assert explained.line == found.causes[1].cause
+    assert better.headline.startswith("404: no WebSocket at this path; possible cause: ")
+
+
+@pytest.mark.parametrize("rule", ["WS-HS-106", "WS-HS-051"])
+def test_a_path_is_the_hops_where_the_server_accepts_the_original(tmp_path, rule) -> None:
+    read = read_in(tmp_path, {"nginx.conf": STRIPS})
+    found = judgement(rule, "HTTP/1.1 404 Not Found")
+    better, _ = with_configuration(found, (read,), parse_target("ws://h/api/typo")[0])
+    one = better.findings[0]
+    assert (one.fault_of, one.confidence) == ("hop", "high")
+    assert "makes /api/typo into /typo" in one.evidence[0]
+    assert "possible cause" not in better.headline

@@ -279,15 +279,8 @@ class _Walk:
     def _servers(self, backend: Section) -> Iterator[Defect]:
         for line in backend.all("server"):
             self._found.possible += self._proxy_header(line, backend)
-            checks = backend.effective("option", "httpchk")
-            if len(line.words) > 2 and checks is not None and "check" in line.words[3:]:
-                words_of_it = (
-                    f"'{checks.text}' takes server {line.words[1]} out of service while that does not"
-                )
-                words_of_it += " answer it with 2xx or 3xx: HAProxy then answers 503, and asks nobody"
-                advice = "make the application answer that request with 2xx or 3xx, or check another path"
-                mark = Defect("upstream", words_of_it, checks.at, status=503, advice=advice)
-                self._found.possible.append(mark)
+            if len(line.words) > 2 and "check" in line.words[3:]:
+                self._found.possible += _health_check(line, backend)
             if len(line.words) > 2:
                 passed = f"'server {line.words[1]} {line.words[2]}' is where it goes: no valid answer came"
                 self._found.possible.append(Defect("upstream", passed, line.at))
@@ -344,3 +337,38 @@ class _Walk:
 def _mode(section: Section) -> str:
     line = section.effective("mode")
     return line.words[1] if line is not None and len(line.words) > 1 else "tcp"
+
+
+#: How servers may be checked: each such line takes the place of the one before.
+_CHECKS: Final = frozenset(
+    (
+        *("httpchk", "tcp-check", "ssl-hello-chk", "mysql-check", "pgsql-check", "redis-check"),
+        *("smtpchk", "ldap-check", "spop-check", "external-check"),
+    )
+)
+
+
+def _health_check(server: Line, backend: Section) -> Iterator[Defect]:
+    """A check over HTTP that a server may not pass: HAProxy asks none that does not."""
+    line = _check_line(backend)
+    if line is None or line.words[:2] != ("option", "httpchk"):
+        return
+    expected = backend.effective("http-check", "expect")
+    wanted = "2xx or 3xx" if expected is None else f"what '{expected.text}' wants"
+    words = f"'{line.text}' takes server {server.words[1]} out of service while that does not answer it with"
+    words += f" {wanted}: HAProxy then answers 503, and asks nobody"
+    advice = f"make the application answer that request with {wanted}, or check another path"
+    yield Defect("upstream", words, line.at, status=503, advice=advice)
+
+
+def _check_line(section: Section) -> Line | None:
+    """The last line of a section about how its servers are checked, one with `no` too; else its defaults'."""
+    own = [
+        line
+        for line in section.lines
+        if (words := line.words[line.words[:1] == ("no",) :])[:1] == ("option",)
+        and _CHECKS.intersection(words[1:2])
+    ]
+    if own:
+        return own[-1]
+    return None if section.defaults is None else _check_line(section.defaults)
