@@ -10,7 +10,7 @@ sections 2 and 3.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from wsinspect.decoders.model import Decoder, Malformed, Payload, field, show_bytes
 
@@ -20,12 +20,20 @@ TYPES: Final = {
     14: "DISCONNECT", 15: "AUTH",
 }  # fmt: skip
 _LEVELS: Final = {3: "3.1", 4: "3.1.1", 5: "5"}
+#: What a CONNACK's code means (3.1.1 table 3.1; 5.0 section 3.2.2.2).
 _REFUSED: Final = {
     1: "unacceptable protocol version", 2: "client id rejected", 3: "server unavailable",
     4: "bad user name or password", 5: "not authorised",
-    0x84: "unsupported protocol version", 0x85: "client id not valid", 0x86: "bad user name or password",
-    0x87: "not authorised", 0x88: "server unavailable", 0x8A: "banned", 0x8C: "bad authentication method",
+    0x80: "unspecified error", 0x81: "malformed packet", 0x82: "protocol error",
+    0x83: "implementation specific error", 0x84: "unsupported protocol version",
+    0x85: "client id not valid", 0x86: "bad user name or password", 0x87: "not authorised",
+    0x88: "server unavailable", 0x89: "server busy", 0x8A: "banned", 0x8C: "bad authentication method",
+    0x90: "topic name invalid", 0x95: "packet too large", 0x97: "quota exceeded",
+    0x99: "payload format invalid", 0x9A: "retain not supported", 0x9B: "QoS not supported",
+    0x9C: "use another server", 0x9D: "server moved", 0x9F: "connection rate exceeded",
 }  # fmt: skip
+#: Those with which a server speaks of itself, its state and its limits, and not of what the client sent.
+_OF_THE_SERVER: Final = frozenset((3, 0x80, 0x83, 0x88, 0x89, 0x97, 0x9C, 0x9D, 0x9F))
 _SUBPROTOCOLS: Final = ("mqtt", "mqttv3.1", "mqttv5")
 _STREAM: Final = "MQTT is a stream: this may be a piece of a packet that began in an earlier message"
 _LENGTH_BYTES: Final = 4
@@ -149,8 +157,15 @@ def keep_alive(data: bytes) -> int | None:
         return None
 
 
-def refusal(data: bytes) -> str | None:
-    """Why a CONNACK refuses the client (3.1.1 table 3.1; 5.0 section 3.2.2.2): its code and what that means.
+class Refusal(NamedTuple):
+    """Why a CONNACK refuses: the code with what it means, and whether it is about the server itself."""
+
+    words: str
+    is_servers: bool
+
+
+def refusal(data: bytes) -> Refusal | None:
+    """Why a CONNACK refuses the client.
 
     None where it accepts, or where the message begins with another packet. It may be cut behind the code.
     """
@@ -162,7 +177,7 @@ def refusal(data: bytes) -> str | None:
         code = body.number(1)
     except Malformed:
         return None
-    return f"{code} {_REFUSED.get(code, 'refused')}" if code else None
+    return Refusal(_reason(code), code in _OF_THE_SERVER) if code else None
 
 
 def server_keep_alive(data: bytes) -> int | None:

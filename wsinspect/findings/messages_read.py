@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from wsinspect.decoders.engineio import is_engineio_path
 from wsinspect.findings.facts import ConnectionFacts, MessageFact
+from wsinspect.findings.quotes import without_secrets
 
 JS_SEE_EVIDENCE: Final = (
     "See the last line of the evidence: the code of the server's CLOSE frame, otherwise 1006."
@@ -45,3 +46,8 @@ def messages(facts: ConnectionFacts) -> tuple[MessageFact, ...]:
 def shown(message: MessageFact) -> str:
     """A message as evidence."""
     return f"{message.direction.arrow} {message.text[:_SHOWN]}"
+
+
+def shown_masked(message: MessageFact) -> str:
+    """The same for what may quote the client's credentials: an error that a peer reports."""
+    return without_secrets(shown(message))

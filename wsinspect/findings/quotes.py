@@ -34,7 +34,22 @@ _MATTERS: Final = re.compile(
     r"|supported|enabled)|exception|error:",
 )
 _SIGNATURE: Final = re.compile(r"[\w .-]+/[\d.]+( \([^)]*\))?( server at .*)?$", re.I)
-_JSON_KEYS: Final = ("message", "error_description", "detail", "error", "reason", "title", "errors", "msg")
+_JSON_KEYS: Final = (
+    *("message", "error_description", "detail", "error", "reason", "title", "errors", "msg"),
+    *("description", "code"),
+)
+#: Levels of JSON that are looked through for words.
+_DEPTH: Final = 4
+#: What is likely a secret: a JSON Web Token, a key with its vendor's prefix, a long word of letters and
+#: digits, the value behind the name of a secret (behind a colon of a sentence only one with a digit in it).
+_SECRET: Final = re.compile(
+    r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
+    r"|(?<![\w-])(?:sk|pk|rk|gh[opsu]|glpat|xox[a-z])[-_][\w-]{6,}"
+    r"|(?<![\w+=-])(?=[a-z_+=-]*\d)(?=[\d_+=-]*[a-z])[\w+=-]{20,}"
+    r"|(?P<name>(?:token|passw(?:or)?d|secret|api[ _-]?key|jwt)(?:[\"']\s{0,2}:\s{0,2}[\"']|\s?=\s?[\"']?"
+    r"|:\s?(?=[^\s\"',;&}]*\d)))[^\s\"',;&}]+",
+    re.I,
+)
 
 
 def quote(body: bytes, reason: str = "") -> str | None:
@@ -81,18 +96,24 @@ def _of_json(text: str) -> str | None:
         return " ".join(text.split()) if len(text) <= _LONGEST else None
     if len(text) <= _LONGEST:
         return " ".join(text.split())
-    return _message(value, 4)
+    return message_in(value)
 
 
-def _message(value: Any, depth: int) -> str | None:
+def message_in(value: Any, depth: int = _DEPTH) -> str | None:
+    """The first words of a JSON value where such values have theirs, at most 4 levels down; None without."""
     if isinstance(value, str):
         return value.strip() or None
     if depth and isinstance(value, list):
-        return next(filter(None, (_message(one, depth - 1) for one in value[:8])), None)
+        return next(filter(None, (message_in(one, depth - 1) for one in value[:8])), None)
     if depth and isinstance(value, dict):
         known = {str(key).lower(): one for key, one in value.items()}
-        return next(filter(None, (_message(known.get(key), depth - 1) for key in _JSON_KEYS)), None)
+        return next(filter(None, (message_in(known.get(key), depth - 1) for key in _JSON_KEYS)), None)
     return None
+
+
+def without_secrets(text: str) -> str:
+    """A peer's words for a title, without what looks like a token, a key or a password."""
+    return _SECRET.sub(lambda found: f"{found['name'] or ''}***", text)
 
 
 def _cut(text: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import pytest
 
-from tests.unit.findings.facts_made import cut, ended, refused, request
+from tests.unit.findings.facts_made import cut, ended, frame, refused, request
 from tests.unit.findings.pairs_made import behind, pair
 from tests.unit.findings.triggers_messages import (
     A_FRAME,
@@ -17,9 +18,11 @@ from tests.unit.findings.triggers_messages import (
     DEFLATE,
     FIREFOX,
     LOST,
+    MQTT,
     NEXT,
     OTHER_WORDS,
     SAFARI,
+    TAKEN,
     stomp,
     with_bit,
 )
@@ -114,10 +117,75 @@ def test_pings_are_no_heart_beats_of_stomp():
     assert "the client's PING frames are no heart-beats" in found.evidence
 
 
-def test_a_reason_that_names_a_failure_is_an_error_where_nothing_else_was_said():
+def test_a_reason_that_names_a_failure_is_a_warning_whatever_was_said_before():
     refusals = ended(by="server", reason="Unauthorized")
-    assert first(refusals).severity == "warning"
-    assert first(ended(*refusals.last_frames[:1], by="server", reason="Unauthorized")).severity == "error"
+    only_the_close = ended(*refusals.last_frames[:1], by="server", reason="Unauthorized")
+    for facts in (refusals, only_the_close):
+        (found,) = [one for one in diagnose_connection(facts) if one.id == "WS-CL-033"]
+        assert (found.severity, found.fixes[0].text[:4]) == ("warning", "Send")
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"), [(0x80, "server"), (0x89, "server"), (0x97, "server"), (0x87, "client")]
+)
+def test_a_connack_is_blamed_on_whom_its_code_is_about(code, fault):
+    answer = bytes((0x20, 3, 0, code, 0))
+    found = first(cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, answer), **TAKEN))
+    assert (found.id, found.fault_of) == ("WS-APP-064", fault)
+    assert not found.title.endswith(f"{code} refused")
+
+
+def _last_words(text, **facts):
+    said = (frame(1, C2S, 0.1), frame(2, S2C, 0.9, 1, text.encode()))
+    return first(ended(*said, by="server", **facts) if facts.pop("is_closed", True) else cut(*said, **facts))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unexpected token < in JSON at position 0",
+        "author not found",
+        "Rate limit reached for tokens per min",
+        "Invalid token in JSON at position 3",
+    ],
+)
+def test_last_words_that_are_about_no_login_blame_nobody_for_one(words):
+    found = _last_words(json.dumps({"type": "error", "message": words, "author": "auth token"}))
+    assert (found.id, found.fault_of, found.confidence) == ("WS-APP-093", "server", "medium")
+    assert found.fixes[-1].text.startswith("The reason in the evidence is the application's own")
+
+
+def test_last_words_are_sure_where_the_code_is_one_of_a_failure_and_a_guess_without_a_close():
+    said = '{"type":"auth_invalid","message":"Invalid access token or password"}'
+    coded = _last_words(said, code=3000)
+    assert (coded.fault_of, coded.confidence, coded.causes) == ("client", "high", ())
+    dropped = _last_words(said, is_closed=False, how="rst")
+    assert (dropped.id, dropped.confidence, len(dropped.causes)) == ("WS-APP-093", "medium", 2)
+
+
+def test_findings_quote_no_credentials():
+    key = "sk-live-51H8abcdefGH"
+    found = _last_words(json.dumps({"error": {"message": f"Invalid API key {key}"}}))
+    assert (found.fault_of, "Invalid API key ***" in found.title) == ("client", True)
+    login = '{"action":"login","password":"hunter2"}'
+    answer = '{"message":"Forbidden","connectionId":"Mdnv8dwhoAMCIqg=","requestId":"a"}'
+    said = (frame(1, C2S, 0.1, 1, login.encode()), frame(2, S2C, 0.2, 1, answer.encode()))
+    gateway = first(ended(*said))
+    assert gateway.id == "WS-APP-090"
+    assert any("action, password (values not shown)" in line for line in gateway.evidence)
+    refusal = "ERROR\nmessage:Bad credentials, password=hunter2\n\n\0"
+    stomp_said = first(ended(*stomp("0,0", "0,0", (S2C, 0.4, refusal)), by="server", code=1002))
+    assert stomp_said.id == "WS-APP-052"
+    for one in (found, gateway, stomp_said):
+        assert key not in str(one)
+        assert "hunter2" not in str(one)
+
+
+def test_a_stomp_error_with_an_author_is_nobodys_login_and_a_client_that_leaves_is_said():
+    refusal = "ERROR\nmessage:no such room\nauthor:token\n\n\0"
+    found = first(ended(*stomp("0,0", "0,0", (S2C, 0.4, refusal)), code=4000))
+    assert (found.id, found.fault_of) == ("WS-APP-052", "server")
+    assert found.title.endswith("'no such room', and the client left")
 
 
 def test_a_wrong_value_of_upgrade_is_quoted():

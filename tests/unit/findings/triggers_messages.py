@@ -14,6 +14,7 @@ from tests.unit.findings.facts_made import (
     ended,
     failed,
     frame,
+    ping,
     refused,
     request,
     switching,
@@ -29,7 +30,18 @@ OF_MQTT: dict[str, Any] = {
     "head": request(Sec_WebSocket_Protocol="mqtt"),
     "answer": switching(Sec_WebSocket_Protocol="mqtt"),
 }
+OF_STOMP: dict[str, Any] = {
+    "raw_request_out": request(Sec_WebSocket_Protocol="v12.stomp"),
+    "raw_response_in": switching(Sec_WebSocket_Protocol="v12.stomp"),
+}
+UNMASKED: dict[str, Any] = {"violations": ((frame(1, C2S, 0.1, violation="mask-missing"), 1),)}
 TAKEN: dict[str, Any] = {"raw_request_in": OF_MQTT["head"], "raw_response_in": OF_MQTT["answer"]}
+#: Reasons in which words of a failure say that there was none.
+ALL_WELL = (
+    *("3 passed, 0 failed", "0 errors", "error-free shutdown", "error=0", "errorCode=0", '{"error":null}'),
+    *('{"error": false}', '{"errors":[]}', "terror", "no longer required", "not required", "nothing missing"),
+    *("without failure", "no messages rejected", "errors: none", "failover done", "error resolved"),
+)
 FIREFOX = request(Connection="keep-alive, Upgrade")
 WANTS = b'"Connection: Upgrade" header required'
 #: What servers say of a Connection that a hop has removed or replaced.
@@ -53,6 +65,10 @@ def _said(*texts: tuple[Any, float, str]) -> list[Any]:
     return [frame(n, side, at, 1, text.encode()) for n, (side, at, text) in enumerate(texts, 1)]
 
 
+def _said_from(number: int, *texts: tuple[Any, float, str]) -> list[Any]:
+    return [frame(n, side, at, 1, text.encode()) for n, (side, at, text) in enumerate(texts, number)]
+
+
 def stomp(ours: str, theirs: str, *texts: tuple[Any, float, str]) -> list[Any]:
     """A session of STOMP with these heart-beats, and what was said after it had begun."""
     return _said((C2S, 0.1, CONNECT.format(ours)), (S2C, 0.2, CONNECTED.format(theirs)), *texts)
@@ -69,9 +85,25 @@ def _gateway(**fields: str) -> str:
     )
 
 
+WEBSOCKIFY = switching(Server="WebSockify Python/3.11")
 INVALID = '{"type":"auth_invalid","message":"Invalid access token or password"}'
+BAD_FRAME = '{"type":"error","message":"bad frame"}'
+RPC = '{"jsonrpc":"2.0","id":7,"error":{"code":-32601,"message":"Method not found"}}'
+#: Payloads with the words of a failure, and none in them.
+NO_FAILURES = (
+    *('{"type":"measurement","error":0.02}', '{"type":"stats","errors":3}', '{"status":"failed","job":"x"}'),
+    *('{"status":"denied","order":4}', '{"event":"build.failed"}', '{"error":"none"}', '{"error":"OK"}'),
+    *(
+        '{"error":{"code":0,"message":"accepted"}}',
+        '{"error":true}',
+        '{"error":[null]}',
+        '{"error":1,"type":5}',
+    ),
+    *('{"event":"build.failed","message":"tests"}', '{"error":{}}', '{"type":"error"}'),
+)
 API = "abc.execute-api.eu-west-1.amazonaws.com"
 GATEWAY: dict[str, Any] = {"x_amzn_ErrorType": "ForbiddenException", "x_amz_apigw_id": "Mdnv8"}
+SERVER_SILENT = stomp("10000,10000", "10000,10000", *beats(C2S, 10, 20))
 PROMISED = stomp("4000,10000", "10000,10000", *beats(S2C, 10, 30))
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
@@ -81,9 +113,19 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*PROMISED, frame(9, C2S, 25, 9, b"abcd"), at=30.3, by="server", code=1002),
             cut(*PROMISED, at=30.3),
             # A server that stopped: the client's library ends it after twice the interval.
-            ended(*stomp("10000,10000", "10000,10000", *beats(C2S, 10, 20)), at=20.4, code=4001),
+            ended(*SERVER_SILENT, at=20.4, code=4001, reason="heart-beat lost"),
+            cut(*SERVER_SILENT, at=20.4, by="client"),
         ],
         [
+            # It ended for another reason, which its code or its reason says; or less than two intervals late.
+            ended(*SERVER_SILENT, at=20.4, code=4000, reason="user logged out"),
+            ended(*SERVER_SILENT, at=20.4, code=None),
+            ended(*PROMISED, at=30.3, by="server", code=1009, reason="too big"),
+            ended(*PROMISED, at=30.3, by="server", code=1011, reason="kaboom"),
+            cut(*PROMISED, at=18),
+            # Numbers that no 64-bit clock has, and digits that are none of ASCII's.
+            cut(*stomp("9" * 320 + ",1", "10000,10000"), at=30.3),
+            cut(*stomp("\u0664\u0660\u0660\u0660,0", "10000,10000"), at=30.3),
             ended(*stomp("4000,10000", "10000,10000", *beats(C2S, 4, 30)), at=30.3, by="server", code=1002),
             # One side alone wants them, or it ended for another reason, or by the other side.
             ended(*stomp("4000,10000", "10000,0", *beats(S2C, 10, 30)), at=30.3, by="server", code=1002),
@@ -96,8 +138,19 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR)), by="server", code=1002),
             cut(*_said((C2S, 0.1, CONNECT.format("0,0")), (S2C, 0.3, ERROR))),
+            # Of a session that is known by its subprotocol alone; and a client that leaves because of it.
+            ended(*_said((S2C, 0.4, ERROR)), by="server", code=1002, **OF_STOMP),
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR)), code=None, **OF_STOMP),
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR)), code=4000),
         ],
         [
+            # No session of STOMP; long before the end; an end whose code has a reason; a broken frame.
+            ended(*_said((S2C, 0.4, "ERROR\nno such room")), at=60),
+            cut(*_said((C2S, 0.1, "hello"), (S2C, 0.4, ERROR))),
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR)), at=60, code=4000),
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR))),
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR)), by="server", code=1008, reason="too many rooms"),
+            ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR)), by="server", code=1002, **UNMASKED),
             # Another message came after it, or it is a message that speaks of one.
             ended(*stomp("0,0", "0,0", (S2C, 0.4, ERROR), (S2C, 0.5, "MESSAGE\n\nhi\0")), by="server"),
             ended(*stomp("0,0", "0,0", (S2C, 0.4, "MESSAGE\n\nERROR\n\0")), by="server"),
@@ -124,6 +177,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*_said((C2S, 0.1, _gateway()))),
             ended(*_said((S2C, 0.1, _gateway(user="an application's own message")))),
             ended(*_said((S2C, 0.1, '{"message": "Forbidden"}'))),
+            # An application that has the same three fields.
+            ended(*_said((S2C, 0.1, _gateway(message="hello"))), host=API),
         ],
     ),
     "WS-CL-033": (
@@ -131,8 +186,12 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(by="server", reason='{"server_error_msg":"4400: Connection initialization failed: x'),
             ended(by="server", reason="Unauthorized"),
             ended(by="client", reason="heartbeat failed"),
+            ended(by="server", reason="3 passed, 2 failed"),
+            ended(by="server", reason="no response: connection refused"),
+            ended(by="server", reason="InternalServerError"),
         ],
         [
+            *(ended(by="server", reason=reason) for reason in ALL_WELL),
             ended(by="server", reason="bye"),
             ended(by="server", reason="finished without error"),
             ended(by="server", reason="done, no errors; error: 0"),
@@ -147,6 +206,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 by="server",
                 **TAKEN,
             ),
+            cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x03\0\x89\0"), **TAKEN),
         ],
         [
             cut(frame(1, C2S, 0.1, 2, MQTT), frame(2, S2C, 0.2, 2, b"\x20\x02\0\0")),
@@ -156,7 +216,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-APP-091": (
         [
-            cut(raw_response_in=switching(Server="WebSockify Python/3.11"), **talk()),
+            cut(raw_response_in=WEBSOCKIFY, **talk()),
             ended(
                 frame(1, C2S, 0.1, 2),
                 by="server",
@@ -165,7 +225,10 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ),
         ],
         [
-            cut(*HELLO, raw_response_in=switching(Server="WebSockify Python/3.11")),
+            cut(*HELLO, raw_response_in=WEBSOCKIFY),
+            # Its target took what the client sent, for an hour; or something came that is no message.
+            cut(frame(1, C2S, 0.1, 2), frame(2, C2S, 3599, 2), at=3600, raw_response_in=WEBSOCKIFY),
+            cut(frame(1, S2C, 0.1, 9), raw_response_in=WEBSOCKIFY),
             cut(frame(1, C2S, 0.1)),
             ended(frame(1, C2S, 0.1), by="server", code=1011, reason="Failed to connect to the database"),
         ],
@@ -184,9 +247,32 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"error":{"message":"No quota"}}')), by="server"),
             # The client's library reacts.
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), code=3000),
-            cut(*_said((C2S, 0.1, "x"), (S2C, 0.9, '{"type":"connection_error","payload":{"message":"a"}}'))),
+            cut(
+                *_said(
+                    (C2S, 0.1, "x"), (S2C, 0.9, '{"type":"connection_error","payload":{"message":"gone"}}')
+                )
+            ),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, BAD_FRAME)), by="server", code=1008),
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), by="server", at=4, code=1011),
         ],
         [
+            # An answer to one request, and ends with another cause.
+            ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, RPC)), by="server", code=1011),
+            *(
+                ended(*_said((S2C, 0.9, INVALID)), by="server", code=code)
+                for code in (1001, 1009, 1012, 1013)
+            ),
+            *(ended(*_said((S2C, 0.9, INVALID)), code=code) for code in (1002, 1007)),
+            *(cut(*_said((S2C, 0.9, INVALID)), at=4.6, how=how) for how in ("fin", "rst")),
+            ended(*_said((S2C, 0.9, BAD_FRAME)), by="server", code=1002, **UNMASKED),
+            ended(
+                *(frame(1, S2C, 0.1, 9, b"p"), *_said_from(2, (S2C, 20, INVALID))),
+                by="server",
+                at=21,
+                code=1011,
+                pings=(ping(1, S2C, 0.1),),
+            ),
+            *(ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, said)), by="server") for said in NO_FAILURES),
             # Long before the end, or the client's end, or no failure; or the reason says it.
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), by="server", at=30),
             ended(*_said((C2S, 0.1, "x"), (S2C, 0.9, INVALID)), code=3000, at=4),

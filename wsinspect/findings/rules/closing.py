@@ -19,8 +19,10 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
+from wsinspect.findings.failures import failure_named, is_about_login
 from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import Cause, FaultOf, Found, Severity
+from wsinspect.findings.quotes import without_secrets
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.frames import broken
 from wsinspect.handshake.negotiation import DEFLATE
@@ -466,15 +468,6 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
-#: Words of a failure in the reason of a code that says that all is well.
-_FAILURE: Final = re.compile(
-    r"\b(?:fail(?:ed|ure|s)?|unauthori[sz]ed|forbidden|denied|invalid|expired|rejected|refused|exception|"
-    r"exceeded|too (?:many|large|big|slow)|not (?:allowed|found|authori[sz]ed|permitted|supported)|"
-    r"missing|required|unavailable)\b|(?<!no )(?<!without )(?<!without an )error(?!s?: ?(?:0|none|null)\b)",
-    re.I,
-)
-
-
 @rules(
     "WS-CL-033",
     "warning",
@@ -489,12 +482,10 @@ _FAILURE: Final = re.compile(
 )
 def well_but_failed(facts: ConnectionFacts) -> Iterator[Found]:
     found = closed_with(facts, 1000)
-    if found is None or not (said := _FAILURE.search(found[2])):
+    said = failure_named(found[2]) if found is not None else None
+    if found is None or said is None:
         return
     who, code, reason = found
-    # Who has said nothing else refused the client.
-    is_refusal = who == S2C and facts.frames[1] <= 1
-    is_about_login = re.search(r"auth|forbidden|denied|token|secret|credential|expired", reason, re.I)
     yield replace(
         _found(
             facts,
@@ -503,10 +494,9 @@ def well_but_failed(facts: ConnectionFacts) -> Iterator[Found]:
             reason,
             fault_of="server" if who == S2C else "client",
             title=f"The {_self(who)} closed with 1000 (normal), and its reason names a failure:"
-            f" {_around(reason, said)!r}",
+            f" {without_secrets(_around(reason, said))!r}",
         ),
-        severity="error" if is_refusal else None,
-        topic="app-auth" if is_about_login else None,
+        topic="app-auth" if is_about_login(reason) else None,
     )
 
 

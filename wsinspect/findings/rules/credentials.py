@@ -6,20 +6,19 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from wsinspect.findings.evidence import end_line, js_sees, seconds
+from wsinspect.findings.evidence import end_line, js_sees, seconds, two_causes
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, read_json, shown
+from wsinspect.findings.failures import failure_in, is_about_login
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, read_json, shown, shown_masked
 from wsinspect.findings.model import Found
+from wsinspect.findings.quotes import without_secrets
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.keepalive import no_pong
 
 rules = Rules()
 
 #: A message this soon after the 101 was sent with it, or right after it.
 EARLY_NS: Final = 5_000_000
-
-_AUTH_WORDS: Final = re.compile(
-    r"unauthor|unauthen|forbidden|auth|token|jwt|login|credential|not allowed", re.I
-)
 
 
 @rules(
@@ -47,7 +46,7 @@ def late_token(facts: ConnectionFacts) -> Iterator[Found]:
         ),
         None,
     )
-    is_auth = bool(_AUTH_WORDS.search(facts.server_close_reason or "")) or code in (4001, 4003, 4401, 4403)
+    is_auth = is_about_login(facts.server_close_reason or "") or code in (4001, 4003, 4401, 4403)
     if token is None or not is_auth:
         return
     after = seconds(token.time_ns - facts.open_ns) if facts.open_ns is not None else "?"
@@ -97,12 +96,10 @@ def early_data(facts: ConnectionFacts) -> Iterator[Found]:
 
 #: A server that closes because of what it has just said does it within this.
 _SOON_NS: Final = 5 * SECOND_NS
-#: What the type of a message that reports a failure is called: `error`, `connection_error`, `auth_invalid`.
-_ERROR_TYPE: Final = re.compile(
-    r"(?:^|[._\-/])(?:errors?|invalid|failed|failure|denied|unauthori[sz]ed)$", re.I
-)
-#: Where such messages have their words, the first one first.
-_WORDS: Final = ("message", "reason", "detail", "description", "msg", "code", "error")
+#: Codes with a reason of their own, whatever was said before: away, too big, restarting, overloaded.
+_OTHER_CODES: Final = (1001, 1009, 1012, 1013)
+#: With these a client complains of frames, and not of what they say.
+_OF_FRAMES: Final = (1002, 1003, 1007, 1010)
 
 
 @rules(
@@ -122,49 +119,44 @@ def last_words(facts: ConnectionFacts) -> Iterator[Found]:
     if not facts.was_open or not facts.is_over or who not in ("server", "client") or facts.end_ns is None:
         return
     last = facts.last[-1] if facts.last else None
-    # A client that reacts does it at once; later it may leave for any reason.
-    soon = _SOON_NS if who == "server" else SECOND_NS
+    code = facts.server_close_code if who == "server" else facts.client_close_code
+    # A side that reacts does it at once; later it may leave, or be cut off, for any reason.
+    soon = _SOON_NS if who == "server" and facts.has_close else SECOND_NS
     if last is None or last.direction != S2C or facts.end_ns - last.time_ns > soon:
         return
     if facts.server_close_reason or facts.client_close_reason:
         return  # which is quoted where its code is explained
-    if who == "client" and facts.js_was_clean and facts.client_close_code in (None, 1000, 1001):
+    if who == "client" and facts.js_was_clean and code in (None, 1000, 1001):
         return  # so does a page that is left
-    words = _failure_in(read_json(last))
+    if code in _OTHER_CODES or (who == "client" and code in _OF_FRAMES):
+        return
+    if facts.violations or facts.problems or facts.opaque or any(no_pong(facts)):
+        return  # which explains the end better
+    words = failure_in(read_json(last))
     if words is None:
         return
-    is_about_login = bool(_AUTH_WORDS.search(f"{words} {last.text[:200]}"))
+    quoted = without_secrets(words[:200])[:100]
+    is_login = is_about_login(words)
+    is_coded = code is not None and code >= 1002
     yield Found(
-        evidence=(shown(last), end_line(facts), js_sees(facts)),
+        evidence=(shown_masked(last), end_line(facts), js_sees(facts)),
         frame=last.id,
-        fault_of="client" if is_about_login else None,
+        fault_of="client" if is_login else None,
         severity="warning" if who == "client" else None,
-        title=f"The server closed right after it had said {words[:100]!r}"
+        # The code of a failure confirms it; a 1000, or an end without a CLOSE frame, may be about anything.
+        confidence="high" if is_coded else "medium",
+        title=f"The server closed right after it had said {quoted!r}"
         if who == "server"
-        else f"The client left right after the server had said {words[:100]!r}",
-        topic="app-auth" if is_about_login else None,
+        else f"The client left right after the server had said {quoted!r}",
+        topic="app-auth" if is_login else None,
         js=js_sees(facts),
+        causes=()
+        if facts.has_close
+        else two_causes(
+            (f"the {who} ended it because of what the message says", f"the {who}'s log for this moment"),
+            (
+                f"the {who} crashed, or a hop cut the connection, at the same moment",
+                "does it end like this after other messages, too?",
+            ),
+        ),
     )
-
-
-def _failure_in(value: object) -> str | None:
-    """The words of a message that reports a failure; None for any other."""
-    if not isinstance(value, dict):
-        return None
-    kind = next((value[name] for name in ("type", "event", "status") if isinstance(value.get(name), str)), "")
-    inner = next((value[name] for name in ("error", "errors") if value.get(name)), None)
-    if inner is None and not _ERROR_TYPE.search(kind):
-        return None
-    return _words_of(inner) or _words_of(value.get("payload")) or _words_of(value) or kind
-
-
-def _words_of(value: object) -> str | None:
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, list):
-        return _words_of(value[0]) if value else None
-    if isinstance(value, dict):
-        return next(
-            (value[name] for name in _WORDS if isinstance(value.get(name), str) and value[name]), None
-        )
-    return None

@@ -174,17 +174,30 @@ def gateway_answers(facts: ConnectionFacts) -> Iterator[Found]:
         if not isinstance(value, dict) or not {"connectionId", "requestId"} <= value.keys():
             continue
         said = value.get("message")
-        if set(value) != {"message", "connectionId", "requestId"} or not isinstance(said, str):
+        # Other words with these keys are an application's own.
+        if len(value) != 3 or not isinstance(said, str) or said not in _GATEWAY_SAYS:
             continue
         before = next((one for one in reversed(known[:place]) if one.direction == C2S), None)
         yield Found(
-            evidence=(shown(message), f"before it: {shown(before)}" if before is not None else ""),
+            evidence=(shown(message), _keys_line(before) if before is not None else ""),
             frame=message.id,
-            title=f"AWS API Gateway answered a message itself: {said[:80]!r}",
-            causes=_GATEWAY_SAYS.get(said, ()),
+            title=f"AWS API Gateway answered a message itself: {said!r}",
+            causes=_GATEWAY_SAYS[said],
             software=("aws",),
         )
         return
+
+
+def _keys_line(message: MessageFact) -> str:
+    """The client's message as what its route is selected by; its values may be credentials."""
+    value = read_json(message)
+    keys = ", ".join(str(key)[:40] for key in list(value)[:8]) if isinstance(value, dict) else ""
+    what = f"a JSON object with {keys} (values not shown)" if keys else "not shown"
+    return f"before it: message {message.id} {message.direction.arrow}, {what}"
+
+
+#: A target that refuses does it at once; later the target itself may have ended it.
+_TARGET_NS: Final = 5 * SECOND_NS
 
 
 @rules(
@@ -206,7 +219,8 @@ def websockify_target(facts: ConnectionFacts) -> Iterator[Found]:
     is_known = answer is not None and (answer.get("server") or b"").lower().startswith(b"websockify")
     says = (facts.server_close_reason or "").startswith("Failed to connect to downstream server")
     has_passed = any(one.direction == S2C for one in messages(facts))
-    if has_passed or not (says or (is_known and not facts.has_close)):
+    is_at_once = facts.frames[1] == 0 and facts.age_ns is not None and facts.age_ns <= _TARGET_NS
+    if has_passed or not (says or (is_known and is_at_once and not facts.has_close)):
         return
     yield Found(
         evidence=(
