@@ -88,7 +88,9 @@ def _words(value: Any) -> str | None:
 _FAILURE: Final = re.compile(
     _BEGIN
     + r"(?:fail(?:ed|ures?|s)?(?![ -]?(?:over|safe|back|fast))|unauthori[sz]ed|forbidden|denied|invalid"
-    r"|expired|rejected|refused|exceptions?|exceeded|too (?:many|large|big|slow)"
+    r"|expired(?= (?:access |refresh )?(?:token|jwt|session|ticket|api key|credentials?|certificate))"
+    r"|(?:token|jwt|session|ticket|key|credentials|certificate)[ _-](?:has |have |is |was |are )?expired"
+    r"|rejected|refused|exceptions?|exceeded|too (?:many|large|big|slow)"
     r"|not (?:allowed|found|authori[sz]ed|permitted|supported)|unavailable"
     r"|errors?(?:[ _-]?(?:code|counts?|msg|messages?))?)(?![a-z])",
     re.I,
@@ -96,13 +98,14 @@ _FAILURE: Final = re.compile(
 #: In front of such a word: that it did not happen. A colon or a comma ends what "no" is said of.
 _DENIED: Final = re.compile(
     r"(?<![\w.])(?:no|not|non|without|zero|0|never|none|nothing|neither|nor|free of|recovered from|any"
-    r"|(?:is|was|has|did|does|are|were)n['’]?t|cannot)[ _-]+(?:[\w]+[ _-]+){0,2}$",
+    r"|(?:is|was|has|did|does|are|were)n['’]?t|cannot)[ _-]+(?:[\w]+[ _-]+){0,2}$"
+    r"|(?<![a-z])no$",
     re.I,
 )
 #: Behind it: that there is none, or that it is over.
 _NONE_OF_IT: Final = re.compile(
     r"""["']?\s*(?:[:=]\s*["']?(?:(?:0|none|null|nil|false|no|ok|undefined)(?![\w.])|\[\s*\]|\{\s*\}|["']"""
-    r"""|\{\s*["']?code["']?\s*[:=]\s*0(?!\w)|(?=\}|,|$))|\s0(?![\w.])"""
+    r"""|\{\s*["']?code["']?\s*[:=]\s*0(?!\w)|-?(?=[},;)]|$))|\s\(?(?:0|none)(?![\w.])"""
     r"""|[ -]free\b|\s(?:was |were |is |are )?(?:resolved|fixed|handled|cleared|corrected|recovered)\b)""",
     re.I,
 )

@@ -41,13 +41,13 @@ _JSON_KEYS: Final = (
 #: Levels of JSON that are looked through for words.
 _DEPTH: Final = 4
 #: What is likely a secret: a JSON Web Token, a key with its vendor's prefix, a long word of letters and
-#: digits, the value behind the name of a secret (behind a colon of a sentence only one with a digit in it).
+#: digits, the value behind the name of a secret (behind a colon or a blank only one with a digit in it).
 _SECRET: Final = re.compile(
     r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
     r"|(?<![\w-])(?:sk|pk|rk|gh[opsu]|glpat|xox[a-z])[-_][\w-]{6,}"
     r"|(?<![\w+=-])(?=[a-z_+=-]*\d)(?=[\d_+=-]*[a-z])[\w+=-]{20,}"
     r"|(?P<name>(?:token|passw(?:or)?d|secret|api[ _-]?key|jwt)(?:[\"']\s{0,2}:\s{0,2}[\"']|\s?=\s?[\"']?"
-    r"|:\s?(?=[^\s\"',;&}]*\d)))[^\s\"',;&}]+",
+    r"|:\s?(?=[^\s\"',;&}]*\d)|\s(?=\S*\d)(?=\S*[a-z]))|\bbearer\s(?=\S*\d))[^\s\"',;&}]+",
     re.I,
 )
 

@@ -34,13 +34,14 @@ OF_STOMP: dict[str, Any] = {
     "raw_request_out": request(Sec_WebSocket_Protocol="v12.stomp"),
     "raw_response_in": switching(Sec_WebSocket_Protocol="v12.stomp"),
 }
-UNMASKED: dict[str, Any] = {"violations": ((frame(1, C2S, 0.1, violation="mask-missing"), 1),)}
+UNMASKED: dict[str, Any] = {"violations": ((frame(1, C2S, 0.1, violation="unmasked-client-frame"), 1),)}
 TAKEN: dict[str, Any] = {"raw_request_in": OF_MQTT["head"], "raw_response_in": OF_MQTT["answer"]}
 #: Reasons in which words of a failure say that there was none.
 ALL_WELL = (
     *("3 passed, 0 failed", "0 errors", "error-free shutdown", "error=0", "errorCode=0", '{"error":null}'),
     *('{"error": false}', '{"errors":[]}', "terror", "no longer required", "not required", "nothing missing"),
     *("without failure", "no messages rejected", "errors: none", "failover done", "error resolved"),
+    *("noError", "NO_ERROR", "error (none)", "error: -", "game time expired", "0 of 5 failed", "fail-fast"),
 )
 FIREFOX = request(Connection="keep-alive, Upgrade")
 WANTS = b'"Connection: Upgrade" header required'
@@ -189,6 +190,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(by="server", reason="3 passed, 2 failed"),
             ended(by="server", reason="no response: connection refused"),
             ended(by="server", reason="InternalServerError"),
+            ended(by="server", reason="session expired"),
         ],
         [
             *(ended(by="server", reason=reason) for reason in ALL_WELL),

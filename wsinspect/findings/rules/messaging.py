@@ -127,7 +127,7 @@ def _may_be_about_beats(facts: ConnectionFacts) -> bool:
     is_servers = facts.ended_by == "server"
     code = facts.server_close_code if is_servers else facts.client_close_code
     reason = facts.server_close_reason if is_servers else facts.client_close_reason
-    if reason is None:
+    if code is None and reason is None:
         return True
     if reason:
         return bool(_BEAT_WORDS.search(reason))
