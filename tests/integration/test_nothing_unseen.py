@@ -441,7 +441,7 @@ def test_our_own_answers_to_plain_requests_are_recorded_and_explained(tmp_path):
                     told = engine.wait_for_event("request_failed", method="PRI")
                     assert "HTTP/2 without TLS" in told["error"]
                     found = engine.wait_for_event("finding", id="WS-H2-015")
-                    assert (found["severity"], found["fault_of"]) == ("error", "hop")
+                    assert (found["severity"], found["fault_of"]) == ("warning", "client")
 
     asyncio.run(run())
 

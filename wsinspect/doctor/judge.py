@@ -18,6 +18,7 @@ from wsinspect.findings.held import Held, opened, own_interval_ns, without_heart
 from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, TriedAddress, is_same_answer
 from wsinspect.findings.registry import diagnose_connection, diagnose_probes, ids_of_group, ranked
+from wsinspect.findings.rules.switching import interim_before
 from wsinspect.net import Address
 from wsinspect.text import counted
 from wsinspect.units import format_duration
@@ -261,6 +262,12 @@ def _of_our_limits(finding: Finding, main: ConnectionFacts) -> Finding:
         title = f"The server did not answer the handshake: {waited}"
         causes = tuple(one for one in finding.causes if "page" not in one.cause)
         return replace(finding, severity="error", fault_of="server", title=title, causes=causes)
+    if finding.id == "WS-HS-038" and main.status is None and main.failed_where == "client":
+        # The limit was ours; a browser ends the handshake at that response, however soon the answer comes.
+        waited = main.error or "no answer"
+        first = interim_before(main)
+        title = f"{first.partition(' ')[2] or first} came before the answer, and then: {waited}"
+        return replace(finding, title=title, evidence=(first, waited), confidence="medium", causes=())
     if finding.id == "WS-HS-042":
         return replace(finding, severity="error", confidence="high", causes=())
     if finding.id == "WS-HS-035" and not main.ends:

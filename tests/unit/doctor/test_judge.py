@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.findings.facts_made import ended, frame
+from tests.unit.findings.facts_made import ended, failed, frame
 from wsinspect.doctor.judge import findings_of, verdict_of
 from wsinspect.findings.facts import S2C, ConnectionFacts
 from wsinspect.findings.probes import Probe, ProbeFacts
@@ -41,3 +41,14 @@ def test_a_server_that_waits_for_a_first_message_works(code: int, reason: str, i
     if is_ours:
         assert verdict_of(facts, found) == "healthy"
         assert "first message" in about[0].title
+
+
+def test_a_limit_of_the_doctors_is_no_client_that_left_at_an_interim_response() -> None:
+    """A browser ends the handshake there, whenever the doctor itself would have given up."""
+    hints = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    facts = failed("no answer within 1 s", "client", waited=1.0, informational=hints)
+    (found,) = findings_of(ProbeFacts(main=Probe("handshake", "the opening handshake of a browser", facts)))
+    assert (found.id, found.severity, found.confidence) == ("WS-HS-038", "error", "medium")
+    assert found.title == "103 Early Hints came before the answer, and then: no answer within 1 s"
+    assert not found.causes
+    assert not any("client left" in line for line in found.evidence)
