@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from wsinspect.findings.answering import answer
 from wsinspect.findings.changes import has_no_site
@@ -14,6 +14,7 @@ from wsinspect.findings.messages_read import query
 from wsinspect.findings.model import Fix, Found
 from wsinspect.findings.own_pages import BARE, is_bare, is_page, own_page_cause, served_file
 from wsinspect.findings.software import NAMES
+from wsinspect.vocabulary import Lack
 
 
 def sockjs_greeting(facts: ConnectionFacts, kind: str) -> Found:
@@ -40,7 +41,7 @@ REFUSES_ORIGIN: Final = re.compile(
 )
 
 
-OF_ORIGIN: Final = (
+_OF_ORIGIN: Final = (
     (
         "the Origin is not on the server's list",
         "repeat the request without Origin, or with the server's own: is it 101?",
@@ -50,6 +51,37 @@ OF_ORIGIN: Final = (
         "a second tap behind it shows the request that arrives there",
     ),
 )
+
+
+class OfOrigin(NamedTuple):
+    """What to say where the answer itself names the Origin as what it refuses."""
+
+    title: str
+    meaning: str
+    causes: tuple[tuple[str, str], ...]
+
+
+def of_origin(facts: ConnectionFacts) -> OfOrigin:
+    """The words for a 403 about an Origin, and for one that came because there was none."""
+    asked = facts.request_in
+    if asked is not None and asked.get("origin") is None and Lack.REQUEST not in facts.unrecorded:
+        return OfOrigin(
+            "403: the server demands an Origin that it knows, and none was sent",
+            "Its answer says so. A client that is not a browser sends an Origin only where its options name"
+            " one.",
+            (
+                (
+                    "the server accepts only an Origin on its list",
+                    "repeat the request with the Origin of the server's own page: is it 101?",
+                ),
+            ),
+        )
+    return OfOrigin(
+        "403: the server refuses this Origin",
+        "Its answer says so. The server has a list of allowed origins, or compares Origin with the Host that"
+        " arrives.",
+        _OF_ORIGIN,
+    )
 
 
 #: Where the server calls an Origin foreign that is its own page's (`changes.takes_own_for_foreign`).

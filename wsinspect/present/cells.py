@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Final
 
 from wsinspect.text import cell_width, folded, truncate
@@ -223,6 +224,19 @@ def mark_broken(lines: list[Line], line: Line, needle: str, style: str) -> tuple
             begun = bisect_left(spans, (end, 0))
         here = end
     return marked, places
+
+
+def without_gaps(rows: Sequence[str]) -> list[str]:
+    """Rows of a table without what no row needs of its width: of blanks in all of them two stay, in a row.
+
+    Rows with characters of two cells keep their width: a character's place is not its cell there.
+    """
+    if not all(cell_width(row) == len(row) for row in rows):
+        return list(rows)
+    used = {place for row in rows for place, character in enumerate(row) if character != " "}
+    width = max(map(len, rows), default=0)
+    kept = [place for place in range(width) if not used.isdisjoint((place, place - 1, place - 2))]
+    return ["".join(row[place] for place in kept if place < len(row)).rstrip() for row in rows]
 
 
 def _spans(text: str, needle: str) -> list[tuple[int, int]]:

@@ -64,6 +64,14 @@ def test_an_origin_that_the_answer_names_is_in_the_title(body, fields, is_said):
         assert f"the answer says: {reason}" in found.evidence
 
 
+def test_an_origin_that_was_not_sent_is_not_called_refused():
+    """Who has a client that is no browser is told what to send, and nothing of hops that change Host."""
+    body = b"Origin not allowed"
+    found = first(refused("403 Forbidden", body, head=request(without=("Origin",))))
+    assert found.title == "403: the server demands an Origin that it knows, and none was sent"
+    assert [one.cause for one in found.causes] == ["the server accepts only an Origin on its list"]
+
+
 def by_ws(body=b"Bad Request", **fields):
     own = {"Connection": "close", "Content_Type": "text/html", "Content_Length": str(len(body))}
     return first(refused("400 Bad Request", body, **(own | fields)))

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsinspect.handshake.diff import Change, ChangeKind
-from wsinspect.present.cells import broken, cut, flow, fold, mark, mark_broken, text_of, width_of
+from wsinspect.present.cells import (
+    broken,
+    cut,
+    flow,
+    fold,
+    mark,
+    mark_broken,
+    text_of,
+    width_of,
+    without_gaps,
+)
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import change_lines
 
@@ -129,6 +139,13 @@ def test_a_match_in_our_own_words_is_found_across_a_break():
     assert places == [next(at for at, one in enumerate(lines) if "bytes" in text_of(one))]
     assert [piece for one in marked for piece, style in one if style == "m"] == ["bytes,", "accept"]
     assert mark_broken(lines, line, "bytes accept", "m") == (lines, [])
+
+
+def test_a_table_for_a_pager_has_no_blanks_that_no_row_needs():
+    rows = [" #  target" + " " * 90 + "end", " 1  /a" + " " * 94 + "by server", "12  /chat"]
+    assert without_gaps(rows) == [" #  target  end", " 1  /a      by server", "12  /chat"]
+    assert without_gaps([]) == []
+    assert without_gaps(["a" + " " * 9 + "b", "\u4f60 c"]) == ["a" + " " * 9 + "b", "\u4f60 c"]
 
 
 def test_the_blanks_of_a_header_line_are_all_there():

@@ -34,11 +34,11 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.known_answers import (
-    OF_ORIGIN,
     REFUSES_ORIGIN,
     content,
     has_proxy_header,
     of_engineio,
+    of_origin,
     own_for_foreign,
     proxy_header,
     refused_by_ws,
@@ -398,6 +398,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         "try a path that certainly exists on the server",
     )
     is_said = about_origin is not None and REFUSES_ORIGIN.search(facts.wording) is not None
+    words = of_origin(facts) if is_said else None
     ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)
     if is_socketio(facts) and is_mute(facts):
         ordered = of_engineio(facts, origin)
@@ -412,12 +413,9 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         else "sent: no credentials",
         *_lost_here(facts),
         topic="app-auth" if about_token and not about_origin else None,
-        title="403: the server refuses this Origin" if is_said else None,
-        meaning="Its answer says so. The server has a list of allowed origins, or compares Origin with the"
-        " Host that arrives."
-        if is_said
-        else None,
-        causes=OF_ORIGIN if is_said else ordered,
+        title=words.title if words else None,
+        meaning=words.meaning if words else None,
+        causes=words.causes if words else ordered,
     )
 
 

@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from wsinspect.present.cells import Line, between, fit, text_of
+from wsinspect.present.cells import Line, between, fit, text_of, without_gaps
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.text import counted
 from wsinspect.tui.style import Palette
@@ -292,7 +292,8 @@ class LinePane(Widget, can_focus=True):
             lines = self.empty_lines(_PAGER_CELLS)
         if end < self.row_count():
             lines.append([(f"({counted(self.row_count() - end, 'more row')})", "")])
-        return "\n".join(text_of(line).rstrip() for line in lines)
+        texts = [text_of(line).rstrip() for line in lines]
+        return "\n".join(without_gaps(texts) if self.header_lines else texts)
 
     def row_text(self, number: int) -> str:
         """One row as plain text."""
