@@ -16,7 +16,8 @@ _SEARCHED: Final = 200
 #: Where a word begins: also behind an underscore and at a hump, as in `server_error` and `serverError`.
 _BEGIN: Final = r"(?:(?<![a-z0-9])|(?-i:(?<=[a-z])(?=[A-Z])))"
 _SECRETS: Final = (
-    r"(?:tokens?|jwt|api[ _-]?keys?|passwords?|passwd|credentials?|session|ticket|signature|login)(?![a-z])"
+    r"(?:(?<!max[ _-])tokens?|jwt|(?:x-)?api[ _-]?keys?|passwords?|passwd|credentials?"
+    r"|session|ticket|signature|login)(?![a-z])"
 )
 _WRONG: Final = r"(?:invalid|expired|missing|bad|wrong|incorrect|revoked|malformed|rejected|not valid)"
 _AUTH: Final = re.compile(
@@ -25,12 +26,14 @@ _AUTH: Final = re.compile(
     rf"|{_BEGIN}{_WRONG}[ _-](?:[\w-]{{1,20}} ){{0,2}}{_SECRETS}"
     rf"|{_BEGIN}no[ _-](?:[\w-]{{1,20}} )?(?:tokens?|api[ _-]?key|credentials?)(?![a-z])"
     rf"|{_BEGIN}{_SECRETS}[ _-](?:(?:is|was|are|has|have|been) ){{0,2}}{_WRONG}"
-    rf"|{_BEGIN}(?:access|permissions?)[ _-](?:is |was )?denied"
-    rf"|{_BEGIN}(?:forbidden|credentials?|not logged in|login)(?![a-z])",
+    rf"|{_BEGIN}(?:access|permissions?)[ _-](?:is |was )?(?:denied|refused)"
+    rf"|{_BEGIN}(?:forbidden|credentials?|(?:not|must be|to be) logged in|login)(?![a-z])",
     re.I,
 )
 #: A parser's token is no credential: `Unexpected token < in JSON at position 0`.
-_PARSED: Final = re.compile(r"\b(?:json|xml|parse[rd]?|parsing|syntax|position \d|line \d|column \d)", re.I)
+_PARSED: Final = re.compile(
+    r"\b(?:json(?!\s?web\s?token)|xml|parse[rd]?|parsing|syntax|position \d|line \d|column \d)", re.I
+)
 
 
 def is_about_login(words: str) -> bool:
@@ -64,12 +67,16 @@ def failure_in(value: Any) -> str | None:
     """
     if not isinstance(value, dict) or value.get("id") is not None:
         return None
-    for name in ("error", "errors"):
-        words = _words(value.get(name))
-        if words is not None:
-            return words
     kind = next((value[name] for name in ("type", "event") if isinstance(value.get(name), str)), "")
-    if not _KIND.fullmatch(kind):
+    is_failure = _KIND.fullmatch(kind) is not None
+    for name in ("error", "errors"):
+        said = value.get(name)
+        words = _words(said)
+        # A bare text may be a measure ("within limits"), or what a search says of itself.
+        is_named = not isinstance(said, str) or failure_named(said) is not None or is_about_login(said)
+        if words is not None and (is_failure or is_named):
+            return words
+    if not is_failure:
         return None
     return next(filter(None, (_words(one) for one in (value.get("payload"), value.get("data"), value))), None)
 

@@ -23,7 +23,7 @@ from wsinspect.findings.software import NAMES
 #: Requests that were wrong before they came here: the tap nearest to the client reports them.
 _FROM_CLIENT: Final = frozenset(
     ("WS-HS-001", "WS-HS-003", "WS-HS-018", "WS-HS-030", "WS-HS-031", "WS-HS-036", "WS-HS-037")
-)
+) | {"WS-HS-038"}
 #: A client that left before its answer, for whatever reason.
 _LEFT_EARLY: Final = ("WS-HS-036", "WS-HS-038")
 #: A 101 that no client may accept: what it causes in front of the hop is its consequence.
@@ -289,7 +289,8 @@ class _Sorting:
         ]
 
     def _attempt(self, link: Link) -> None:
-        ids = (*ids_of_group("attempt"), *_BAD_101)
+        early = () if link.is_101_passed_on else _LEFT_EARLY
+        ids = (*ids_of_group("attempt"), *_BAD_101, *early)
         if self._pass_on(link, "attempt", ids, link.has_failed_behind or link.is_101_passed_on):
             return
         if link.origin is not None and link.is_101_passed_on and self._mine(link.origin, _BAD_101):

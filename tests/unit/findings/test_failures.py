@@ -22,6 +22,11 @@ from wsinspect.findings.quotes import message_in, without_secrets
         "session is expired",
         "Access denied for user 'a'",
         "No credentials",
+        "JSON Web Token expired",
+        "JsonWebTokenError: invalid token",
+        "invalid x-api-key",
+        "You must be logged in",
+        "Bad CONNECT: Access refused for user 'guest'",
         "forbidden",
     ],
 )
@@ -39,6 +44,7 @@ def test_words_about_a_login(words):
         "Rate limit reached for tokens per min",
         "method not allowed",
         "the lease expired",
+        "max_tokens is invalid",
     ],
 )
 def test_words_about_no_login(words):
@@ -80,6 +86,12 @@ def test_words_are_looked_for_a_few_levels_deep():
         ("token: abc123", "token: ***"),
         ("wrong password hunter2", "wrong password ***"),
         ("Bearer abc123 is unknown", "Bearer *** is unknown"),
+        ("passcode:s3cretpw", "passcode:***"),
+        ("pwd=s3cretpw, session=ab12", "pwd=***, session=***"),
+        ("redis://:S3cretpw1@db is down", "redis://***@db is down"),
+        ("ERR_HTTP2_PROTOCOL_ERROR", "ERR_HTTP2_PROTOCOL_ERROR"),
+        ("us-east-1-prod-cluster-7", "us-east-1-prod-cluster-7"),
+        ("token v2 is required", "token v2 is required"),
         ("Bearer token required", "Bearer token required"),
         ("Invalid token: expected a string", "Invalid token: expected a string"),
         ("room general-discussion-of-everything is full", "room general-discussion-of-everything is full"),

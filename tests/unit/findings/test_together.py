@@ -125,6 +125,14 @@ def test_a_hop_that_hangs_up_without_asking_is_not_the_servers_fault():
     assert found(left, answered=False) == [("WS-HS-036", "client", 1)]
 
 
+def test_a_client_that_left_at_an_interim_response_is_told_of_once():
+    """As one that left without it: the tap nearest to it says so, and the hop's own leaving is no finding."""
+    hints = {"informational": b"HTTP/1.1 103 Early Hints\r\n\r\n"}
+    edge = tap(1, "edge", failed("Client disconnected.", "client", waited=1.2, **hints))
+    origin = tap(2, "origin", failed("Client disconnected.", "client", waited=1.2, **hints))
+    assert [one for one in found(edge, origin) if one[0] != "WS-HS-107"] == [("WS-HS-038", "client", 1)]
+
+
 def test_a_hop_that_takes_a_request_and_does_not_pass_it_on_is_named():
     """Vite's proxy without `ws: true`, a limit on connections that lets a request wait."""
     edge = tap(1, "edge", failed("Client disconnected.", "client", waited=1.5))

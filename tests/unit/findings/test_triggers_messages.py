@@ -23,6 +23,7 @@ from tests.unit.findings.triggers_messages import (
     OTHER_WORDS,
     SAFARI,
     TAKEN,
+    accepted,
     stomp,
     with_bit,
 )
@@ -186,6 +187,29 @@ def test_a_stomp_error_with_an_author_is_nobodys_login_and_a_client_that_leaves_
     found = first(ended(*stomp("0,0", "0,0", (S2C, 0.4, refusal)), code=4000))
     assert (found.id, found.fault_of) == ("WS-APP-052", "server")
     assert found.title.endswith("'no such room', and the client left")
+
+
+def test_a_stomp_error_whose_cause_is_in_its_body_is_read_whole():
+    refusal = "ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'guest'\n\0"
+    found = first(ended(*stomp("0,0", "0,0", (S2C, 0.4, refusal)), by="server", code=1002))
+    assert (found.id, found.fault_of) == ("WS-APP-052", "client")
+    assert "Bad CONNECT: Access refused for user" in found.title
+
+
+def test_titles_of_close_reasons_show_no_secrets_however_they_are_cut():
+    told = "your session with token=abcd1234efgh of bob, 1 place, is denied by the policy of this place, ask"
+    normal = first(ended(by="server", reason=told))
+    assert (normal.id, normal.confidence) == ("WS-CL-033", "medium")
+    own = first(ended(by="server", code=4401, reason="Forbidden, api_key: abc12345678"))
+    for one in (normal, own):
+        assert "***" in one.title
+        assert not any(secret in one.title for secret in ("1234", "efgh", "5678"))
+
+
+@pytest.mark.parametrize("reason", ["400 Missing Connection header", "400 Connection header is close"])
+def test_a_lost_connection_in_the_reason_phrase_is_no_list_that_was_refused(reason):
+    facts = refused(reason, head=FIREFOX, **accepted(request()))
+    assert first(facts).id != "WS-HS-071"
 
 
 def test_a_wrong_value_of_upgrade_is_quoted():

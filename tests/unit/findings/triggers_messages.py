@@ -101,6 +101,7 @@ NO_FAILURES = (
         '{"error":1,"type":5}',
     ),
     *('{"event":"build.failed","message":"tests"}', '{"error":{}}', '{"type":"error"}'),
+    *('{"type":"pose","error":"within limits"}', '{"query":"ab","error":"no match for ab"}'),
 )
 API = "abc.execute-api.eu-west-1.amazonaws.com"
 GATEWAY: dict[str, Any] = {"x_amzn_ErrorType": "ForbiddenException", "x_amz_apigw_id": "Mdnv8"}
@@ -116,11 +117,17 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             # A server that stopped: the client's library ends it after twice the interval.
             ended(*SERVER_SILENT, at=20.4, code=4001, reason="heart-beat lost"),
             cut(*SERVER_SILENT, at=20.4, by="client"),
+            # As stomp.js does it, whose subprotocol is that.
+            ended(*SERVER_SILENT, at=20.4, code=None, **OF_STOMP),
         ],
         [
             # It ended for another reason, which its code or its reason says; or less than two intervals late.
             ended(*SERVER_SILENT, at=20.4, code=4000, reason="user logged out"),
             ended(*SERVER_SILENT, at=20.4, code=None),
+            ended(*SERVER_SILENT, at=90, code=None, **OF_STOMP),
+            ended(
+                *PROMISED, at=30.3, by="server", code=4001, reason="Session timeout: token lifetime is over"
+            ),
             ended(*PROMISED, at=30.3, by="server", code=1009, reason="too big"),
             ended(*PROMISED, at=30.3, by="server", code=1011, reason="kaboom"),
             cut(*PROMISED, at=18),

@@ -442,7 +442,7 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
         place=f"{facts.host}{'' if facts.port in (80, 443, None) else f':{facts.port}'}{facts.path}",
         reason=reason,
     )
-    quoted = f" {reason[:60]!r}" if reason else ""
+    quoted = f" {without_secrets(reason)[:60]!r}" if reason else ""
     if known is None:
         yield _found(
             facts,
@@ -482,7 +482,8 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def well_but_failed(facts: ConnectionFacts) -> Iterator[Found]:
     found = closed_with(facts, 1000)
-    said = failure_named(found[2]) if found is not None else None
+    masked = without_secrets(found[2]) if found is not None else ""
+    said = failure_named(masked)
     if found is None or said is None:
         return
     who, code, reason = found
@@ -494,8 +495,10 @@ def well_but_failed(facts: ConnectionFacts) -> Iterator[Found]:
             reason,
             fault_of="server" if who == S2C else "client",
             title=f"The {_self(who)} closed with 1000 (normal), and its reason names a failure:"
-            f" {without_secrets(_around(reason, said))!r}",
+            f" {_around(masked, said)!r}",
         ),
+        # Turned down is also what somebody else's bid or microphone was.
+        confidence="medium" if said[0].lower() in ("denied", "rejected", "refused") else None,
         topic="app-auth" if is_about_login(reason) else None,
     )
 

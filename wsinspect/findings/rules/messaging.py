@@ -62,7 +62,12 @@ _LATE: Final = 1.95
 _LONG_AFTER: Final = 5
 #: Codes that servers give a session without heart-beats, also without a reason: Spring's and RabbitMQ's.
 _BEAT_CODES: Final = (1002, 4500)
-_BEAT_WORDS: Final = re.compile(r"heart-?\s?beat|time(?:d )?-?out|session closed|no messages? received", re.I)
+_BEAT_WORDS: Final = re.compile(r"heart-?\s?beat|session closed|no messages? received", re.I)
+_TIMEOUT: Final = re.compile(r"time(?:d )?-?out", re.I)
+#: What else has a timeout: not the silence of a side.
+_OF_LOGIN: Final = re.compile(r"token|login|session|lifetime|auth|subscri", re.I)
+#: stomp.js looks once in each interval whether two of them have passed in silence.
+_BY_STOMP_JS: Final = 3.2
 
 
 @rules(
@@ -99,7 +104,8 @@ def stomp_beats_missing(facts: ConnectionFacts) -> Iterator[Found]:
         last_ns = _last_said_ns(facts, side)
         interval = max(sends, wants) / 1000
         waited = facts.certain_ns(last_ns, facts.end_ns) / SECOND_NS
-        if waited < _LATE * interval:
+        is_bare = _is_bare(facts)
+        if waited < _LATE * interval or (is_bare and waited > _BY_STOMP_JS * interval):
             continue
         pinged = any(one.opcode == Opcode.PING and one.direction == side for one in facts.last_frames)
         error = _error_frame(facts)
@@ -114,9 +120,10 @@ def stomp_beats_missing(facts: ConnectionFacts) -> Iterator[Found]:
                 js_sees(facts),
             ),
             fault_of=sender,
+            severity="warning" if is_bare else None,
             title=f"STOMP: the {sender} promised heart-beats and sent none, and the {receiver} ended the"
             " session",
-            confidence="high" if waited <= _LONG_AFTER * interval else "medium",
+            confidence="high" if waited <= _LONG_AFTER * interval and not is_bare else "medium",
             js=js_sees(facts),
         )
         return
@@ -127,14 +134,24 @@ def _may_be_about_beats(facts: ConnectionFacts) -> bool:
     is_servers = facts.ended_by == "server"
     code = facts.server_close_code if is_servers else facts.client_close_code
     reason = facts.server_close_reason if is_servers else facts.client_close_reason
-    if code is None and reason is None:
+    if (code is None and reason is None) or _is_bare(facts):
         return True
     if reason:
-        return bool(_BEAT_WORDS.search(reason))
+        return _is_of_beats(reason)
     error = _error_frame(facts)
-    return is_servers and (
-        code in _BEAT_CODES or (error is not None and bool(_BEAT_WORDS.search(error.text[:_READ])))
-    )
+    return is_servers and (code in _BEAT_CODES or (error is not None and _is_of_beats(error.text[:_READ])))
+
+
+def _is_bare(facts: ConnectionFacts) -> bool:
+    """Whether a STOMP client closed without a code: stomp.js does when beats are missing, and so does a page
+    that is left. Other ends of that kind are not looked at (`queries.facts.eventful`)."""
+    said = (facts.client_close_code, facts.client_close_reason)
+    is_stomp = "stomp" in (facts.negotiation.subprotocol or "").lower()
+    return facts.ended_by == "client" and said == (None, "") and is_stomp
+
+
+def _is_of_beats(words: str) -> bool:
+    return bool(_BEAT_WORDS.search(words) or (_TIMEOUT.search(words) and not _OF_LOGIN.search(words)))
 
 
 def _last_said_ns(facts: ConnectionFacts, side: Direction) -> int:
@@ -212,13 +229,14 @@ def _is_stomp(facts: ConnectionFacts) -> bool:
 
 
 def _error_words(error: MessageFact) -> str:
-    """What an ERROR says: its message header, else the first line of its body."""
+    """What an ERROR says: its message header, and the first line of its body, which may have the cause alone:
+    RabbitMQ's `Bad CONNECT` stands above `Access refused for user 'guest'`."""
     text = error.text[:_READ]
     head = _HEAD.match(text)
     said = _MESSAGE.search(head[1] if head else text)
-    if said or head is None:
-        return said[1].strip() if said else ""
-    return text[head.end() :].strip("\0\r\n ").partition("\n")[0].strip()
+    short = said[1].strip() if said else ""
+    more = text[head.end() :].strip("\0\r\n ").partition("\n")[0].strip() if head else ""
+    return ": ".join(dict.fromkeys(filter(None, (short, more))))
 
 
 _ASKS: Final = re.compile(r"[\r\n]*(?:CONNECT|STOMP)\r?\n")

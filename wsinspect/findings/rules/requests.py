@@ -381,8 +381,8 @@ def _is_about_the_list(facts: ConnectionFacts, tokens: list[str]) -> bool:
     It quotes that list, or the same path accepts 'Upgrade' alone. Where a hop removed or changed Connection,
     the same server says much the same words.
     """
-    words = facts.wording
-    if not _says(facts, _SAYS_CONNECTION):
+    words = facts.wording + b"\n" + (facts.response_in.reason.lower() if facts.response_in else b"")
+    if not _SAYS_CONNECTION.search(words):
         return False
     if any(one.search(words) for one in (_SAYS_UPGRADE_HEADER, _SAYS_LOST, _ECHOES)):
         return False

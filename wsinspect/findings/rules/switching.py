@@ -476,6 +476,7 @@ def early_hints(facts: ConnectionFacts) -> Iterator[Found]:
     if left is not None and left < _AT_ONCE_NS:
         yield Found(
             title=f"The client left at {name}, which came before the answer",
+            fault_of="client",
             evidence=(first, f"the client left {seconds(left)} after its request, before any other answer"),
             hop=answer_hop(facts),
             confidence="low",

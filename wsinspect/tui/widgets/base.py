@@ -49,6 +49,7 @@ class LinePane(Widget, can_focus=True):
     help_text: ClassVar[str] = ""
     has_cursor: bool = True
     header_lines: ClassVar[int] = 0
+    is_table: ClassVar[bool] = False
 
     class Moved(Message):
         """The cursor went to another row."""
@@ -293,7 +294,7 @@ class LinePane(Widget, can_focus=True):
         if end < self.row_count():
             lines.append([(f"({counted(self.row_count() - end, 'more row')})", "")])
         texts = [text_of(line).rstrip() for line in lines]
-        return "\n".join(without_gaps(texts) if self.header_lines else texts)
+        return "\n".join(without_gaps(texts) if self.is_table else texts)
 
     def row_text(self, number: int) -> str:
         """One row as plain text."""

@@ -57,6 +57,7 @@ class ConnectionsPane(LinePane):
         "findings, and payloads deleted to make room."
     )
     header_lines = 1
+    is_table = True
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
