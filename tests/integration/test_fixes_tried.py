@@ -305,6 +305,9 @@ MORE = [
     ("header-case", "haproxy", haproxy_case, picky_server, "echo"),
     ("header-case", "envoy", envoy_case, picky_server, "echo"),
     ("h2", "haproxy", haproxy_server, matrix, "echo"),
+    ("h2-prior", "haproxy", haproxy_server, matrix, "echo"),
+    ("h2-prior", "envoy", removed(envoy_cluster, "http2", "no http2_protocol_options"), matrix, "echo"),
+    ("h2-prior", "caddy", caddy_with("reverse_proxy h2c://APP"), matrix, "echo"),
     ("reload", "nginx", nginx_old_worker, matrix, survives),
     ("reload", "haproxy", haproxy_old_process, matrix, functools.partial(survives, number=signal.SIGUSR1)),
     (

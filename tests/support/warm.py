@@ -307,6 +307,7 @@ def _become(request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # it is what the environment says, and was asked for before
     # Those that came may have the numbers that others are to have.
     apart = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, _BEYOND) for each in descriptors]
     for each in descriptors:
