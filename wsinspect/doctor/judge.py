@@ -267,7 +267,9 @@ def _of_our_limits(finding: Finding, main: ConnectionFacts) -> Finding:
         waited = main.error or "no answer"
         first = interim_before(main)
         title = f"{first.partition(' ')[2] or first} came before the answer, and then: {waited}"
-        return replace(finding, title=title, evidence=(first, waited), confidence="medium", causes=())
+        evidence = (first, waited)
+        mended = replace(finding, title=title, evidence=evidence, confidence="medium", causes=())
+        return replace(mended, fault_of="server")
     if finding.id == "WS-HS-042":
         return replace(finding, severity="error", confidence="high", causes=())
     if finding.id == "WS-HS-035" and not main.ends:

@@ -49,6 +49,7 @@ def test_a_limit_of_the_doctors_is_no_client_that_left_at_an_interim_response() 
     facts = failed("no answer within 1 s", "client", waited=1.0, informational=hints)
     (found,) = findings_of(ProbeFacts(main=Probe("handshake", "the opening handshake of a browser", facts)))
     assert (found.id, found.severity, found.confidence) == ("WS-HS-038", "error", "medium")
+    assert found.fault_of == "server"
     assert found.title == "103 Early Hints came before the answer, and then: no answer within 1 s"
     assert not found.causes
     assert not any("client left" in line for line in found.evidence)
