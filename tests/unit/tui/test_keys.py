@@ -11,6 +11,7 @@ from textual.binding import Binding
 from wsinspect.errors import UsageError
 from wsinspect.tui.keys import BY_ID, FOOTER, PANE_BY_ID, PANE_FOOTER, read_keymap
 from wsinspect.tui.screens.findings import FindingsPane
+from wsinspect.tui.screens.intercept import HeldPane
 from wsinspect.tui.screens.timeline import TimelinePane
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.connections import ConnectionsPane
@@ -28,6 +29,7 @@ PANES = (
     PlaybackPane,
     TimelinePane,
     FindingsPane,
+    HeldPane,
 )
 
 

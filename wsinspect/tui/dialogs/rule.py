@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widgets.input import Selection
 
 from wsinspect.present.cells import Line, fit, flow, width_of
 from wsinspect.text import escape, pad
@@ -44,6 +45,7 @@ class RuleDialog(Dialog):
     Args:
         begin: what stands in the line at first.
         old: the rule that is changed; None for a new one.
+        proposed: what stands behind `begin`, selected: typing replaces it.
         heading: what a new one is called.
     """
 
@@ -60,10 +62,12 @@ class RuleDialog(Dialog):
         begin: str = "",
         old: dict[str, Any] | None = None,
         *,
+        proposed: str = "",
         heading: str = "Add a fault rule",
     ) -> None:
         super().__init__(workspace)
         self._begin = begin
+        self._proposed = proposed
         self.old = old
         self.heading = heading if old is None else f"Change {escape(str(old.get('name')))}"
         self.judged = Judgement()
@@ -77,13 +81,13 @@ class RuleDialog(Dialog):
         yield Words(self.workspace, id="rule-about")
         yield Words(self.workspace, id="rule-candidates")
         yield Words(self.workspace, id="rule-place")
-        yield TextField(self.workspace, "rule", RuleInput(self._begin, id="rule-line"))
+        yield TextField(self.workspace, "rule", RuleInput(self._begin + self._proposed, id="rule-line"))
 
     def on_mount(self) -> None:
         """Type into it at once."""
         line = self.input("rule-line")
-        line.cursor_position = len(self._begin)
         self.set_focus(line)
+        line.selection = Selection(len(self._begin), len(line.value))
         self.judge()
 
     def judge(self) -> None:

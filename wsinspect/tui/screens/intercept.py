@@ -12,28 +12,33 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from textual.app import SuspendNotSupported
-from textual.binding import BindingType
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.binding import Binding, BindingType
 from textual.strip import Strip
 
 from wsinspect.launch.interrupts import left_to_child
-from wsinspect.present.cells import Line, fit, flow
+from wsinspect.present.cells import Line, fit, flow, text_of
 from wsinspect.present.notes import hex_preview
 from wsinspect.text import counted, escape, grouped, truncate
 from wsinspect.tui.dialogs.held import HeldDialog
+from wsinspect.tui.documents import BytesBlob, Document, LinesDocument, best_view, make_document, payload_of
 from wsinspect.tui.engine import requests
 from wsinspect.tui.engine.link import Answer, Json, Work
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
-from wsinspect.units import format_milliseconds
+from wsinspect.units import format_milliseconds, format_size
 
 _MILLISECOND: Final = 10**6
 #: With less than this left it is time to decide.
 _SOON_MS: Final = 15_000
 #: From here on the list says how long each side has heard nothing.
 _WIDE: Final = 100
+#: Below this height the list has all lines, above it what is held has a part of its own.
+_TALL: Final = 16
+#: Lines of the list that stay whatever is held: title, names, two of patience, and five rows.
+_LIST_LINES: Final = 9
 #: What is edited in a file keeps its kind, so that editors colour it.
 _ENDINGS: Final = {"message": ".json", "request": ".http", "response": ".http"}
 
@@ -47,15 +52,27 @@ class HeldPane(LinePane):
         "and how long each side has heard nothing. What comes behind a held message in its direction waits, "
         "too. Below the columns stands how long each side is known to wait before it gives up, by what it "
         "said or by its software's default. Nothing is lost: disarming the breakpoint "
-        "(f, space) lets everything pass."
+        "(f, space) lets everything pass. Below the list is what the chosen one says: page down scrolls it."
     )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pagedown", "payload(1)", "scroll what is held", show=False, id="intercept.more"),
+        Binding("pageup", "payload(-1)", "back in it", show=False, id="intercept.back"),
+    ]
     #: The names of the columns, and a line for each side's patience.
     header_lines = 3
 
-    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+    def __init__(self, workspace: Workspace, payload: HeldPayloadPane, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
         self.held: list[Json] = []
         self.seen_ns = 0
+        self.payload = payload
+
+    def action_payload(self, step: int) -> None:
+        """Scroll what the chosen one says; the list where it has no room of its own."""
+        if self.payload.display:
+            self.payload.action_page(step)
+        else:
+            self.action_page(step)
 
     def show(self, held: list[Json]) -> None:
         """What the engine said now; the cursor stays on what it was on."""
@@ -65,7 +82,13 @@ class HeldPane(LinePane):
         if chosen is not None and chosen.get("name") in names:
             self.cursor = names.index(chosen.get("name"))
         self.clamp()
+        self.payload.show(self.chosen())
         self.refresh()
+
+    def move_to(self, number: int) -> None:
+        """What the cursor is on now is shown below."""
+        super().move_to(number)
+        self.payload.show(self.chosen())
 
     def chosen(self) -> Json | None:
         """What the cursor is on."""
@@ -195,6 +218,74 @@ def payload_words(one: Json) -> str:
     return hex_preview(base64.b64decode(str(payload.get("base64", ""))))
 
 
+class HeldPayloadPane(LinePane, can_focus=False):
+    """What the chosen one says, in the view that suits it: JSON a member a line, header lines, hex."""
+
+    help_title = "What is held"
+    has_cursor = False
+
+    def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
+        super().__init__(workspace, id=id)
+        self._one: Json | None = None
+        self._document: Document = LinesDocument([])
+
+    def show(self, one: Json | None) -> None:
+        """Another one was chosen; the same one stays where it was scrolled to."""
+        name = None if one is None else (one.get("name"), one.get("payload"))
+        known = None if self._one is None else (self._one.get("name"), self._one.get("payload"))
+        if name != known:
+            self._one, self.top = one, 0
+            self._document = LinesDocument([]) if one is None else self._document_of(one)
+            self.refresh()
+
+    def _document_of(self, one: Json) -> Document:
+        payload = one.get("payload") or {}
+        text = payload.get("text")
+        data = str(text).encode() if text is not None else base64.b64decode(str(payload.get("base64", "")))
+        blob = BytesBlob(data)
+        if one.get("what") != "message":
+            return make_document("text", blob)
+        opcode = 1 if text is not None else 2
+        connection = self.model.connections.get(int(one.get("connection") or 0))
+        read = payload_of(
+            blob,
+            opcode,
+            subprotocol=connection.subprotocol if connection else None,
+            path=(connection.path or "") if connection else "",
+            is_s2c=one.get("direction") == "s2c",
+        )
+        # Of what was cut no decoder and no tree can be sure.
+        view = ("text" if opcode == 1 else "hex") if one.get("cut") else best_view(read, opcode)
+        return make_document(view, blob, payload=read)
+
+    def title(self) -> tuple[Line, Line]:
+        """Which one it is; at the right how much of it."""
+        one = self._one
+        if one is None:
+            return [], []
+        what = one.get("op") or one.get("what")
+        arrow = "s>c" if one.get("direction") == "s2c" else "c>s"
+        length = int(one.get("length") or 0)
+        right = format_size(length)
+        if one.get("cut"):
+            right = f"the beginning of {right}: E opens all of it"
+        return [(f"{arrow} {escape(str(what))} of connection {one.get('connection')}", "title")], [
+            (right, "muted")
+        ]
+
+    def row_count(self) -> int:
+        return self._document.line_count(max(self.size.width - 1, 1))
+
+    def row(self, number: int, width: int) -> Line:
+        return self._document.line(number, max(self.size.width - 1, 1))
+
+    def document_text(self) -> str:
+        """All lines of it, for a pager."""
+        width = 400
+        lines = range(self._document.line_count(width))
+        return "\n".join(text_of(self._document.line(number, width)) for number in lines)
+
+
 class InterceptScreen(Page):
     """The page; it asks the engine twice a second while it is shown."""
 
@@ -202,9 +293,30 @@ class InterceptScreen(Page):
     page = "intercept"
 
     def __init__(self, workspace: Workspace) -> None:
-        self.held = HeldPane(workspace, id="intercept")
+        self.payload = HeldPayloadPane(workspace, id="held-payload")
+        self.held = HeldPane(workspace, self.payload, id="intercept")
         super().__init__(workspace, self.held)
         self._is_asking = False
+
+    def compose(self) -> ComposeResult:
+        """What the chosen one says is below the list."""
+        for widget in super().compose():
+            yield widget
+            if widget is self.pane:
+                yield self.payload
+
+    def lay_out(self) -> None:
+        """The list has what it needs, what is held the rest; a low terminal has the list alone."""
+        super().lay_out()
+        is_split = bool(self.held.held) and not self.is_small and self.app.size.height >= _TALL
+        self.payload.display = is_split
+        self.held.styles.height = (
+            min(len(self.held.held) + 4, max(self.app.size.height // 2, _LIST_LINES)) if is_split else "1fr"
+        )
+
+    def document_text(self) -> str:
+        """The list, and what the chosen one says."""
+        return "\n".join(text for text in (super().document_text(), self.payload.document_text()) if text)
 
     def on_screen_resume(self) -> None:
         """Shown again: what was held before may have passed."""
@@ -224,7 +336,10 @@ class InterceptScreen(Page):
     def _seen(self, answer: Answer) -> None:
         self._is_asking = False
         if not answer.error and self.is_attached:
+            count = len(self.held.held)
             self.held.show([one for one in answer.value.get("held", ()) if isinstance(one, dict)])
+            if len(self.held.held) != count:
+                self.lay_out()
 
     # -- what is done about it
 
@@ -246,7 +361,7 @@ class InterceptScreen(Page):
 
         if self.workspace.can("intercept.add", "intercept"):
             self.app.push_screen(
-                RuleDialog(self.workspace, "break,match=op:text", heading="Add a breakpoint")
+                RuleDialog(self.workspace, "break,match=", proposed="op:text", heading="Add a breakpoint")
             )
 
     def action_edit_held(self) -> None:

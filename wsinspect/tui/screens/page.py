@@ -147,7 +147,7 @@ class Page(Screen[None]):
 
     def jump_targets(self) -> list[Target]:
         """Panes first: their labels are the shortest."""
-        shown = [pane for pane in self.query(LinePane) if pane.is_on_screen]
+        shown = [pane for pane in self.query(LinePane) if pane.is_on_screen and pane.can_focus]
         targets = [Target(pane.region.x, pane.region.y, self._to_pane(pane)) for pane in shown]
         targets += self.more_targets()
         for pane in shown:

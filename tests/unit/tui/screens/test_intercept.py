@@ -88,6 +88,63 @@ async def test_what_is_held_has_clocks_and_both_sides_silences(lab):
         assert '{"type":"order"}' in text
 
 
+def held_lines(screen: Screen) -> list[str]:
+    """What is shown of the chosen one: the title, and its lines."""
+    return screen.pane("held-payload") if screen.app.page.query_one("#held-payload").display else []
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=str)
+async def test_what_the_chosen_one_says_is_below_the_list(lab, size):
+    hold(lab, "m1-c2s-4", data=b'{"type": "order", "id": 7}')
+    hold(lab, "m1-s2c-5", data=b"\xff\x00", opcode=2, direction="s2c")
+    hold(lab, "h2-request", "request", b"GET /chat HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with opened(lab.engine.capture, size=size) as screen:
+        await intercepting(screen, 3)
+        assert [line.strip() for line in held_lines(screen)[1:5]] == ["{", '"type": "order",', '"id": 7', "}"]
+        assert "c>s TEXT of connection 1" in held_lines(screen)[0]
+        assert held_lines(screen)[0].rstrip("━─ ").endswith("26 B")
+        await screen.press("j")
+        assert "s>c BIN" in held_lines(screen)[0]
+        assert "ff 00" in held_lines(screen)[1]
+        await screen.press("j")
+        assert "GET /chat HTTP/1.1" in held_lines(screen)[1]
+        assert "Host: a" in held_lines(screen)[2]
+        assert "GET /chat HTTP/1.1" in screen.app.page.document_text(), "o has it, too"
+
+
+async def test_a_long_one_is_scrolled_and_says_what_it_lacks(lab):
+    hold(lab, "m1-c2s-4", data=b"\n".join(b"line %d" % number for number in range(900)))
+    async with opened(lab.engine.capture, size=(80, 24)) as screen:
+        await intercepting(screen, 1)
+        assert "the beginning of 7.8 KiB: E opens all of it" in held_lines(screen)[0]
+        assert held_lines(screen)[1].startswith("line 0")
+        await screen.press("pagedown")
+        assert not held_lines(screen)[1].startswith("line 0 ")
+        await screen.press("pageup")
+        assert held_lines(screen)[1].startswith("line 0 ")
+
+
+async def test_a_low_terminal_has_the_list_alone(lab):
+    for number in range(20):
+        hold(lab, f"m1-c2s-{number}")
+    async with opened(lab.engine.capture, size=(80, 15)) as screen:
+        await intercepting(screen, 20)
+        assert held_lines(screen) == []
+        await screen.press("pagedown")
+        assert pane(screen).cursor > 1
+
+
+async def test_typing_replaces_the_filter_that_was_proposed(lab):
+    async with opened(lab.engine.capture, size=(80, 24)) as screen:
+        await screen.press("B", "a")
+        await screen.until(lambda: isinstance(screen.app.screen, RuleDialog))
+        dialog = screen.app.screen
+        assert isinstance(dialog, RuleDialog)
+        assert dialog.input("rule-line").value == "break,match=op:text"
+        await screen.press(*"bin")
+        assert dialog.input("rule-line").value == "break,match=bin"
+
+
 @pytest.mark.parametrize(("key", "action"), [("enter", "pass"), ("d", "drop")], ids=["pass", "drop"])
 async def test_one_key_decides_about_the_chosen_one(lab, key, action):
     hold(lab, "m1-c2s-4")
