@@ -56,9 +56,9 @@ def test_what_is_said_is_broken_between_words_and_our_reset_is_ours(tmp_path):
 
 def test_the_timeline_lends_its_terminal(tmp_path):
     with echo_server() as origin, Tmux(run_command(origin, tmp_path / "a.db"), private(tmp_path)) as terminal:
-        terminal.wait_for("No connections yet.", "LIVE")
+        terminal.wait_for("No connections yet.", "LIVE", f":{origin}")
         terminal.press("C")
-        terminal.wait_for("a client to type into", "this proxy records it")
+        terminal.wait_for("a client to type into", "this proxy records it", f":{origin}")
         terminal.type("/chat")
         terminal.press("Enter")
         terminal.wait_for("connected to", "\n>")

@@ -108,6 +108,14 @@ def test_a_session_is_scripted_and_recorded(lab):
 
 
 @pytest.mark.slow
+def test_a_server_that_chose_no_subprotocol_is_one_that_browsers_refuse(lab):
+    done = lab.connect("--subprotocol=other", "--expect=json:$.type=welcome")
+    assert done.returncode == 0
+    assert "no subprotocol: browsers fail the connection here)" in done.stderr
+    assert "type a message" not in done.stderr, "a script leaves by itself"
+    assert "no subprotocol" not in lab.connect("--expect=json:$.type=welcome").stderr
+
+
 def test_a_recording_becomes_a_mock_that_is_played_again(lab):
     assert lab.connect("--capture=short.db", "--send=restart", "--expect=op:close").returncode == 0
     assert lab.run("export", "short.db", "--format=mock", "-o", "made.yaml", "--force").returncode == 0

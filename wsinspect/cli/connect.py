@@ -150,7 +150,7 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
     shows = (
         _JsonShows(None if through is not None else str(path))
         if as_json
-        else _HumanShows(_whither(url, plan), path, Palette.choose(color))
+        else _HumanShows(_whither(url, plan), plan, Palette.choose(color))
     )
     outcome = talk(plan, shows)
     if through is not None:
@@ -235,11 +235,11 @@ def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
 class _HumanShows:
     """Frames on stdout, what else happens on stderr."""
 
-    def __init__(self, url: str, path: Path, palette: Palette) -> None:
+    def __init__(self, url: str, plan: Plan, palette: Palette) -> None:
         from wsinspect.cli.output import echo
         from wsinspect.peers.printing import Printer
 
-        self._url, self._path = url, path
+        self._url, self._plan = url, plan
         printer = Printer(echo, palette)
         self.frame = printer.frame
         self.expected = printer.expected
@@ -252,9 +252,11 @@ class _HumanShows:
         words = ["101", format_milliseconds(ms)]
         if agreed.subprotocol is not None:
             words.append(f"subprotocol {escape(agreed.subprotocol)}")
+        elif self._plan.request.subprotocols:
+            words.append("no subprotocol: browsers fail the connection here")  # WS-HS-026
         words += [escape(str(extension)) for extension in agreed.extensions]
         self._say(f"connected to {escape(self._url)} ({', '.join(words)})")
-        if sys.stdin.isatty() and sys.stdout.isatty():
+        if self._plan.is_interactive:
             self._say("type a message, /help for commands, Ctrl-D to leave")
 
     def refused(self, refused: Refused) -> None:

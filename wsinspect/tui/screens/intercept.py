@@ -274,10 +274,15 @@ class HeldPayloadPane(LinePane, can_focus=False):
         ]
 
     def row_count(self) -> int:
-        return self._document.line_count(max(self.size.width - 1, 1))
+        return self._document.line_count(self._room)
 
     def row(self, number: int, width: int) -> Line:
-        return self._document.line(number, max(self.size.width - 1, 1))
+        return [(" ", ""), *self._document.line(number, self._room)]
+
+    @property
+    def _room(self) -> int:
+        """Cells of a line: a blank is before it, and perhaps the scroll bar behind it."""
+        return max(self.size.width - 2, 1)
 
     def document_text(self) -> str:
         """All lines of it, for a pager."""

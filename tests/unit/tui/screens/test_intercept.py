@@ -117,11 +117,11 @@ async def test_a_long_one_is_scrolled_and_says_what_it_lacks(lab):
     async with opened(lab.engine.capture, size=(80, 24)) as screen:
         await intercepting(screen, 1)
         assert "the beginning of 7.8 KiB: E opens all of it" in held_lines(screen)[0]
-        assert held_lines(screen)[1].startswith("line 0")
+        assert held_lines(screen)[1].startswith(" line 0 ")
         await screen.press("pagedown")
-        assert not held_lines(screen)[1].startswith("line 0 ")
+        assert not held_lines(screen)[1].startswith(" line 0 ")
         await screen.press("pageup")
-        assert held_lines(screen)[1].startswith("line 0 ")
+        assert held_lines(screen)[1].startswith(" line 0 ")
 
 
 async def test_a_low_terminal_has_the_list_alone(lab):
