@@ -89,7 +89,11 @@ class Origin:
     """A server that answers 101 and hands its side of each connection over."""
 
     def __init__(self) -> None:
-        self.sides: asyncio.Queue[tuple[str, _Side]] = asyncio.Queue()
+        self._sides: dict[str, asyncio.Future[_Side]] = {}
+
+    def side(self, scenario: str) -> asyncio.Future[_Side]:
+        """Its side of a connection, once that is there."""
+        return self._sides.setdefault(scenario, asyncio.get_running_loop().create_future())
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
@@ -97,11 +101,7 @@ class Origin:
             lines = [b"HTTP/1.1 101 Switching Protocols", b"Upgrade: websocket", b"Connection: Upgrade"]
             lines.append(b"Sec-WebSocket-Accept: " + accept_key(head.get("Sec-WebSocket-Key") or b""))
             writer.write(b"\r\n".join(lines) + b"\r\n\r\n")
-            await self.sides.put((_scenario(head), _Side(reader, writer)))
-
-
-def _scenario(head: RawHead) -> str:
-    return (head.get("X-Scenario") or b"").decode()
+            self.side((head.get("X-Scenario") or b"").decode()).set_result(_Side(reader, writer))
 
 
 async def _ask(port: int, scenario: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
@@ -133,36 +133,42 @@ async def observe(
 ) -> dict[str, Ends]:
     """Play scenarios next to each other through the hop at a port, for so many seconds.
 
+    Each speaks as soon as it is open: on a busy machine the limits of the first would else run out before the
+    last is.
+
     Args:
         behind: the server that the hop passes them to.
         pause: between two frames of a side that speaks.
         once_open: called when all are open.
     """
     loop = asyncio.get_running_loop()
-    clients: dict[str, tuple[_Side, float]] = {}
-    servers: dict[str, _Side] = {}
-    for scenario in scenarios:
-        reader, writer, head = await _ask(port, scenario)
-        assert head.startswith(b"HTTP/1.1 101"), head
-        clients[scenario] = _Side(reader, writer), loop.time()
-        name, side = await asyncio.wait_for(behind.sides.get(), _PATIENCE_S)
-        servers[name] = side
-    once_open()
+    ends: dict[str, tuple[_Side, _Side, float]] = {}
     watching, speaking = [], []
-    for scenario, (client, _) in clients.items():
-        for side, frame in zip((client, servers[scenario]), SAYS[scenario], strict=True):
+
+    async def begin(scenario: str) -> None:
+        reader, writer, head = await _ask(port, scenario)
+        opened = loop.time()
+        assert head.startswith(b"HTTP/1.1 101"), head
+        client = _Side(reader, writer)
+        server = await asyncio.wait_for(behind.side(scenario), _PATIENCE_S)
+        ends[scenario] = client, server, opened
+        for side, frame in zip((client, server), SAYS[scenario], strict=True):
             watching.append(loop.create_task(side.watch()))
             speaking.append(loop.create_task(side.speak(frame, pause)))
+
+    await asyncio.gather(*map(begin, scenarios))
+    once_open()
     await asyncio.wait(watching, timeout=seconds)
     found = {
-        scenario: Ends(client.end, servers[scenario].end, (client.end_at or loop.time()) - opened)
-        for scenario, (client, opened) in clients.items()
+        scenario: Ends(client.end, server.end, (client.end_at or loop.time()) - opened)
+        for scenario, (client, server, opened) in ends.items()
     }
     for task in (*watching, *speaking):
         task.cancel()
     await asyncio.gather(*watching, *speaking, return_exceptions=True)
-    for side in (*servers.values(), *(client for client, _ in clients.values())):
-        abort(side.writer.transport)
+    for client, server, _ in ends.values():
+        abort(client.writer.transport)
+        abort(server.writer.transport)
     return found
 
 
