@@ -26,9 +26,9 @@ def test_one_command_shows_the_frames_of_a_page(tmp_path: Path) -> None:
             words = ["browser", "--browser=chromium", "--insecure", f"--capture={capture}", url]
             words += ["--", "--headless", "--remote-debugging-port=0"]
             with Tmux(wsinspect(*words), home) as terminal:
-                terminal.wait_for("LIVE", "from the page", "CLOSED", timeout=60)
+                terminal.wait_for("LIVE", "from the page", "CLOSED")
                 terminal.press("q")
-                terminal.wait_for("recorded in", "ended with 0", timeout=30)
+                terminal.wait_for("recorded in", "ended with 0")
         assert list(folder.path.iterdir()) == [], "the profile is gone"
     finally:
         folder.remove()
@@ -46,11 +46,9 @@ def test_a_certificate_that_is_refused_is_on_the_screen_with_its_remedy(tmp_path
             words += [f"https://localhost:{pages.tls_port}/", "--", "--headless", "--remote-debugging-port=0"]
             with Tmux(wsinspect(*words), home) as terminal:
                 # Also behind what Chromium's own requests leave, which come with the page's.
-                terminal.wait_for(
-                    "This proxy refused a server's certificate", "--insecure", "WS-TOOL-007", timeout=60
-                )
+                terminal.wait_for("This proxy refused a server's certificate", "--insecure", "WS-TOOL-007")
                 terminal.press("q")
-                terminal.wait_for("ended with 0", timeout=30)
+                terminal.wait_for("ended with 0")
         assert list(folder.path.iterdir()) == [], "the profile is gone"
     finally:
         folder.remove()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -132,60 +133,78 @@ async def of_nginx(folder, limit: str, handler, **options: Any) -> Examination:
 BEAT: dict[str, Any] = {"ping_interval": 1, "ping_timeout": 1}
 
 
-Trials = dict[str, tuple[Awaitable[Examination], list[str], str]]
+Trials = dict[str, tuple[Callable[[], Awaitable[Examination]], list[str], str]]
 
 
 def trials_of(folder: Path) -> Trials:
     """By name: a trial, the rules of its findings, and words of the first one's title."""
     return {
-        "echo": (of_application(echo, b"hello"), [], ""),
-        "only listens": (of_application(listen), [], ""),
-        "pushes": (of_application(pushes), [], ""),
+        "echo": (partial(of_application, echo, b"hello"), [], ""),
+        "only listens": (partial(of_application, listen), [], ""),
+        "pushes": (partial(of_application, pushes), [], ""),
         "heartbeat of Python websockets": (
-            of_application(listen, b"", **BEAT),
+            partial(of_application, listen, b"", **BEAT),
             ["WS-KA-009"],
             "pings are ended",
         ),
-        "wants a login, none given": (of_application(wants_login), ["WS-DROP-010"], "waits for a message"),
+        "wants a login, none given": (
+            partial(of_application, wants_login),
+            ["WS-DROP-010"],
+            "waits for a message",
+        ),
         "wants a login": (
-            of_application(wants_login, b"login"),
+            partial(of_application, wants_login, b"login"),
             ["WS-DROP-010"],
             "after the client's last message",
         ),
-        "a quota of messages": (of_application(quota, b"hello"), ["WS-DROP-013"], "send this message"),
-        "a session of 3 s": (of_application(farewell, b"hello"), ["WS-DROP-010"], "at the age of"),
-        "ends at odd times": (of_application(odd, b"hello"), ["WS-DROP-013"], "no one limit explains"),
+        "a quota of messages": (
+            partial(of_application, quota, b"hello"),
+            ["WS-DROP-013"],
+            "send this message",
+        ),
+        "a session of 3 s": (partial(of_application, farewell, b"hello"), ["WS-DROP-010"], "at the age of"),
+        "ends at odd times": (
+            partial(of_application, odd, b"hello"),
+            ["WS-DROP-013"],
+            "no one limit explains",
+        ),
         # pingInterval 200 ms and pingTimeout 5 s: the one that does not answer is ended, the others are not.
-        "Socket.IO": (of_socketio(), ["WS-KA-009"], "pings are ended after 5.2 s"),
-        "nginx 2 s": (of_nginx(folder / "a", "2s", echo), ["WS-DROP-009"], "2 s of silence"),
-        "nginx 2 s, pushed every second": (of_nginx(folder / "b", "2s", pushes), [], ""),
+        "Socket.IO": (of_socketio, ["WS-KA-009"], "pings are ended after 5.2 s"),
+        "nginx 2 s": (partial(of_nginx, folder / "a", "2s", echo), ["WS-DROP-009"], "2 s of silence"),
+        "nginx 2 s, pushed every second": (partial(of_nginx, folder / "b", "2s", pushes), [], ""),
         "nginx 3 s, heartbeat": (
-            of_nginx(folder / "c", "3s", listen, **BEAT),
+            partial(of_nginx, folder / "c", "3s", listen, **BEAT),
             ["WS-KA-009"],
             "pings are ended",
         ),
     }
 
 
-async def in_time(folder: Path) -> tuple[Trials, list[Examination]]:
-    """All trials at once, and again where this process, which has most of the servers in it, was late.
+def wrong(found: Examination, wanted: list[str], words: str) -> str:
+    """What is not as it has to be; empty where all is."""
+    limits = [one for one in found.judgement.findings if one.id.startswith(("WS-DROP", "WS-KA-009"))]
+    is_right = [one.id for one in limits] == wanted and (not wanted or words in limits[0].title)
+    return "" if is_right else repr([(one.id, one.title, one.evidence) for one in limits])
+
+
+async def wrong_ones(folder: Path) -> dict[str, str]:
+    """All trials at once; those that are wrong again where this process, which has most of the servers in it,
+    was late.
 
     A server that ends a session of three seconds half a second late has no one limit, and that is then said.
     """
-    for number in range(3):
+    failed = dict.fromkeys(trials_of(folder), "not tried")
+    for number in range(6):
         trials = trials_of(folder / f"try-{number}")
         lateness = Lateness(time.monotonic_ns)
         with lateness.watched():
-            found = await asyncio.gather(*(trial for trial, _, _ in trials.values()))
-        if all(lag.until_ns - lag.from_ns < LATE_NS for lag in lateness.lags):
+            found = await asyncio.gather(*(trials[name][0]() for name in failed))
+        said = {name: wrong(one, *trials[name][1:]) for name, one in zip(failed, found, strict=True)}
+        failed = {name: words for name, words in said.items() if words}
+        if not failed or all(lag.until_ns - lag.from_ns < LATE_NS for lag in lateness.lags):
             break
-    return trials, found
+    return failed
 
 
 def test_the_right_thing_is_said(tmp_path):
-    trials, examinations = asyncio.run(in_time(tmp_path))
-    for (name, (_, wanted, words)), found in zip(trials.items(), examinations, strict=True):
-        limits = [one for one in found.judgement.findings if one.id.startswith(("WS-DROP", "WS-KA-009"))]
-        said = [(one.id, one.title, one.evidence) for one in limits]
-        assert [one.id for one in limits] == wanted, (name, said)
-        assert not wanted or words in limits[0].title, (name, said)
+    assert asyncio.run(wrong_ones(tmp_path)) == {}

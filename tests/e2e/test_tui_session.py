@@ -229,7 +229,7 @@ def test_ctrl_z_goes_to_the_shell_recording_continues_and_fg_returns(tmp_path, o
     with Tmux(["bash", "--norc", "--noprofile", "-i"], home, size=(120, 30)) as terminal:
         terminal.type(shlex.join(run_command(origin, capture, is_warm=False)))
         terminal.press("Enter")
-        port = port_of(terminal.wait_for("No connections yet.", "Listening on", timeout=60))
+        port = port_of(terminal.wait_for("No connections yet.", "Listening on"))
         terminal.press("C-z")
         terminal.wait_for("Stopped")
         talk(port, "meanwhile")
@@ -238,9 +238,9 @@ def test_ctrl_z_goes_to_the_shell_recording_continues_and_fg_returns(tmp_path, o
         assert "-icanon" not in terminal.wait_for("icanon")
         terminal.type("fg")
         terminal.press("Enter")
-        terminal.wait_for("meanwhile", "CLOSED", "LIVE", timeout=60)
+        terminal.wait_for("meanwhile", "CLOSED", "LIVE")
         terminal.press("q")
-        terminal.wait_for("recorded in", timeout=60)
+        terminal.wait_for("recorded in")
         terminal.type("exit")
         terminal.press("Enter")
         terminal.wait_for("ended with 0")
@@ -252,7 +252,7 @@ def test_without_job_control_ctrl_z_stops_nothing(tmp_path, home):
     """Nobody could wake it: the terminal would stand still for good."""
     capture = chat_capture(tmp_path / "chat.db")
     with Tmux(wsinspect("open", str(capture), is_warm=False), home) as terminal:
-        terminal.wait_for("RECORDED", "3 Frames", timeout=60)
+        terminal.wait_for("RECORDED", "3 Frames")
         terminal.press("C-z")
         terminal.wait_for("no shell with job control")
         terminal.press("q")

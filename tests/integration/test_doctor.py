@@ -558,7 +558,7 @@ def test_an_upgrade_that_nobody_takes_has_its_causes() -> None:
 
 
 def test_a_slow_server_is_asked_six_questions_at_most() -> None:
-    found = examine_server(hold, timeout_ns=100_000_000)
+    found = examine_server(hold, timeout_ns=300_000_000)  # longer than a busy machine takes to connect
     assert found.stopped is not None or len(found.answers) <= 6
     assert ids(found) == ["WS-HS-036"]
 

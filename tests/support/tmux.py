@@ -15,6 +15,9 @@ from tests.support import warm_command
 from tests.support.engine import ROOT
 from wsinspect.launch.engines import list_engines
 
+#: A program that starts on a busy machine takes its time, the first of a run most.
+PATIENCE_S = 60.0
+
 
 class Tmux:
     """One session in a private server; use it as a context manager.
@@ -72,11 +75,11 @@ class Tmux:
         """Close the terminal, as closing its window does."""
         self._tmux("kill-session", "-t", "it")
 
-    def wait_for(self, *words: str, timeout: float = 20.0) -> str:
+    def wait_for(self, *words: str, timeout: float = PATIENCE_S) -> str:
         """The screen, once all words are on it."""
         return self.wait_until(lambda text: all(word in text for word in words), str(words), timeout)
 
-    def wait_until(self, fact: Callable[[str], bool], what: str, timeout: float = 20.0) -> str:
+    def wait_until(self, fact: Callable[[str], bool], what: str, timeout: float = PATIENCE_S) -> str:
         """The screen, once it is as wanted.
 
         Raises:

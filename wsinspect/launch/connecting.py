@@ -6,6 +6,7 @@ Contract: the engine has ended and its capture is complete when `connect` return
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import ssl
@@ -220,19 +221,20 @@ class _Session:
         from wsinspect.peers.prompt import typed_lines
 
         history = ensure_private_dir(state_dir()) / "connect_history"
-        async for line in typed_lines(history):
-            try:
-                command = parse_line(line)
-                if isinstance(command, Help):
-                    self.shows.help()
-                elif command is not None:
-                    await talk.do(command)
-            except UsageError as error:
-                self.shows.complain(error)
-            except UnmetError:
-                continue  # it has been said
-            if isinstance(command, Close):
-                return
+        async with contextlib.aclosing(typed_lines(history)) as lines:
+            async for line in lines:
+                try:
+                    command = parse_line(line)
+                    if isinstance(command, Help):
+                        self.shows.help()
+                    elif command is not None:
+                        await talk.do(command)
+                except UsageError as error:
+                    self.shows.complain(error)
+                except UnmetError:
+                    continue  # it has been said
+                if isinstance(command, Close):
+                    return
 
 
 async def _until_ended(talk: Talk, work: Coroutine[None, None, None]) -> None:

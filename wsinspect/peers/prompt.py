@@ -5,8 +5,10 @@ The only importer of prompt_toolkit, which keeps the line that is being typed wh
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable
+import termios
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -91,7 +93,28 @@ def complete_now(buffer: Buffer) -> None:
         buffer.on_completions_changed.fire()
 
 
-async def typed_lines(history: Path) -> AsyncIterator[str]:
+@contextlib.contextmanager
+def _kept_as_typed(terminal: int) -> Iterator[None]:
+    """Keys that are typed between two prompts wait for the next one.
+
+    There prompt_toolkit has put back the terminal's own editing, which shows them a second time and takes a
+    Ctrl-D out. Ctrl-C stays a signal.
+    """
+    try:
+        before = termios.tcgetattr(terminal)
+    except termios.error:  # a pipe
+        yield
+        return
+    changed = termios.tcgetattr(terminal)
+    changed[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(terminal, termios.TCSADRAIN, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+async def typed_lines(history: Path) -> AsyncGenerator[str, None]:
     """What is typed, until the end of input (Ctrl-D) or an interrupt (Ctrl-C).
 
     Args:
@@ -106,7 +129,7 @@ async def typed_lines(history: Path) -> AsyncIterator[str]:
         enable_open_in_editor=True,
         key_bindings=completing_keys(),
     )
-    with patch_stdout(raw=True):
+    with patch_stdout(raw=True), _kept_as_typed(session.input.fileno()):
         while True:
             try:
                 yield await session.prompt_async("> ")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import termios
 from pathlib import Path
 
 import pytest
 from prompt_toolkit.application import create_app_session
-from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.input import create_input, create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from wsinspect.peers.prompt import typed_lines
@@ -54,3 +56,32 @@ def test_a_path_is_completed_as_far_as_it_is_common(tmp_path: Path) -> None:
 def test_lines_are_remembered_in_order(tmp_path: Path) -> None:
     assert typed("one\rtwo\r", tmp_path) == ["one", "two"]
     assert typed("\x1b[A\x1b[A\r", tmp_path) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("stroke", "lines"), [("\x04", []), ("two\r\x04", ["two"]), ("\x1b[A\r\x04", ["one"])]
+)
+def test_what_is_typed_between_two_prompts_waits_for_the_next(
+    stroke: str, lines: list[str], tmp_path: Path
+) -> None:
+    keyboard, terminal = os.openpty()
+    before = termios.tcgetattr(terminal)
+
+    async def read() -> list[str]:
+        with (
+            open(terminal, closefd=False, encoding="utf-8") as stdin,
+            create_app_session(input=create_input(stdin), output=DummyOutput()),
+        ):
+            found = typed_lines(tmp_path / "history")
+            os.write(keyboard, b"one\r")
+            assert await anext(found) == "one"
+            os.write(keyboard, stroke.encode())
+            async with asyncio.timeout(60):
+                return [line async for line in found]
+
+    try:
+        assert asyncio.run(read()) == lines
+        assert termios.tcgetattr(terminal) == before
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
