@@ -11,7 +11,8 @@ WORKERS ?=
 MORE = 2
 XDIST = -n $(or $(WORKERS),$$(($$(getconf _NPROCESSORS_ONLN) + $(MORE)))) --dist loadfile --no-loadscope-reorder
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage check format bench test-deps clean
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help demo compiled test test-all coverage check format bench test-deps clean
 
 help:
 	@echo "make demo       see it work: an embedded server, two clients and a hop that breaks WebSockets (ARGS=--headless: no timeline)"
@@ -26,24 +27,26 @@ help:
 demo:
 	@venv=$$(sh .ci/env) && exec "$$venv/bin/python" -m wsinspect demo $(ARGS)
 
-# In a fresh clone each worker would compile everything for itself: it is done once, on two cores.
-COMPILED = tests/unit/__pycache__
-$(COMPILED):
-	@venv=$$(sh .ci/env test) && python=$$venv/bin/python && "$$python" -m compileall -q -j 0 wsinspect tests/support && \
+# With a Python for which nothing is compiled yet each worker would compile everything for itself: it is done once, on
+# two cores.
+compiled:
+	@venv=$$(sh .ci/env test) && python=$$venv/bin/python && { [ -e "$$venv/.compiled" ] || { \
+	"$$python" -m compileall -q -j 0 wsinspect tests/support && \
 	{ "$$python" -m pytest --collect-only -qq tests/unit & \
-	  "$$python" -m pytest --collect-only -qq tests --ignore=tests/unit; wait; } >/dev/null
+	  "$$python" -m pytest --collect-only -qq tests --ignore=tests/unit; wait; } >/dev/null && \
+	touch "$$venv/.compiled"; }; }
 
 test: export HYPOTHESIS_PROFILE ?= quick
-test: | $(COMPILED)
+test: compiled
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(XDIST) -m "not lab and not slow" $(ARGS)
 
 test-all: MORE = 4
-test-all: | $(COMPILED)
+test-all: compiled
 	@venv=$$(sh .ci/env test) && exec "$$venv/bin/python" -m pytest -q $(XDIST) $(ARGS)
 
 # Only tests of these packages that run in pytest's own process: each package has to be covered by its own.
 COVERED = wire handshake filters faults findings
-coverage: | $(COMPILED)
+coverage: compiled
 	@venv=$$(sh .ci/env test coverage) && bin="$$venv/bin" && \
 	"$$bin/python" -m pytest -q $(XDIST) -m "not lab" $(COVERED:%=--cov=wsinspect.%) --cov-branch --cov-report= \
 	    $(COVERED:%=tests/unit/%) tests/property tests/playbook $(ARGS) && \
