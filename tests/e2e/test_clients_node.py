@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client_lab import HALF_OPEN, OUTAGE, STREAMS, judged, lab, reason
+from tests.support.client_lab import HALF_OPEN, KINDS, OUTAGE, STREAMS, judged, lab, reason
 from wsinspect.clients.backoff import Shape
 from wsinspect.clients.facts import Transport
 from wsinspect.clients.grading import Client
@@ -23,7 +23,7 @@ def cut_off(client: Client) -> OutageMeasures:
 
 
 def test_an_outage(tmp_path: Path) -> None:
-    with lab(tmp_path, OUTAGE) as engine:
+    with lab(tmp_path, OUTAGE, back=set(KINDS.values()) - {"gives-up"}) as engine:
         pass
     found = judged(engine)
     for name, client in found.items():
@@ -66,7 +66,7 @@ def test_half_open(tmp_path: Path) -> None:
 
 def test_signalr_by_server_sent_events_and_long_polling(tmp_path: Path) -> None:
     """The same outage by each of its transports: the same story, and what was said by HTTP is compared."""
-    with lab(tmp_path, OUTAGE, STREAMS.values(), drop_in=2) as engine:
+    with lab(tmp_path, OUTAGE, STREAMS.values(), drop_in=2, back=STREAMS.values()) as engine:
         pass
     found = judged(engine, kinds=STREAMS)
     for name, client in found.items():

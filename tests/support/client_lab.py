@@ -76,6 +76,9 @@ phases:
 OUTAGE = outage("2s", "5s", "4s")
 HALF_OPEN = half_open("3s", "5s", "2s")
 
+#: The points of a client that resumed.
+_WHOLE = 10
+
 #: SignalR's other transports: the server ends them, for rules end WebSockets.
 STREAMS = {"/hub": "signalr", "/hub-sse": "signalr-sse", "/hub-polling": "signalr-polling"}
 ALL = {**KINDS, **STREAMS, f"/{ITERATOR}": ITERATOR}
@@ -89,6 +92,7 @@ def lab(
     *,
     drop_in: int | None = None,
     patience_s: float = 60.0,
+    back: Collection[str] = (),
 ) -> Iterator[Engine]:
     """A server, an engine, and one client of each kind; then the phases of a scenario, until they are over.
 
@@ -97,6 +101,7 @@ def lab(
     Args:
         drop_in: the phase at whose beginning the server ends all connections to its SignalR hub.
         patience_s: how long the phases may take.
+        back: clients that have resumed before they are stopped, however long a busy machine takes for it.
     """
     iterating: asyncio.Task[None] | None = None
     with ThreadedLoop() as loop:
@@ -121,6 +126,10 @@ def lab(
                     engine.wait_for_event("phase", 60.0, phase=drop_in)
                     loop.run(server.ask(do="drop"))
                 engine.wait_for_event("phase", patience_s, phase=None)
+                if back:
+                    _wait_until_back(
+                        engine, back, {path: kind for path, kind in ALL.items() if kind in kinds}
+                    )
                 loop.run(clients.stop())
                 if iterating is not None:
                     loop.run(_ended(iterating))
@@ -140,6 +149,16 @@ def _wait_for_clients(engine: Engine, paths: Collection[str]) -> None:
         with contextlib.suppress(CaptureError), Capture.open(engine.capture) as capture:
             connected = [one.session for one in judged_clients(capture) if one.session.connections]
             missing -= {session.first.path for session in connected}
+        time.sleep(0.1)
+
+
+def _wait_until_back(engine: Engine, names: Collection[str], kinds: Mapping[str, str]) -> None:
+    """Until they have resumed. Where one never does, its test says what came of it instead."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = judged(engine, kinds=kinds)
+        if all(reason(found[name], "resumes").points == _WHOLE for name in names):
+            return
         time.sleep(0.1)
 
 
