@@ -159,8 +159,11 @@ class Indexer:
             return
         batch, first_id, special = fed
         self.weight += _FRAME_BYTES * len(batch.frames)
+        if stream.has_deflate:
+            for message in batch.messages:
+                if data := message[6]:
+                    self.weight += len(data)
         if special:
-            self.weight += sum(len(message.data) for message in batch.messages if message.data)
             for frame_id, frame in special:
                 self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
         if self._notes is not None and self._notes.wants_frames:

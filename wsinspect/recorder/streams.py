@@ -22,6 +22,8 @@ from wsinspect.wire.stream import Batch, StreamDecoder
 MAX_OPEN_PINGS: Final = 256
 #: First header bytes of frames that are whole messages: FIN, no reserved bit, TEXT or BINARY.
 _PLAIN: Final = frozenset((0x81, 0x82))
+#: The same with RSV1.
+_COMPRESSED: Final = frozenset((0xC1, 0xC2))
 
 
 class Ids(Protocol):
@@ -36,7 +38,7 @@ class Fed(NamedTuple):
     Attributes:
         batch: What the decoder made of it.
         first_id: The row id of the first frame.
-        special: Row id and frame of all that are not a whole, correct, uncompressed message each.
+        special: Row id and frame of all that may be something else than a whole, correct message each.
     """
 
     batch: Batch
@@ -80,6 +82,7 @@ class StreamRows:
     Attributes:
         frames: frames so far.
         bytes: wire bytes so far, opaque ones included.
+        has_deflate: whether permessage-deflate was accepted.
         last_frame: the newest frame's row id, or None.
         gap: whether chunks of this direction could not be stored: the rest is opaque.
         is_touched: whether anything changed since the last checkpoint.
@@ -104,7 +107,7 @@ class StreamRows:
         self.open_pings: deque[OpenPing] = deque(maxlen=MAX_OPEN_PINGS)
         self._connection = connection_id
         self._side = int(direction)
-        self._has_deflate = has_deflate
+        self.has_deflate = has_deflate
         self._cut = snaplen
         self._open: OpenMessage | None = None
         self._is_open_stored = False
@@ -130,7 +133,7 @@ class StreamRows:
             special = self._add_frames(batch, sent_after_ns, first_id, rows)
         if batch.opaque:
             self._add_opaque(batch.opaque, len(batch.opaque), time_ns, self.decoder.lost, rows)
-        return Fed(batch, first_id, special)
+        return tuple.__new__(Fed, (batch, first_id, special))
 
     def end(self, time_ns: int, rows: Rows, reason: str = "unfinished-frame") -> None:
         """The transport ended, or a chunk is missing: say what was left unfinished."""
@@ -272,13 +275,34 @@ class StreamRows:
         frames = batch.frames
         if len(frames) == 1 and self._open is None:
             header, first_ns, time_ns, payload, wire_length, violation, _ = frames[0]
-            if violation is None and header[0] in _PLAIN:
-                # What most chunks of small messages contain; the same row as below.
-                its = (first_id, self._connection, self._side, header[0] << 8 | header[1], time_ns)
-                spans = (time_ns - first_ns, sent_after_ns)
-                rows.frames.append((*its, *spans, header, wire_length, payload, first_id, None))
+            first = header[0]
+            if violation is None and (
+                first in _PLAIN or (first in _COMPRESSED and self.has_deflate and len(batch.messages) == 1)
+            ):
+                # What most chunks of small messages contain; the same rows as below.
+                connection, side = self._connection, self._side
+                rows.frames.append(
+                    (
+                        first_id,
+                        connection,
+                        side,
+                        first << 8 | header[1],
+                        time_ns,
+                        time_ns - first_ns,
+                        sent_after_ns,
+                        header,
+                        wire_length,
+                        payload,
+                        first_id,
+                        None,
+                    )
+                )
                 self.frames += 1
                 self.last_frame = first_id
+                if first in _COMPRESSED:
+                    _, opcode, _, _, compressed, *facts = batch.messages[0]
+                    key = (first_id, connection, side, opcode, first_id, first_id, compressed)
+                    rows.messages.append((*key, *facts))
                 return []
         special = [
             (frame_id, frame)
@@ -336,7 +360,7 @@ class StreamRows:
             self._open = self._open._replace(last_frame=last_id)
             return
         frame = frames[found[0]]
-        compressed = self._has_deflate and frame.rsv1
+        compressed = self.has_deflate and frame.rsv1
         message_id = message_ids[found[0]]
         if ordinal is not None and message_id is not None:
             self._open = OpenMessage(ordinal, message_id, last_id, frame.opcode, compressed)

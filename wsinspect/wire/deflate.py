@@ -19,6 +19,9 @@ INFLATE_CAP: Final = 64 * 1024 * 1024
 #: DEFLATE looks back at most this far (RFC 1951 section 2).
 WINDOW: Final = 32 * 1024
 
+#: Compressed bytes that `Inflater.whole` takes at once; up to a thousand times as many come out.
+WHOLE_LIMIT: Final = 4 * 1024
+
 #: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message" (RFC 7692 section
 #: 7.2.2).
 _TAIL: Final = b"\x00\x00\xff\xff"
@@ -150,10 +153,45 @@ class Inflater:
             self.failed = True
         return out
 
+    def whole(self, data: bytes) -> tuple[bytes, bytes | None] | None:
+        """`begin`, `feed` and `finish` of a message that is there at once and is small (`WHOLE_LIMIT`).
+
+        Returns:
+            All that came out, and the message's data as `finish` gives it; None where data are broken.
+        """
+        self.begin()
+        out: list[bytes] = []
+        unzip = self._zlib
+        try:
+            piece = unzip.decompress(data, _OUTPUT_PIECE)
+            if piece and len(piece) < _OUTPUT_PIECE and not unzip.eof and not unzip.unconsumed_tail:
+                # Nearly every message: all of it came out, and nothing more is to come.
+                last = unzip.decompress(_TAIL, _OUTPUT_PIECE)
+                self._note(piece)
+                if not last and not unzip.eof and self._kept == self.length:
+                    self._parts = []
+                    if self.stored_run < WINDOW:
+                        self.stored_run = min(WINDOW, self.stored_run + self.length)
+                    return piece, piece
+                out.append(piece)
+                self._drain(last, out)
+            else:
+                self._drain(piece, out)
+                if not self._is_fresh:
+                    self._inflate(_TAIL, out)
+        except zlib.error:
+            self.failed = True
+        data = b"".join(out)
+        kept = self._end()
+        return None if self.failed else (data, kept)
+
     def _inflate(self, data: bytes, out: list[bytes]) -> None:
         self._is_fresh = False
+        self._drain(self._zlib.decompress(data, _OUTPUT_PIECE), out)
+
+    def _drain(self, piece: bytes, out: list[bytes]) -> None:
+        """Take what a call of zlib gave, and all that it still has."""
         while True:
-            piece = self._zlib.decompress(data, _OUTPUT_PIECE)
             if piece:
                 out.append(piece)
                 self._note(piece)
@@ -166,10 +204,11 @@ class Inflater:
                 if not data:
                     self._is_fresh = True
                     return
-                continue
-            data = self._zlib.unconsumed_tail
-            if not data and len(piece) < _OUTPUT_PIECE:
-                return
+            else:
+                data = self._zlib.unconsumed_tail
+                if not data and len(piece) < _OUTPUT_PIECE:
+                    return
+            piece = self._zlib.decompress(data, _OUTPUT_PIECE)
 
     def _note(self, piece: bytes) -> None:
         self.length += len(piece)
@@ -193,18 +232,21 @@ class Inflater:
         """
         # Some senders forget the empty block after one with BFINAL; their data need no tail.
         last = [] if self._is_fresh else self.feed(_TAIL)
+        return last, self._end()
+
+    def _end(self) -> bytes | None:
         if self.failed or self.dead:
             self.stored_run = 0
             if self._takeover:
                 self.dead = self.dead or "inflate-failed"
-            return last, None
+            return None
         if self._kept == self.length:
             self.stored_run = min(WINDOW, self.stored_run + self.length)
         else:
             self.stored_run = 0
         data = None if self.is_over else b"".join(self._parts)
         self._parts = []
-        return last, data
+        return data
 
     def revive(self) -> None:
         """The message that could not be inflated is over: without context takeover the next one can be."""

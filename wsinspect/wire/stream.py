@@ -5,8 +5,9 @@
 boundaries are gone and all later bytes are `opaque`. Any chunking of the same bytes gives the same frames,
 times apart.
 
-The loop in `feed` is the hot path of the recorder: an unfragmented, uncompressed, correct data frame that
-arrived whole costs no method call of ours. All others go through `reader.OpenFrame`.
+The loop in `feed` is the hot path of the recorder: an unfragmented, correct data frame that arrived whole
+costs no method call of ours, or one where it is compressed and small. All others go through
+`reader.OpenFrame`.
 
 Restart: `checkpoint()` gives what `restore()` needs apart from the rows that were written from earlier
 batches. A frame that is not complete, or a compressed message (its DEFLATE state cannot be saved, only made
@@ -20,11 +21,11 @@ from typing import Any, Final, NamedTuple
 
 from wsinspect.wire import violations
 from wsinspect.wire.assembly import Assembler
-from wsinspect.wire.deflate import INFLATE_CAP, DeflateParams
+from wsinspect.wire.deflate import INFLATE_CAP, WHOLE_LIMIT, DeflateParams
 from wsinspect.wire.frame import MAX_CONTROL_PAYLOAD, MAX_HEADER, Frame
 from wsinspect.wire.header import IN_16_BITS, MAX_LENGTH, shapes
 from wsinspect.wire.masking import xor
-from wsinspect.wire.messages import UNFINISHED, Message, OpenMessage, is_utf8
+from wsinspect.wire.messages import INFLATE_FAILED, OVER_CAP, UNFINISHED, Message, OpenMessage, is_utf8
 from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.pending import PendingLog
 from wsinspect.wire.reader import OpenFrame
@@ -36,12 +37,15 @@ REREAD_LIMIT: Final = 4096
 PENDING_LIMIT: Final = 64 * 1024 * 1024
 
 _TEXT_FIN: Final = 0x81
+_TEXT_FIN_COMPRESSED: Final = 0xC1
 # Nearly all streams have one of these. Made at import: an object made while many connections are open would
 # keep their memory from being returned.
 for _direction in Direction:
     shapes(_direction, MAX_CONTROL_PAYLOAD)
 #: First bytes of an unfragmented message that sets no reserved bit.
 _WHOLE: Final = frozenset({_TEXT_FIN, 0x82})
+#: The same with RSV1, which permessage-deflate sets on a compressed message.
+_WHOLE_COMPRESSED: Final = frozenset({0xC1, 0xC2})
 
 
 class Batch(NamedTuple):
@@ -168,7 +172,7 @@ class StreamDecoder:
         opaque = b""
         if pos < len(data) or self._log.is_used or self._assembler.open is not None:
             opaque = self._settle(fresh, data, pos, is_moved=bool(frames))
-        return Batch(frames, first_frame, messages, opaque)
+        return tuple.__new__(Batch, (frames, first_frame, messages, opaque))
 
     def _read(
         self, data: bytes, pos: int, first_ns: int, time_ns: int, frames: list[Frame], messages: list[Message]
@@ -179,6 +183,7 @@ class StreamDecoder:
         assembler = self._assembler
         cut = assembler.cut
         masked = self.direction is Direction.CLIENT_TO_SERVER
+        inflater = assembler.inflater
         is_idle = assembler.is_idle
         ordinal = assembler.frame_count
         number = assembler.message_count
@@ -214,6 +219,38 @@ class StreamDecoder:
                 )
                 messages.append(
                     new(Message, (number, first & 15, ordinal, ordinal, False, length, None, valid, None))
+                )
+                ordinal += 1
+                number += 1
+            elif (
+                is_plain
+                and is_idle
+                and inflater is not None
+                and first in _WHOLE_COMPRESSED
+                and length <= WHOLE_LIMIT
+                and not inflater.dead
+            ):
+                payload = data[start:stop]
+                if masked:
+                    payload = xor(data[start - 4 : start], payload)
+                valid = violation = problem = kept = None
+                found = inflater.whole(payload)
+                if found is None:
+                    violation, problem = violations.INFLATE_FAILED, INFLATE_FAILED
+                else:
+                    text, kept = found
+                    length = len(text)
+                    if inflater.is_over:
+                        problem = OVER_CAP
+                    if first == _TEXT_FIN_COMPRESSED:
+                        valid = text.isascii() or is_utf8(text)
+                        if not valid:
+                            violation = violations.INVALID_UTF8
+                frames.append(
+                    new(Frame, (data[pos:start], first_ns, time_ns, payload, stop - pos, violation, number))
+                )
+                messages.append(
+                    new(Message, (number, first & 15, ordinal, ordinal, True, length, kept, valid, problem))
                 )
                 ordinal += 1
                 number += 1
