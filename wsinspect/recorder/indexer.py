@@ -121,6 +121,10 @@ class Indexer:
         Raises:
             DatabaseError, NotesError: What is known of its connection cannot be read.
         """
+        kind, part, connection_id, time_ns, sent_after_ns, payload = record
+        if kind == DATA:
+            self.add_data(connection_id, part & 1, time_ns, payload, sent_after_ns)
+            return
         try:
             self._index(record)
         except (DatabaseError, NotesError):
@@ -128,52 +132,46 @@ class Indexer:
         except Exception as error:  # our bug must not cost the rest of the capture
             self._note_mistake(record, error)
 
-    def add_data(self, connection_id: int, side: int, time_ns: int, data: bytes) -> None:
-        """Index bytes of a direction that were sent on as they came: `add` for many small pieces.
+    def add_data(
+        self, connection_id: int, side: int, time_ns: int, data: bytes, sent_after_ns: int = 0
+    ) -> None:
+        """Index bytes of a direction: `add` for many small pieces.
 
         Raises:
             DatabaseError, NotesError: What is known of the connection cannot be read.
         """
         try:
-            self._index_data(connection_id, side, time_ns, 0, data)
+            if time_ns > self.last_ns:
+                self.last_ns = time_ns
+            size = _RECORD_HEADER + len(data)
+            self._offset += size
+            self.weight += size
+            connection = self._connections.get(connection_id)
+            if connection is None:
+                connection = self._load(connection_id)
+            self._touched.add(connection)
+            stream = connection.streams[side] or self._stream(connection, side)
+            fed = stream.feed(data, time_ns, sent_after_ns, self, self._rows)
+            if fed is None:
+                return
+            batch, first_id, special = fed
+            self.weight += _FRAME_BYTES * len(batch.frames)
+            if stream.has_deflate:
+                for message in batch.messages:
+                    if message[6]:
+                        self.weight += len(message[6])
+            if special:
+                for frame_id, frame in special:
+                    self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
+            if self._notes is not None and self._notes.wants_frames:
+                self._notes.add_frames(connection, Direction(side), batch, first_id)
         except (DatabaseError, NotesError):
             raise
         except Exception as error:  # our bug must not cost the rest of the capture
-            self._note_mistake(Record(DATA, side, connection_id, time_ns, 0, data), error)
-
-    def _index_data(
-        self, connection_id: int, side: int, time_ns: int, sent_after_ns: int, chunk: bytes
-    ) -> None:
-        if time_ns > self.last_ns:
-            self.last_ns = time_ns
-        size = _RECORD_HEADER + len(chunk)
-        self._offset += size
-        self.weight += size
-        connection = self._connections.get(connection_id)
-        if connection is None:
-            connection = self._load(connection_id)
-        self._touched.add(connection)
-        stream = connection.streams[side] or self._stream(connection, side)
-        fed = stream.feed(chunk, time_ns, sent_after_ns, self, self._rows)
-        if fed is None:
-            return
-        batch, first_id, special = fed
-        self.weight += _FRAME_BYTES * len(batch.frames)
-        if stream.has_deflate:
-            for message in batch.messages:
-                if data := message[6]:
-                    self.weight += len(data)
-        if special:
-            for frame_id, frame in special:
-                self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
-        if self._notes is not None and self._notes.wants_frames:
-            self._notes.add_frames(connection, Direction(side), batch, first_id)
+            self._note_mistake(Record(DATA, side, connection_id, time_ns, sent_after_ns, data), error)
 
     def _index(self, record: Record) -> None:
-        kind, part, connection_id, time_ns, sent_after_ns, payload = record
-        if kind == DATA:
-            self._index_data(connection_id, part & 1, time_ns, sent_after_ns, payload)
-            return
+        kind, part, connection_id, time_ns, _, payload = record
         self.last_ns = max(self.last_ns, time_ns)  # requests before an attempt are recorded with it
         size = len(payload)
         self._offset += _RECORD_HEADER + size

@@ -168,7 +168,7 @@ class Inflater:
                 # Nearly every message: all of it came out, and nothing more is to come.
                 last = unzip.decompress(_TAIL, _OUTPUT_PIECE)
                 self._note(piece)
-                if not last and not unzip.eof and self._kept == self.length:
+                if not last and not self._zlib.eof and self._kept == self.length:
                     self._parts = []
                     if self.stored_run < WINDOW:
                         self.stored_run = min(WINDOW, self.stored_run + self.length)

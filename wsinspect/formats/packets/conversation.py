@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from wsinspect.formats.packets.http1 import Http1, NotHttpError
 from wsinspect.formats.packets.http2 import PREFACE, Http2, may_be_settings
 from wsinspect.formats.packets.link import Segment
-from wsinspect.formats.packets.tcp import Counts, Reassembly
+from wsinspect.formats.packets.tcp import Counts, Half, Reassembly
 from wsinspect.formats.packets.tls import CLOSE_NOTIFY, KeyLog, NotReadableError, Tls
 from wsinspect.vocabulary import NOT_IN_TRACE, NOT_READ
 
@@ -78,6 +78,8 @@ class Conversation:
         last_ns: when its last packet came.
         begun_at: the number of the client's SYN; None where the trace begins later.
         alive: WebSockets in it that have not ended, each with whether it was answered.
+        usual: while the next segment's bytes are all that there is to it (`Reassembly.is_quiet`), and are
+            those of a WebSocket in the clear: its number, and the side that is the client. Else None.
     """
 
     __slots__ = (
@@ -95,7 +97,7 @@ class Conversation:
             "_tcp",
             "_through",
         ),
-        *("_tls", "alive", "begun_at", "is_ignored", "last_ns"),
+        *("_tls", "alive", "begun_at", "is_ignored", "last_ns", "usual"),
     )
 
     def __init__(self, log: Log, first: Segment, *, is_midway: bool) -> None:
@@ -116,6 +118,12 @@ class Conversation:
         self.is_ignored = False
         self.alive: dict[int, bool] = {}
         self.last_ns = 0
+        self.usual: tuple[int, int] | None = None
+
+    @property
+    def halves(self) -> tuple[Half, Half]:
+        """Where in the numbers of its streams each side is."""
+        return self._tcp.halves
 
     @property
     def is_over(self) -> bool:
@@ -128,16 +136,10 @@ class Conversation:
         if self._opened_ns is None and side == 1 and not self._tcp.is_midway:
             self._opened_ns = time_ns
         self._tcp.feed(side, segment, time_ns)
-
-    def follows(self, side: int, seq: int, ack: int, size: int) -> tuple[int, int] | None:
-        """Take the usual segment of a WebSocket in the clear (`Reassembly.follows`).
-
-        Returns:
-            Its WebSocket's number, and the direction that its bytes go; None where `feed` has to take it.
-        """
-        if self._through is None or not self._tcp.follows(side, seq, ack, size):
-            return None
-        return self._through, side ^ bool(self._swapped)
+        if self._through is not None:
+            self.usual = (self._through, int(bool(self._swapped))) if self._tcp.is_quiet else None
+        else:
+            self.usual = None
 
     def doubt(self, side: int) -> None:
         """The FIN of a side stands for an end that nobody knows: it is the end of TCP, and blames nobody."""

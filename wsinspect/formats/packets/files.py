@@ -109,7 +109,16 @@ def is_packet_file(start: bytes) -> bool:
 
 
 def packets(source: Source, name: str) -> Iterator[Packet | Secrets]:
-    """What the file holds, in its order.
+    """What `pages` gives, one by one."""
+    for page in pages(source, name):
+        if isinstance(page, list):
+            yield from page
+        else:
+            yield page
+
+
+def pages(source: Source, name: str) -> Iterator[list[Packet] | Secrets]:
+    """What the file holds, in its order; packets as many at a time as are there at once.
 
     A file that ends in the middle of a packet ends before it, as that of a tcpdump that was killed does: the
     last thing that comes is then `TRUNCATED`.
@@ -138,15 +147,15 @@ NO_END: Final = "wsinspect: how this side ended is not in the capture"
 _NO_END: Final = NO_END.encode()
 
 
-def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[Packet | Secrets]:
+def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[list[Packet] | Secrets]:
     head = window.take(20)
     if len(head) < 20:
         raise CaptureError(f"{name} is cut off in its header")
     link = struct.unpack(order + "HHiIII", head)[5] & 0xFFFF
     unpack, new = struct.Struct(order + "IIII").unpack_from, tuple.__new__
     while True:
-        buffer, place = window.buffer, window.place
-        end = len(buffer)
+        buffer, place, page = window.buffer, window.place, list[Packet]()
+        end, add = len(buffer), page.append
         while place + 16 <= end:
             # Nearly every packet: all of it is in memory. The same as below.
             seconds, fraction, size, _ = unpack(buffer, place)
@@ -155,8 +164,10 @@ def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[Pack
                 break
             place = start + size
             time_ns = seconds * 1_000_000_000 + fraction * unit_ns
-            yield new(Packet, (time_ns, link, buffer[start:place]))
+            add(new(Packet, (time_ns, link, buffer[start:place])))
         window.place = place
+        if page:
+            yield page
         head = window.take(16)
         if len(head) < 16:
             if head:
@@ -169,10 +180,10 @@ def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[Pack
         if len(data) < size:
             yield TRUNCATED
             return
-        yield new(Packet, (seconds * 1_000_000_000 + fraction * unit_ns, link, data))
+        yield [Packet(seconds * 1_000_000_000 + fraction * unit_ns, link, data)]
 
 
-def _pcapng(window: _Window, name: str) -> Iterator[Packet | Secrets]:
+def _pcapng(window: _Window, name: str) -> Iterator[list[Packet] | Secrets]:
     order = "<"
     interfaces: list[_Interface] = []
     kind_raw = _PCAPNG
@@ -187,8 +198,8 @@ def _pcapng(window: _Window, name: str) -> Iterator[Packet | Secrets]:
             enhanced = struct.Struct(order + "IIIII").unpack_from
             block_head = struct.Struct(order + "II").unpack
             whole = struct.Struct(order + "IIIIIII").unpack_from
-        buffer, place = window.buffer, window.place
-        end = len(buffer)
+        buffer, place, page = window.buffer, window.place, list[Packet]()
+        end, add = len(buffer), page.append
         while place + 32 <= end:
             # Nearly every block: a packet without comments, all of it in memory. The same as below.
             kind, length, number, high, low, size, _ = whole(buffer, place)
@@ -203,9 +214,12 @@ def _pcapng(window: _Window, name: str) -> Iterator[Packet | Secrets]:
             time_ns = (high << 32 | low) * unit_ns + offset_ns
             if not unit_ns or not 0 <= time_ns < _LATEST_NS:
                 break
-            yield new(Packet, (time_ns, link, buffer[place + 28 : place + 28 + size]))
+            start = place + 28
+            add(new(Packet, (time_ns, link, buffer[start : start + size])))
             place = stop
         window.place = place
+        if page:
+            yield page
         head = window.take(8)
         if len(head) < 8:
             if head:
@@ -238,21 +252,21 @@ def _pcapng(window: _Window, name: str) -> Iterator[Packet | Secrets]:
             time_ns = (high << 32 | low) * unit_ns + offset_ns
             if not unit_ns or not 0 <= time_ns < _LATEST_NS:
                 time_ns = _time_ns(high << 32 | low, interfaces[number])
-            yield new(Packet, (time_ns, link, body[20 : 20 + size]))
+            yield [Packet(time_ns, link, body[20 : 20 + size])]
         elif kind == _INTERFACE and length >= 20:
             if len(interfaces) >= _MAX_INTERFACES:
                 raise CaptureError(f"{name} is damaged: it has more than {_MAX_INTERFACES:,} interfaces")
             interfaces.append(_interface(body, order))
         elif kind == _SIMPLE and interfaces and length >= 16:
             size = min(unpack(body[:4])[0], length - 16)
-            yield Packet(0, interfaces[0].link, body[4 : 4 + size])
+            yield [Packet(0, interfaces[0].link, body[4 : 4 + size])]
         elif kind == _OLD_PACKET and length >= 32:
             number = struct.unpack_from(order + "H", body)[0]
             _, high, low, size, _ = enhanced(body)
             if number >= len(interfaces) or size > length - 32:
                 raise CaptureError(f"{name} is damaged: a packet block that contradicts itself")
             its = interfaces[number]
-            yield Packet(_time_ns(high << 32 | low, its), its.link, body[20 : 20 + size])
+            yield [Packet(_time_ns(high << 32 | low, its), its.link, body[20 : 20 + size])]
         elif kind == _SECRETS and length >= 20:
             secrets, size = struct.unpack_from(order + "II", body)
             if secrets == _TLS_KEY_LOG:

@@ -8,6 +8,7 @@ MPLS, PPPoE, IPv6 with extension headers) is dpkt's to dissect.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 _ETHERNET, _NULL, _RAW, _LOOP, _SLL, _IPV4, _IPV6, _SLL2 = 1, 0, 101, 108, 113, 228, 229, 276
@@ -21,17 +22,16 @@ _PLAIN: Final = struct.Struct(">BxHxxHxBxx4s4s2s2sIIBB").unpack_from
 _PLAIN_BYTES: Final = 40
 _PLAIN_IPV4: Final = 0x45
 _FRAGMENT: Final = 0x3FFF  # more fragments, or an offset
-#: By link layer, where IPv4 begins, and where its number stands (None: the packet says so itself).
-_IPV4_AT: Final[dict[int, tuple[int, int | None]]] = {
-    _ETHERNET: (14, 12),
-    _SLL: (16, 14),
-    _SLL2: (20, 0),
-    **dict.fromkeys((*_RAWS, _IPV4), (0, None)),
-    **dict.fromkeys((_NULL, _LOOP), (4, None)),
-}
-#: As `_PLAIN`, with addresses and ports in one, as `ends` has them.
-_PLAIN_TCP: Final = struct.Struct(">BxHxxHxB2x12sIIBB").unpack_from
 _IPV4_KIND: Final = b"\x08\x00"
+_IPV6_KIND: Final = b"\x86\xdd"
+#: By link layer, bytes before its number for IP (None: it has none that matters), and between that and IP.
+_BEFORE_IP: Final[dict[int, tuple[int | None, int]]] = {
+    _ETHERNET: (12, 0),
+    _SLL: (14, 0),
+    _SLL2: (0, 18),
+    **dict.fromkeys((*_RAWS, _IPV4, _IPV6), (None, 0)),
+    **dict.fromkeys((_NULL, _LOOP), (None, 4)),
+}
 _VXLAN_PORTS: Final = frozenset((4789, 8472))
 _UDP: Final = 17
 
@@ -60,12 +60,12 @@ class Segment(NamedTuple):
 
 
 def ends(source: bytes, target: bytes) -> bytes:
-    """Addresses and ports of a packet's ends in the order of its header, as `PLAIN_TCP` reads them."""
+    """Addresses and ports of a packet's ends in the order of its headers, as `Usual.key` has them."""
     return source[:-2] + target[:-2] + source[-2:] + target[-2:]
 
 
 class Usual(NamedTuple):
-    """Where the parts of a usual packet are (`usual`).
+    """Where the parts of a usual packet are (`usuals`).
 
     Attributes:
         key: as `ends` makes it.
@@ -86,19 +86,82 @@ class Unread(NamedTuple):
     reason: str
 
 
-def usual(link: int, data: bytes) -> Usual | None:
-    """A whole segment over plain IPv4 without SYN, FIN and RST; None for any other packet (see `dissect`)."""
-    where = _IPV4_AT.get(link)
-    if where is None:
-        return None
-    place, kind = where
-    if len(data) < place + _PLAIN_BYTES or (kind is not None and data[kind : kind + 2] != _IPV4_KIND):
-        return None
-    first, size, part, protocol, key, seq, ack, offset, flags = _PLAIN_TCP(data, place)
-    if first != _PLAIN_IPV4 or protocol != _TCP or part & _FRAGMENT or flags & _NOT_USUAL != ACK:
-        return None
-    start, end = place + 20 + (offset >> 4) * 4, place + size
-    return tuple.__new__(Usual, (key, seq, ack, start, end)) if start <= end <= len(data) else None
+class _Short(NamedTuple):
+    """How the usual packets of a link layer are read at once.
+
+    Attributes:
+        place: where IP begins.
+        least: bytes of the shortest packet over IPv6, and over IPv4.
+        ipv4, ipv6: their number, headers without options or extensions, and TCP's.
+        kind4, kind6: the number.
+    """
+
+    place: int
+    least4: int
+    least6: int
+    ipv4: Callable[[bytes], tuple[Any, ...]]
+    ipv6: Callable[[bytes], tuple[Any, ...]]
+    kind4: bytes
+    kind6: bytes
+
+
+def _short(before: int | None, between: int) -> _Short:
+    start = f">{between}x0s" if before is None else f">{before}x2s{between}x"
+    # First byte, length, fragment, protocol, both addresses and ports, numbers, offset, flags.
+    ipv4 = struct.Struct(start + "BxHxxHxB2x12sIIBB")
+    ipv6 = struct.Struct(start + "4xHBx36sIIBB")
+    place = between + (0 if before is None else before + 2)
+    kinds = (b"", b"") if before is None else (_IPV4_KIND, _IPV6_KIND)
+    return _Short(place, ipv4.size, ipv6.size, ipv4.unpack_from, ipv6.unpack_from, *kinds)
+
+
+#: Of a link layer that is not known: no packet is long enough.
+_NEVER: Final = _short(None, 0)._replace(least4=1 << 62)
+_SHORT: Final = {link: _short(*where) for link, where in _BEFORE_IP.items()}
+
+
+def usuals(packets: Sequence[tuple[int, int, bytes]]) -> list[Usual | None]:
+    """Of each packet (`files.Packet`): a whole segment without SYN, FIN and RST over plain IP; None for any
+    other packet (see `dissect`)."""
+    found: list[Usual | None] = []
+    add, new = found.append, tuple.__new__
+    known = None
+    for _, link, data in packets:
+        if link != known:
+            known, short = link, _SHORT.get(link, _NEVER)
+            place, least4, least6, ipv4, ipv6, kind4, kind6 = short
+        have = len(data)
+        if have < least4:
+            add(None)
+        elif (version := data[place]) == _PLAIN_IPV4:
+            kind, _, size, part, protocol, key, seq, ack, offset, flags = ipv4(data)
+            start, end = place + 20 + (offset >> 4) * 4, place + size
+            if (
+                protocol != _TCP
+                or flags & _NOT_USUAL != ACK
+                or part & _FRAGMENT
+                or kind != kind4
+                or not start <= end <= have
+            ):
+                add(None)
+            else:
+                add(new(Usual, (key, seq, ack, start, end)))
+        elif version >> 4 == 6 and have >= least6:
+            kind, size, protocol, key, seq, ack, offset, flags = ipv6(data)
+            start, end = place + 40 + (offset >> 4) * 4, place + 40 + size
+            if (
+                protocol != _TCP
+                or flags & _NOT_USUAL != ACK
+                or kind != kind6
+                or not size
+                or not start <= end <= have
+            ):
+                add(None)
+            else:
+                add(new(Usual, (key, seq, ack, start, end)))
+        else:
+            add(None)
+    return found
 
 
 _OTHER: Final = Unread("other")

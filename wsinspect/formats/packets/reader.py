@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import parse_url
@@ -24,9 +24,9 @@ from wsinspect.formats.packets.link import (
     Unread,
     dissect,
     ends,
-    usual,
+    usuals,
 )
-from wsinspect.formats.packets.tcp import Counts
+from wsinspect.formats.packets.tcp import Counts, Half, is_known
 from wsinspect.formats.packets.tls import KeyLog
 from wsinspect.formats.staging import MAX_CONNECTIONS, Feed
 from wsinspect.handshake.heads import RawHead
@@ -65,6 +65,20 @@ class _Later:
         self.bytes = None if size is None or self.bytes is None else self.bytes + size
 
 
+class _Lane(NamedTuple):
+    """One direction of a connection, by the addresses in its packets.
+
+    Attributes:
+        side: who sends, as `Conversation.feed` has it.
+        half, other: its numbers, and those of the other direction.
+    """
+
+    conversation: Conversation
+    side: int
+    half: Half
+    other: Half
+
+
 class PacketReader:
     """Makes records of packets.
 
@@ -75,7 +89,7 @@ class PacketReader:
             server's address for a name.
 
     Attributes:
-        packets, segments: how many were read, and how many of these are TCP.
+        segments: how many packets were TCP, without those that went the short way (`add`).
         connections: WebSockets found.
         last_ns: the time of the last packet.
     """
@@ -85,7 +99,7 @@ class PacketReader:
         self.secrets = secrets
         self._feed = feed
         self._taps = taps
-        self._table: dict[bytes, tuple[Conversation, int]] = {}  # by `link.ends`
+        self._table: dict[bytes, _Lane] = {}  # by `link.ends`
         #: By reason, the gaps of a direction after its first one.
         self._holes: dict[tuple[int, int | None], dict[str, _Later]] = {}
         self._bodies: dict[int, int] = {}
@@ -95,28 +109,49 @@ class PacketReader:
         self._links: Counter[int] = Counter()
         self._midway = self._without_time = self._forgotten = self._cut = 0
         self._is_truncated = self._is_doubted = False
-        self.packets = self.segments = self.connections = 0
+        self.segments = self.connections = 0
         self.last_ns = 0
 
-    def add(self, packet: Packet | Secrets) -> None:
-        """Read what a file holds next."""
-        if isinstance(packet, Secrets):
-            if packet is TRUNCATED:
-                self._is_truncated = True
-            elif packet is UNKNOWN_END:
-                self._is_doubted = True
-            else:
-                self.secrets.add(packet.text)
+    def add(self, found: list[Packet] | Secrets) -> None:
+        """Read what a file holds next.
+
+        A packet that is the next one of a WebSocket in the clear, over plain IP and TCP, goes a short way:
+        nearly all packets of a busy trace. The outcome is that of `_take`, which takes several times as long.
+        """
+        if isinstance(found, Secrets):
+            self._note(found)
             return
-        time_ns, link, data = packet
-        self.packets += 1
-        if time_ns > 0:
-            self.last_ns = time_ns
-        else:
-            self._without_time += 1
-            time_ns = self.last_ns
-        if self._is_doubted or not self._is_usual(link, data, time_ns):
+        short = usuals(found)
+        if self._is_doubted:
+            short[0] = None
+        get, hand_on, last_ns = self._table.get, self._feed.data, self.last_ns
+        for (time_ns, link, data), usual in zip(found, short, strict=True):
+            if time_ns > 0:
+                self.last_ns = last_ns = time_ns
+            else:
+                self._without_time += 1
+                time_ns = last_ns
+            if usual is not None:
+                key, seq, ack, start, end = usual
+                lane = get(key)
+                if lane is not None and (into := lane[0].usual) is not None:
+                    conversation, side, half, other = lane
+                    if half.next == seq and (other.next == ack or is_known(other, ack)):
+                        conversation.last_ns = time_ns
+                        if start < end:
+                            half.next = seq + end - start & 0xFFFFFFFF
+                            number, client = into
+                            hand_on(number, side ^ client, time_ns, data[start:end])
+                        continue
             self._take(link, data, time_ns)
+
+    def _note(self, found: Secrets) -> None:
+        if found is TRUNCATED:
+            self._is_truncated = True
+        elif found is UNKNOWN_END:
+            self._is_doubted = True
+        else:
+            self.secrets.add(found.text)
 
     def _take(self, link: int, data: bytes, time_ns: int) -> None:
         segment = dissect(link, data)
@@ -134,7 +169,7 @@ class PacketReader:
             found = self._place(key, found, segment, time_ns)
             if found is None:
                 return
-        conversation, side = found
+        conversation, side = found[:2]
         if conversation.is_ignored:
             conversation.last_ns = time_ns
             return
@@ -142,26 +177,6 @@ class PacketReader:
         if conversation.is_over:
             self._table.pop(key, None)
             self._table.pop(ends(segment[1], segment[0]), None)
-
-    def _is_usual(self, link: int, data: bytes, time_ns: int) -> bool:
-        """Take a packet that is the next one of a WebSocket in the clear, over plain IPv4 and TCP: nearly all
-        packets of a busy trace. The outcome is that of `_take`, which takes three times as long."""
-        packet = usual(link, data)
-        if packet is None:
-            return False
-        key, seq, ack, start, end = packet
-        found = self._table.get(key)
-        if found is None:
-            return False
-        conversation, side = found
-        taken = conversation.follows(side, seq, ack, end - start)
-        if taken is None:
-            return False
-        conversation.last_ns = time_ns
-        self.segments += 1
-        if start < end:
-            self._feed.data(*taken, time_ns, data[start:end])
-        return True
 
     def _doubt(self, segment: Segment | Unread) -> None:
         """Nobody knows the end that this packet stands for."""
@@ -172,9 +187,7 @@ class PacketReader:
         if found is not None:
             found[0].doubt(found[1])
 
-    def _place(
-        self, key: bytes, found: tuple[Conversation, int] | None, segment: Segment, time_ns: int
-    ) -> tuple[Conversation, int] | None:
+    def _place(self, key: bytes, found: _Lane | None, segment: Segment, time_ns: int) -> _Lane | None:
         """The conversation of a segment that is the first one of its addresses, or a SYN."""
         if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].begun_at != segment[2]):
             # Another number than before: not sent again, but a new connection between the same addresses.
@@ -183,9 +196,7 @@ class PacketReader:
             return self._begin(key, segment, time_ns, is_midway=True)
         return found
 
-    def _begin(
-        self, key: bytes, segment: Segment, time_ns: int, *, is_midway: bool
-    ) -> tuple[Conversation, int]:
+    def _begin(self, key: bytes, segment: Segment, time_ns: int, *, is_midway: bool) -> _Lane:
         before = self._table.get(key)
         if before is not None:
             before[0].replace(time_ns)
@@ -193,13 +204,14 @@ class PacketReader:
             self._forget()
         conversation = Conversation(self, segment, is_midway=is_midway)
         self._midway += is_midway
-        self._table[key] = found = (conversation, 0)
-        self._table[ends(segment.target, segment.source)] = (conversation, 1)
+        first, second = conversation.halves
+        self._table[key] = found = _Lane(conversation, 0, first, second)
+        self._table[ends(segment.target, segment.source)] = _Lane(conversation, 1, second, first)
         return found
 
     def _forget(self) -> None:
         idle = sorted(
-            ((one.last_ns, key) for key, (one, _) in self._table.items() if not one.alive),
+            ((one.last_ns, key) for key, (one, *_) in self._table.items() if not one.alive),
             key=lambda pair: pair[0],
         )
         if not idle:
@@ -210,7 +222,7 @@ class PacketReader:
 
     def finish(self) -> None:
         """The trace is over: what has not ended is open."""
-        for conversation, side in self._table.values():
+        for conversation, side, _, _ in self._table.values():
             if side == 0 and not conversation.is_ignored:
                 conversation.finish(self.last_ns)
         for number in sorted({number for number, _ in self._holes}):

@@ -47,7 +47,7 @@ class Counts:
         self.repeated = self.reordered = self.gaps = self.lost = self.cut = 0
 
 
-class _Half:
+class Half:
     """One direction.
 
     Attributes:
@@ -74,23 +74,24 @@ class Reassembly:
     """Makes streams of the segments of one connection.
 
     Attributes:
+        halves: by the side that sends.
         is_over: a RST was seen, or a FIN of each side.
         is_midway: the trace begins in the middle of it.
     """
 
-    __slots__ = ("_counts", "_halves", "_receiver", "is_midway", "is_over")
+    __slots__ = ("_counts", "_receiver", "halves", "is_midway", "is_over")
 
     def __init__(self, receiver: Receiver, counts: Counts, *, is_midway: bool) -> None:
         self._receiver = receiver
         self._counts = counts
-        self._halves = (_Half(), _Half())
+        self.halves = (Half(), Half())
         self.is_midway = is_midway
         self.is_over = False
 
     def feed(self, side: int, segment: Segment, time_ns: int) -> None:
         """A segment that side `side` sent."""
         _, _, seq, ack, flags, data, size = segment
-        half = self._halves[side]
+        half = self.halves[side]
         if flags & RST:
             self._reset(side, time_ns)
             return
@@ -111,39 +112,28 @@ class Reassembly:
         if half.fin is not None or half.since_ns is not None:
             self._settle(side, half, time_ns)
         if flags & ACK:
-            other = self._halves[1 - side]
+            other = self.halves[1 - side]
             if other.next is None:
                 if not flags & SYN:
                     other.next = ack  # of a connection that was there before: what it sends next
             elif other.next != ack or other.since_ns is not None:
                 self._acknowledge(1 - side, other, ack, time_ns)
 
-    def follows(self, side: int, seq: int, ack: int, size: int) -> bool:
-        """Take a segment of `size` recorded bytes without SYN, FIN and RST, as `feed` does, where that takes
-        nothing but to hand on its bytes: nothing is missing or waits, and it is the next one. Else nothing is
-        changed."""
-        half, other = self._halves[side], self._halves[1 - side]
-        if (
-            half.next != seq
-            or half.since_ns is not None
-            or other.since_ns is not None
-            or half.fin is not None
-            or other.fin is not None
-            or half.waiting
-        ):
-            return False
-        if other.next != ack and (other.next is None or not 0 < (other.next - ack & _MASK) < _HALF):
-            return False  # it acknowledges what is not in the trace yet
-        if size:
-            half.next = seq + size & _MASK
-        return True
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is missing, waits or ended: of the next segment (`link.Usual`) that acknowledges no
+        more than there is (`is_known`), `feed` takes nothing but to hand on its bytes."""
+        return all(
+            half.next is not None and half.since_ns is None and half.fin is None and not half.waiting
+            for half in self.halves
+        )
 
     def finish(self, time_ns: int) -> None:
         """No more packets will come: what is missing stays so."""
-        for side, half in enumerate(self._halves):
+        for side, half in enumerate(self.halves):
             self._give_up(side, half, time_ns)
 
-    def _take(self, side: int, half: _Half, seq: int, data: bytes, size: int, time_ns: int) -> None:
+    def _take(self, side: int, half: Half, seq: int, data: bytes, size: int, time_ns: int) -> None:
         """A segment that is not simply the next one."""
         if half.next is None:
             half.next = seq
@@ -170,7 +160,7 @@ class Reassembly:
         while half.waiting_bytes > MAX_WAITING or len(half.waiting) > _MAX_SEGMENTS:
             self._skip(side, half, time_ns)
 
-    def _deliver(self, side: int, half: _Half, time_ns: int) -> None:
+    def _deliver(self, side: int, half: Half, time_ns: int) -> None:
         """Hand on what is in order."""
         assert half.next is not None
         while half.waiting:
@@ -196,7 +186,7 @@ class Reassembly:
         if not half.waiting and (half.acked is None or _ahead(half.acked, half.next) <= 0):
             half.since_ns = half.acked = None
 
-    def _acknowledge(self, side: int, half: _Half, ack: int, time_ns: int) -> None:
+    def _acknowledge(self, side: int, half: Half, ack: int, time_ns: int) -> None:
         """The other side has everything before `ack`."""
         assert half.next is not None
         beyond = _ahead(ack, half.next)
@@ -208,7 +198,7 @@ class Reassembly:
                 half.since_ns = time_ns
         self._settle(side, half, time_ns)
 
-    def _settle(self, side: int, half: _Half, time_ns: int) -> None:
+    def _settle(self, side: int, half: Half, time_ns: int) -> None:
         if half.since_ns is not None and time_ns - half.since_ns > _PATIENCE_NS:
             acked = half.acked
             if acked is not None and half.next is not None and _ahead(acked, half.next) > 0:
@@ -216,10 +206,10 @@ class Reassembly:
                 half.since_ns = time_ns if half.waiting else None
         if half.fin is not None and half.fin == half.next and not half.has_ended:
             half.has_ended = True
-            self.is_over = all(one.has_ended for one in self._halves)
+            self.is_over = all(one.has_ended for one in self.halves)
             self._receiver.end(side, "fin", time_ns)
 
-    def _skip(self, side: int, half: _Half, time_ns: int) -> None:
+    def _skip(self, side: int, half: Half, time_ns: int) -> None:
         """Go past what is missing: to what waits, or to what was acknowledged."""
         assert half.next is not None
         places = [*half.waiting]
@@ -237,7 +227,7 @@ class Reassembly:
         self._counts.lost += size
         self._receiver.gap(side, size, time_ns)
 
-    def _give_up(self, side: int, half: _Half, time_ns: int) -> None:
+    def _give_up(self, side: int, half: Half, time_ns: int) -> None:
         while half.next is not None and (
             half.waiting or (half.acked is not None and _ahead(half.acked, half.next) > 0)
         ):
@@ -250,9 +240,9 @@ class Reassembly:
     def _reset(self, side: int, time_ns: int) -> None:
         if self.is_over:
             return
-        for number, half in enumerate(self._halves):
+        for number, half in enumerate(self.halves):
             self._give_up(number, half, time_ns)
-        if not self._halves[side].has_ended or not self.is_over:
+        if not self.halves[side].has_ended or not self.is_over:
             self._receiver.end(side, "rst", time_ns)
         self.is_over = True
 
@@ -260,3 +250,8 @@ class Reassembly:
 def _ahead(seq: int, place: int) -> int:
     """How far a sequence number is after another (RFC 9293 section 3.4: modulo 2**32)."""
     return (seq - place + _HALF & _MASK) - _HALF
+
+
+def is_known(half: Half, ack: int) -> bool:
+    """Whether an acknowledgement is of bytes that were there before the newest ones."""
+    return half.next is not None and 0 < (half.next - ack & _MASK) < _HALF

@@ -17,7 +17,7 @@ from wsinspect.closing import Closing
 from wsinspect.diagnosis.live import LiveFindings
 from wsinspect.errors import CaptureError
 from wsinspect.formats.notes import ImportNotes
-from wsinspect.formats.packets.files import Source, packets
+from wsinspect.formats.packets.files import Source, pages
 from wsinspect.formats.packets.reader import PacketReader
 from wsinspect.formats.packets.tls import KeyLog
 from wsinspect.formats.progress import Progress
@@ -247,12 +247,16 @@ def _read(
 ) -> None:
     has_begun = False
     add = reader.add
-    for number, packet in enumerate(packets(source, name)):
-        if not has_begun and (start_ns := getattr(packet, "time_ns", None)) is not None:
-            has_begun = True
-            _begin(feed, start_ns, name)
-        add(packet)
-        if not number % _AT_ONCE:
+    count = due = 0
+    for page in pages(source, name):
+        if isinstance(page, list):
+            if not has_begun:
+                has_begun = True
+                _begin(feed, page[0].time_ns, name)
+            count += len(page)
+        add(page)
+        if count >= due:
+            due = count + _AT_ONCE
             now_and_then()
     if not has_begun:
         _begin(feed, 0, name)

@@ -6,11 +6,15 @@ import contextlib
 import json
 import random
 import sqlite3
+import struct
+import tempfile
 from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.certs import Certificates, make_certificates
 from tests.support.h2_talk import CONNECT, Talk
@@ -547,11 +551,21 @@ def troubled(seed: int) -> Wire:
     return wire
 
 
-@pytest.mark.parametrize(
-    ("seed", "link"),
-    [(1, "vlan"), (2, "vlan"), (3, "vlan"), (1, "sll"), (1, "sll2"), (1, "raw"), (1, "loopback")],
+def over_ipv6(packet: bytes) -> bytes:
+    """The same TCP segment, in Ethernet, between other addresses."""
+    tcp = packet[34:]
+    addresses = b"".join(bytes(12) + packet[at : at + 4] for at in (26, 30))
+    return packet[:12] + b"\x86\xdd" + struct.pack(">IHBB", 0x60000000, len(tcp), 6, 64) + addresses + tcp
+
+
+@settings(max_examples=20)
+@given(
+    st.integers(0, 1 << 32),
+    st.sampled_from(["vlan", "vlan", "sll", "sll2", "raw", "loopback"]),
+    st.booleans(),
+    st.booleans(),
 )
-def test_usual_packets_are_read_as_all_others_are(tmp_path: Path, seed: int, link: str) -> None:
+def test_usual_packets_are_read_as_all_others_are(seed: int, link: str, is_ipv6: bool, is_pcap: bool) -> None:
     """Packets in a VLAN go the long way, one by one; those of common link layers have a short one."""
 
     def of(packet: bytes) -> bytes:
@@ -564,18 +578,28 @@ def test_usual_packets_are_read_as_all_others_are(tmp_path: Path, seed: int, lin
             "loopback": b"\2\0\0\0" + rest,
         }[link]
 
-    wire = troubled(seed)
-    plain = wire.pcapng()
+    wire, other = troubled(seed), Wire()
+    if is_ipv6:
+        wire.packets = [(time_ns, over_ipv6(packet)) for time_ns, packet in wire.packets]
     number = {"vlan": 1, "sll": 113, "sll2": 276, "raw": 101, "loopback": 0}[link]
-    other = Wire()
     other.packets = [(time_ns, of(packet)) for time_ns, packet in wire.packets]
-    raw = bytearray(other.pcapng())
-    raw[36:38] = number.to_bytes(2, "little")  # of the interface, behind the section's 28 bytes
-    assert plain[36:38] == b"\1\0"
-    found, expected = Imported(tmp_path / "a", bytes(raw)), Imported(tmp_path / "b", plain)
-    assert found.notes == expected.notes
-    assert everything(found) == everything(expected)
-    assert any("gap" in note for note in expected.notes)
+    raw = bytearray(other.pcap(is_nano=True) if is_pcap else other.pcapng())
+    at = 20 if is_pcap else 36  # in the file's header, or of the interface behind the section's 28 bytes
+    assert raw[at : at + 2] == b"\1\0"
+    raw[at : at + 2] = number.to_bytes(2, "little")
+    with tempfile.TemporaryDirectory() as folder:
+        found = Imported(Path(folder, "a"), bytes(raw))
+        expected = Imported(Path(folder, "b"), wire.pcapng())
+        assert found.notes == expected.notes
+        assert everything(found) == everything(expected)
+        assert any(one.c2s_frames or one.s2c_frames for one in expected.connections)
+
+
+def test_troubles_have_gaps_and_repeats(tmp_path: Path) -> None:
+    """What the test above compares is worth it."""
+    notes = Imported(tmp_path, troubled(1)).notes
+    assert any("gap" in note for note in notes)
+    assert any("retransmitted" in note for note in notes)
 
 
 def everything(imported: Imported) -> list[list[tuple[object, ...]]]:
