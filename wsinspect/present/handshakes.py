@@ -46,6 +46,24 @@ _MARKS: Final = {
 }
 
 
+def legend(room: int, *, is_hop: bool = False) -> Line:
+    """What the marks of differing lines mean, for a title's right; nothing where that has too little room.
+
+    Args:
+        room: cells.
+        is_hop: the sides are those of a hop, which makes and loses lines.
+    """
+    added, removed = ("made", "lost") if is_hop else ("added", "removed")
+    words = {
+        ChangeKind.CHANGED: "changed",
+        ChangeKind.ADDED: added,
+        ChangeKind.REMOVED: removed,
+        ChangeKind.MOVED: "moved",
+    }
+    text = "  ".join(f"{_MARKS[kind][0]} {word}" for kind, word in words.items())
+    return [(text, "muted")] if len(text) <= room else []
+
+
 def head_of(raw: bytes | None) -> RawHead | None:
     """A stored header block, parsed; None where there was none."""
     return RawHead.parse(raw) if raw else None

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from wsinspect.present.cells import Line, fit, text_of
-from wsinspect.present.handshakes import fact_lines, side_by_side, unwrapped
+from wsinspect.present.cells import Line, fit, text_of, width_of
+from wsinspect.present.handshakes import fact_lines, legend, side_by_side, unwrapped
 from wsinspect.present.words import end_lines
 from wsinspect.text import escape
 from wsinspect.tui.documents import LinesDocument
@@ -55,9 +55,10 @@ class HandshakePane(LinePane):
         left: Line = [("Handshake", "title")]
         if one is not None:
             left.append((f"  conn {one.id}  {escape(one.url)}", ""))
-        return fit(left, max(self.size.width - 6, 0)), [
-            ("only differences", "warn")
-        ] if self.only_differences else []
+        width = self.size.width - 6
+        if self.only_differences:
+            return fit(left, max(width, 0)), [("only differences", "warn")]
+        return fit(left, max(width, 0)), [] if one is None else legend(width - width_of(left) - 2)
 
     def _lines(self, width: int) -> list[Line]:
         one = self.model.connections.get(self.connection or 0)

@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.message import Message
 
-from wsinspect.present.cells import Line, fit, flow, text_of
-from wsinspect.present.handshakes import unwrapped
+from wsinspect.present.cells import Line, fit, flow, text_of, width_of
+from wsinspect.present.handshakes import legend, unwrapped
 from wsinspect.present.sandwich import sandwich_lines, side_by_side
 from wsinspect.text import escape
 from wsinspect.tui.asking import MOST_FRAMES, Asker, HopView, hop_of
@@ -39,8 +39,8 @@ class SandwichPane(LinePane):
     help_title = "Sandwich"
     help_text = (
         "One connection as the tap before a hop saw it, on the left, and the tap behind it, on the right. A "
-        "line or a frame that is on both sides stands once; ~ changed, + made by the hop, - lost in it. d "
-        "leaves out what is the same, p goes to the connection on the other side."
+        "line or a frame that is on both sides stands once; ~ changed, + made by the hop, - lost in it, "
+        "> moved. d leaves out what is the same, p goes to the connection on the other side."
     )
     has_cursor = False
 
@@ -66,9 +66,12 @@ class SandwichPane(LinePane):
             left.append((f"  conn {pair.edge.id} {self.glyphs.arrow} {behind}", ""))
         elif self.connection is not None:
             left.append((f"  conn {self.connection}", ""))
-        return fit(left, max(self.size.width - 6, 0)), [
-            ("only differences", "warn")
-        ] if self.only_differences else []
+        width = self.size.width - 6
+        if self.only_differences:
+            return fit(left, max(width, 0)), [("only differences", "warn")]
+        return fit(left, max(width, 0)), [] if self.view is None else legend(
+            width - width_of(left) - 2, is_hop=True
+        )
 
     def show(self, answer: HopView | str | None) -> None:
         """Draw what was found."""

@@ -36,3 +36,12 @@ async def test_at_60_columns_the_headers_of_a_refused_attempt_continue_below(cha
         assert "This attempt never opened" in text
         assert "Request (" in text
         assert "…" not in text
+
+
+async def test_the_title_says_what_the_marks_mean(chat):
+    async with opened(chat, size=(120, 24)) as screen:
+        await screen.press("1", "down", "h")
+        assert "~ changed  + added  - removed  > moved" in screen.pane("handshake")[0]
+        await screen.press("d")
+        assert "only differences" in screen.pane("handshake")[0]
+        assert "> moved" not in screen.pane("handshake")[0]
