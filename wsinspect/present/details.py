@@ -83,7 +83,9 @@ def _message_lines(record: Record) -> Iterator[Line]:
     last = message.last_frame if message.last_frame is not None else "not ended"
     size = "" if message.length is None else f", {byte_count(message.length)}"
     how = "compressed" if message.compressed else "not compressed"
-    yield _field("message", message.id, f"frames {message.first_frame} to {last}, {how}{size}")
+    first = message.first_frame
+    frames = "this frame alone" if first == last else f"frames {first} to {last}"
+    yield _field("message", message.id, f"{frames}, {how}{size}")
     if message.problem:
         yield _field("problem", "", escape(message.problem))
 

@@ -183,6 +183,10 @@ def _detail(event: FaultRow) -> str:
 
 def _fact(name: str, value: object) -> str:
     """A fact by its name, times and contents as people write them: `held=16 s`, `payload={"a":1}`."""
+    if value is True:
+        return name
+    if name.endswith("_ns") and type(value) is int:
+        return f"{name.removesuffix('_ns')}={format_duration(value)}"
     if name.endswith("_ms") and type(value) in (int, float):
         return f"{name.removesuffix('_ms')}={format_milliseconds(cast(float, value))}"
     if name in _CONTENTS and isinstance(value, str):

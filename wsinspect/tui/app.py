@@ -343,6 +343,7 @@ class InspectApp(App[int]):
             page = self._pages[name] = self._new_page(name)
             self.install_screen(page, name)
         if self.screen is self.page and page is not self.page:
+            self.workspace.unsay()
             if self.page is not self.main:
                 await self.pop_screen()
             if page is not self.main:

@@ -166,7 +166,7 @@ class HexDocument:
         for at in range(size):
             line.append((f"{row[at]:02x}" if at < len(row) else "  ", styles.get(at, "")))
             if at + 1 < size:
-                line.append((" " * (3 if at == 7 else 1), ""))
+                line.append((" " * (2 if at == 7 else 1), ""))
         line.append(("  ", ""))
         return line + [(_sign_of(byte), styles.get(at, "s2c")) for at, byte in enumerate(row)]
 

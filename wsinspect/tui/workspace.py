@@ -174,6 +174,10 @@ class Workspace:
         self._said_words, self._said_until = words, time.monotonic() + SAID_SECONDS
         self._host.said()
 
+    def unsay(self) -> None:
+        """Another page is shown: what was said belongs to the one before, and covers the keys of this one."""
+        self._said_until = 0.0
+
     def said(self) -> str:
         """The sentence that is still to be shown."""
         return self._said_words if time.monotonic() < self._said_until else ""

@@ -49,8 +49,9 @@ SAID = {
     23: "·␛[31m日本",
     24: 'phx_join room:1 ref 1  ["1","1","room:1","phx_join",{}]',
     25: "▲ WS-KA-001  named by a finding",
+    26: "latency_s2c planned=120 ms dropped  later",
 }
-MARKS = {8: "↯", 9: "✕", 10: "!", 20: "✕", 21: "+", 25: "!"}
+MARKS = {8: "↯", 9: "✕", 10: "!", 20: "✕", 21: "+", 25: "!", 26: "↯"}
 
 
 @pytest.fixture
@@ -80,6 +81,9 @@ def rich(tmp_path):
         builder.finding(
             "WS-KA-001", "warning", 2, builder.frame(2, 3012, 1, b"named by a finding"), title="x"
         )
+        late = builder.frame(2, 3013, 1, b"later", s2c=True)
+        facts = {"planned_ns": 120_000_000, "dropped": True, "match": 3}
+        builder.fault("latency_s2c", "latency", 2, late, 3013, **facts)
     return path
 
 

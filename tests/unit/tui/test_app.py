@@ -279,7 +279,7 @@ async def test_findings_and_faults_show_what_there_is(chat):
     async with opened(chat) as screen:
         await screen.press("i")
         text = "\n".join(screen.pane("findings"))
-        assert "✖ WS-FR-003    #11          14.340 s         reserved opcode 0x3" in text
+        assert "✖ WS-FR-003    conn 3 #11   14.340 s         reserved opcode 0x3" in text
         assert "fix        the server: send 0x1 or 0x2" in text
         await screen.press("enter")
         assert screen.app.page.page == "main"

@@ -20,6 +20,7 @@ from wsinspect.tui.documents import (
     JSON,
     TEXT,
     TEXT_WINDOW_BYTES,
+    HexDocument,
     best_view,
     count_in_text,
     make_document,
@@ -43,6 +44,16 @@ def test_hex_has_offsets_and_ascii():
         "00000010  0f                                                .",
     ]
     assert shown(HEX, b"0123456789", 50)[1].startswith("00000008  38 39")
+
+
+@pytest.mark.parametrize("width", [80, 50])
+@pytest.mark.parametrize("size", [1, 8, 9, 16])
+def test_a_marked_byte_moves_nothing(width, size):
+    document = make_document(HEX, Bytes(bytes(range(size))))
+    before = [text_of(document.line(number, width)) for number in range(document.line_count(width))]
+    assert isinstance(document, HexDocument)
+    document.at = size - 1
+    assert [text_of(document.line(number, width)) for number in range(document.line_count(width))] == before
 
 
 def test_hex_reads_only_what_is_shown():

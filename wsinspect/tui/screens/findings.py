@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: From this width on a finding's row has its time, in so many cells.
 _WIDE: Final = 100
 _TIME_CELLS: Final = 16
+#: For the connection, and the frame where both fit.
+_WHERE_CELLS: Final = 12
 
 
 class FindingsPane(LinePane):
@@ -150,7 +152,10 @@ class FindingsPane(LinePane):
         style = (
             "error" if finding.severity == "error" else "warn" if finding.severity == "warning" else "muted"
         )
-        where = f"#{finding.frame_id}" if finding.frame_id else f"conn {finding.connection_id or '-'}"
+        where = f"conn {finding.connection_id or '-'}"
+        frame = f" #{finding.frame_id}" if finding.frame_id else ""
+        if len(where) + len(frame) <= _WHERE_CELLS:  # the details below have it too
+            where += frame
         sign = severity_sign(finding.severity, self.glyphs)
         title = escape(str(finding_facts(finding).get("title", "")))
         time_ns = self._steps.time_of(finding)
@@ -158,7 +163,7 @@ class FindingsPane(LinePane):
         return fit(
             [
                 (f" {sign} {pad(truncate(escape(finding.rule), 12), 12)} ", style),
-                (f"{where:<12} ", "muted"),
+                (f"{where:<{_WHERE_CELLS}} ", "muted"),
                 (f"{when:<{_TIME_CELLS}} " if when else "", "muted"),
                 (title, ""),
             ],

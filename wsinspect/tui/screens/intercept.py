@@ -147,10 +147,16 @@ class HeldPane(LinePane):
             lines.append([(" " + escape(words), style)])
         if lines:
             return lines
-        words = " how long either side waits in silence is not known"
-        if not self._is_wide:
-            words += f" (silent: {', '.join(self._silences(held, passed_ms))})"
-        return [[(words, "muted")]]
+        if self._is_wide:
+            return [[(" no timeout known for either side", "muted")]]
+        heard = held.get("silent_ms") or {}
+        silent = [
+            f"{side} for {format_milliseconds(heard[side] + passed_ms)}"
+            for side in ("client", "server")
+            if heard.get(side) is not None
+        ]
+        words = f"; heard nothing: {', '.join(silent)}" if silent else " for either side"
+        return [[(f" no timeout known{words}", "muted")]]
 
     @staticmethod
     def _silences(held: Json, passed_ms: float) -> list[str]:

@@ -18,7 +18,8 @@ from textual.widget import Widget
 
 from wsinspect.present.cells import Line, between, fit, text_of, without_gaps
 from wsinspect.present.glyphs import Glyphs
-from wsinspect.text import counted
+from wsinspect.text import ELLIPSIS, counted
+from wsinspect.tui.keys import FooterKey
 from wsinspect.tui.style import Palette
 from wsinspect.tui.workspace import Workspace
 
@@ -139,8 +140,7 @@ class LinePane(Widget, can_focus=True):
         number = self.top + at
         count = self.row_count()
         if count == 0:
-            lines = self.empty_lines(width)
-            return self.palette.strip(fit(lines[at], width) if at < len(lines) else [], width)
+            return self.palette.strip(fit(self._empty_line(at, width), width), width)
         if number >= count:
             return self.palette.strip([], width)
         over = ""
@@ -170,6 +170,16 @@ class LinePane(Widget, can_focus=True):
         if self.glyphs.is_plain:
             sign = " "
         return self.palette.strip([(sign, "rule")], 1)
+
+    def _empty_line(self, at: int, width: int) -> Line:
+        """Of what stands where no rows are, one line; the last that fits says how many do not."""
+        lines, shown = self.empty_lines(width), self.size.height - 1  # no names of columns without rows
+        if len(lines) > shown == at + 1:
+            more = counted(len(lines) - shown + 1, "more line")
+            return [
+                (f"  {ELLIPSIS} {more}: {self.workspace.key_shown(FooterKey('pager', ''))} opens all", "key")
+            ]
+        return lines[at] if at < len(lines) else []
 
     # -- moving
 
@@ -230,6 +240,10 @@ class LinePane(Widget, can_focus=True):
             self.show_cursor()
 
     # -- jump mode
+
+    def idle_keys(self) -> frozenset[str]:
+        """Ids of the footer's keys that do nothing with what is shown now."""
+        return frozenset()
 
     def jump_rows(self) -> list[tuple[int, Callable[[], None]]]:
         """The rows on the screen that can be chosen: the line of each, and what chooses it."""

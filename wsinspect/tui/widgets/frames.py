@@ -77,11 +77,17 @@ class FrameTable(LinePane):
             right.append((f"PAUSED  +{grouped(hidden)}", "warn"))
         elif self.limit is not None:
             right.append(("PLAYBACK", "warn"))
-        elif self.is_following:
+        elif self.is_following and not self._never_opened:
             right.append(("FOLLOW", "focus"))
         elif below > 0:
             right.append((f"+{grouped(below)} {self.glyphs.down} end", "accent"))
         return left, right
+
+    @property
+    def _never_opened(self) -> bool:
+        """Whether the connection is an attempt that failed: there is nothing to follow."""
+        selected = self.selection.selected
+        return selected is not None and selected.state in ("refused", "failed") and not self.row_count()
 
     def _filter_words(self) -> Line:
         """The filter and its result."""

@@ -55,6 +55,9 @@ _VALUE_HEIGHT: Final = 12
 _VALUE_LINES: Final = 5
 #: Behind a comparison's words, as far as there is room.
 _COMPARING: Final = ("  D next  esc back", "  esc back")
+#: Keys that only JSON has, or only hex, by their ids.
+_JSON_KEYS: Final = frozenset(f"inspector.{name}" for name in ("fold", "value", "path", "filter"))
+_HEX_KEYS: Final = frozenset({"inspector.window_on"})
 TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
 
 
@@ -450,8 +453,9 @@ class InspectorPane(LinePane):
     def title(self) -> tuple[Line, Line]:
         """The tabs, and the payload's views."""
         left: Line = [("4 ", "key"), ("Inspector", "title"), ("  ", "")]
+        tab = self.tab if self.record is not None else TABS.index(self._tab_without_frame())
         for number, name in enumerate(TABS):
-            shown = number == (self.tab if self.record is not None else TABS.index(self._tab_without_frame()))
+            shown = number == tab and self.asked is None  # a plain HTTP request has no tabs
             left.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
         right: Line = []
         if self.tab == 0 and self._views and self.size.width >= 76:
@@ -519,6 +523,11 @@ class InspectorPane(LinePane):
     def row_strip(self, number: int, width: int, over: str) -> Strip:
         """A cursor only while the pane has the focus: nothing else here is chosen."""
         return super().row_strip(number, width, "" if over == "idle" else over)
+
+    def idle_keys(self) -> frozenset[str]:
+        """Those of JSON without JSON, those of hex without hex."""
+        idle = frozenset[str]() if isinstance(self._document, JsonTree) else _JSON_KEYS
+        return idle if isinstance(self._document, HexDocument) else idle | _HEX_KEYS
 
     def jump_rows(self) -> list[tuple[int, Callable[[], None]]]:
         """None: lines are reached by moving."""

@@ -15,6 +15,7 @@ from wsinspect.present.words import listening_words
 from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.keys import FOOTER, PANE_FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
+from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.words import key_hints
 from wsinspect.tui.workspace import Workspace
 
@@ -181,7 +182,9 @@ class KeyLine(OneLine):
         """Those of the page; on the main page, of the pane with the focus."""
         focused = self.screen.focused
         own = PANE_FOOTER.get(focused.id or "") if self._page == "main" and focused is not None else None
-        return FOOTER[self._page] if own is None else own
+        keys = FOOTER[self._page] if own is None else own
+        idle = focused.idle_keys() if isinstance(focused, LinePane) else frozenset[str]()
+        return tuple(key for key in keys if key.id not in idle) if idle else keys
 
     def _said_lines(self, width: int) -> list[str]:
         """What was said last, in as many lines as it needs: a path that is cut is of no use."""

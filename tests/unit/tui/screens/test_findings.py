@@ -67,3 +67,20 @@ async def test_what_is_taken_back_for_something_better_goes_from_every_screen(tm
         await screen.until(lambda: "a better one" in "".join(screen.pane("findings")))
         assert len(screen.model.findings) == 2
     lock.release()
+
+
+async def test_each_finding_names_its_connection_and_its_frame_where_both_fit(tmp_path):
+    path = tmp_path / "found.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(13)
+        builder.frame(13, 10, 1, b"x")
+        builder.frame(13, 20, 1, b"x", id=1_234_567)
+        builder.finding("WS-FR-003", "error", 13, 1, title="at a frame")
+        builder.finding("WS-FR-004", "error", 13, 1_234_567, title="at a late frame")
+        builder.finding("WS-CL-011", "error", 13, None, title="at no frame")
+    async with opened(path, size=(80, 24)) as screen:
+        await screen.press("i")
+        rows = {line.split("  at ")[1]: line for line in screen.pane("findings")[1:4]}
+        assert "WS-FR-003    conn 13 #1 " in rows["a frame"]
+        assert "WS-FR-004    conn 13  " in rows["a late frame"]
+        assert "WS-CL-011    conn 13  " in rows["no frame"]

@@ -289,7 +289,7 @@ async def test_what_is_held_has_room(lab, width, shown):
         assert text[:shown] in lines[4]
         # How long each side has heard nothing stands in the list, or above it.
         assert ("silent" in lines[1]) == (width >= 100)
-        assert ("(silent: c " in lines[2]) == (width < 100)
+        assert ("heard nothing: client for " in lines[2]) == (width < 100)
 
 
 @pytest.mark.parametrize("width", [99, 100])
@@ -302,7 +302,7 @@ async def test_names_are_above_their_columns_with_and_without_a_scroll_bar(lab, 
         lines = screen.pane("intercept")
         assert lines[1].index("payload") == lines[4].index("payload")
         assert ("silent" in lines[1]) == (" c " in lines[4]) == (width >= 100)
-        assert ("(silent: c " in lines[2]) == (width < 100)
+        assert ("heard nothing: client for " in lines[2]) == (width < 100)
 
 
 async def test_each_page_says_that_something_is_held(lab):
@@ -322,7 +322,7 @@ async def test_where_nothing_is_known_of_that_it_says_so(lab):
     hold(lab, "m1", client_heard_ns=10**9)
     async with opened(lab.engine.capture) as screen:
         await intercepting(screen, 1)
-        assert "how long either side waits in silence is not known" in screen.pane("intercept")[2]
+        assert screen.pane("intercept")[2] == " no timeout known for either side"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -302,7 +302,9 @@ async def test_requests_near_an_attempt_are_dim_rows_among_frames(asked: Path) -
         # The first frame is chosen, as without them, and they are above it on the screen.
         assert (screen.main.frames.top, screen.main.frames.cursor) == (0, 2)
         assert "hello" in "\n".join(screen.pane("inspector"))
+        assert "[Payload]" in screen.pane("inspector")[0]
         await screen.press("3", "k")
+        assert "[" not in screen.pane("inspector")[0]
         inspector = "\n".join(screen.pane("inspector"))
         assert "POST http://app.test/token" in inspector
         assert "12.5 ms" in inspector
@@ -445,3 +447,32 @@ async def test_a_finding_about_no_connection_is_the_first_one_that_is_reached(
         await screen.press("n")
         await screen.until(lambda: screen.app.page is screen.main)
         assert place(screen) == (1, "no CLOSE at the end")
+
+
+async def test_what_was_said_does_not_cover_the_keys_of_the_next_page(failures):
+    async with opened(failures, size=(120, 36)) as screen:
+        await screen.press("3")
+        screen.app.workspace.say("copied the payload (5 bytes)")
+        await screen.until(lambda: "copied the payload" in screen.line("keys"))
+        await screen.press("t")
+        assert "space story" in screen.line("keys")
+        screen.app.workspace.say("times: UTC")
+        await screen.until(lambda: "times: UTC" in screen.line("keys"))
+        await screen.press("escape")
+        assert "space pause" in screen.line("keys")
+
+
+async def test_an_attempt_that_has_no_room_says_how_much_is_left_out(failures):
+    async with opened(failures, size=(80, 24)) as screen:
+        screen.main.show_connection(3)
+        await screen.until(lambda: screen.selection.connection == 3)
+        await screen.settle()
+        await screen.press("3")
+        lines = screen.pane("frames")
+        assert "FOLLOW" not in lines[0]
+        whole = screen.main.frames.document_text().splitlines()
+        left = int(lines[-1].split()[1])
+        assert lines[-1] == f"  … {left} more lines: o opens all"
+        assert [line.rstrip() for line in whole[: len(whole) - left]] == lines[1:-1]
+        await screen.press("backslash")
+        assert "more line" not in "\n".join(screen.pane("frames"))

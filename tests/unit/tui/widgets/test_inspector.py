@@ -277,3 +277,18 @@ async def test_under_traffic_what_is_compared_or_looked_through_stays(tmp_path):
         assert not screen.main.frames.is_following
         assert screen.main.inspector.matches == 1
     lock.release()
+
+
+async def test_the_keys_at_the_bottom_are_those_of_what_is_shown(payloads):
+    async with opened(payloads, size=(160, 36)) as screen:
+        await at_frame(screen, 1)
+        await screen.until(lambda: "enter fold" in screen.line("keys"))
+        assert "* filter by it" in screen.line("keys")
+        assert "next byte" not in screen.line("keys")
+        await screen.press("v")
+        await screen.until(lambda: "> next byte" in screen.line("keys"))
+        assert "fold" not in screen.line("keys")
+        await screen.press("right")
+        await screen.until(lambda: "byte" not in screen.line("keys"))
+        assert "value" not in screen.line("keys")
+        assert "[ ] mate" in screen.line("keys")
