@@ -11,13 +11,20 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
+from unittest import mock
 
-from tests.support.svg import portable
-from tests.support.tui_captures import SAMPLE_KEY, CaptureBuilder, chat_frames, deployed
+from tests.support.control_lab import control_lab
+from tests.support.svg import portable, text_of
+from tests.support.tui_captures import SAMPLE_KEY, CaptureBuilder, chat_frames, deployed, hold_engine_lock
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.faults.held import Held
+from wsinspect.tui.screens import faults, intercept
 from wsinspect.tui.widgets.base import LinePane
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "pictures"
@@ -28,18 +35,27 @@ PAGES: Final = {
     "inspector": ("4", "backslash"),
     "handshake": ("h",),
     "timeline": ("t",),
+    "story": ("t", "end", "space"),
     "findings": ("i",),
     "faults": ("f",),
+    "intercept": ("B",),
     "statistics": ("S",),
     "sandwich": ("W",),
+    "playback": ("s", "greater_than_sign", "m", "greater_than_sign", "m", "full_stop"),
     "columns": ("3", "L"),
     "help": ("3", "question_mark"),
 }
+#: Drawn with a proxy: rules, and what its breakpoints hold.
+LIVE: Final = frozenset({"faults", "intercept"})
+_SECOND_NS: Final = 10**9
+#: A clock for the intercept page, whose pictures are to be the same each time.
+_STOPPED: Final = SimpleNamespace(monotonic_ns=lambda: 0)
 
 
-def make_capture(path: Path) -> Path:
+def make_capture(path: Path, *, is_live: bool = False) -> Path:
     """A chat before and behind a hop that loses a message, a refused attempt, and an end without CLOSE."""
-    with CaptureBuilder(path) as builder:
+    builder = CaptureBuilder(path)
+    try:
         builder.taps("edge", "origin")
         builder.refused(1, 0, path="/admin", tap="edge")
         # Another client's: attempts on two sides of a hop are joined by their key.
@@ -54,7 +70,7 @@ def make_capture(path: Path) -> Path:
                 10_000 + number,
                 tap=tap,
                 subprotocol="chat.v2",
-                **deployed(15_000),
+                **({} if is_live else deployed(15_000)),
             )
             builder.handshake(number, 10_000 + number)
         payload = (
@@ -66,7 +82,44 @@ def make_capture(path: Path) -> Path:
             if number != 17:
                 builder.frame(3, sent + 1.2, 1, payload % number)
         chat_frames(builder, 2, 13_600)
+    finally:
+        builder.close(clean=not is_live)
     return path
+
+
+@contextmanager
+def _proxy(capture: Path) -> Iterator[None]:
+    """What writes the capture: three rules, and two messages and a handshake that are held, since 4 s."""
+    lock = hold_engine_lock(capture)
+    order = b'{"type":"order","id":40,"at":1764438590123,"lines":[{"sku":"A-1","count":2}],"paid":false}'
+    with (
+        control_lab(capture) as lab,
+        mock.patch.object(intercept, "time", _STOPPED),
+        mock.patch.object(faults, "ago", return_value="1.0 s"),
+    ):
+        lab.arm(name="slow", kind="latency", direction="c2s", latency="250ms", jitter="50ms", match="op:text")
+        lab.arm(kind="close", code=1012, when={"after": "100frames"}, armed=False)
+        lab.arm(name="orders", kind="break", match="json:$.type=order")
+        for name, number, what, data, opcode in (
+            ("m2-c2s-41", 2, "message", order, 1),
+            ("m3-c2s-40", 3, "message", order.replace(b"40", b"39"), 1),
+            ("h4-request", 4, "request", b"GET /chat?room=2 HTTP/1.1\r\nHost: localhost:8080\r\n\r\n", None),
+        ):
+            lab.engine.waiting[name] = Held(
+                name=name,
+                rule="orders",
+                connection=number,
+                what=what,
+                direction="c2s",
+                since_ns=_SECOND_NS,
+                until_ns=9 * _SECOND_NS if number == 3 else None,
+                opcode=opcode,
+                data=data,
+                client_heard_ns=3 * _SECOND_NS,
+                behind=2 if number == 2 else 0,
+            )
+        yield
+    lock.release()
 
 
 def _has_rows(pane: LinePane) -> bool:
@@ -80,10 +133,26 @@ async def settled(screen: Screen) -> None:
         pane = getattr(page, name, None)
         if pane is not None:
             await screen.until(partial(_has_rows, pane))
+    if page.page in LIVE:
+        view = screen.app.workspace
+        await screen.until(lambda: len(view.engine_view.rules) == 3 and view.engine_view.waiting == 3)
+        await screen.until(partial(_has_rows, page.pane))
 
 
-async def draw(capture: Path, keys: tuple[str, ...]) -> str:
+def lines_of(name: str, svg: str) -> list[str]:
+    """A picture's text; without the header line where a proxy runs, whose rate and lag it has."""
+    return text_of(svg)[1 if name in LIVE else 0 :]
+
+
+async def draw(name: str, folder: Path) -> str:
     """One page as an SVG."""
+    is_live = name in LIVE
+    capture = make_capture(folder / f"{name if is_live else 'chat'}.db", is_live=is_live)
+    with _proxy(capture) if is_live else nullcontext():
+        return await _draw(capture, PAGES[name])
+
+
+async def _draw(capture: Path, keys: tuple[str, ...]) -> str:
     async with opened(capture, size=SIZE) as screen:
         screen.main.show_connection(2)
         await screen.until(lambda: screen.selection.connection == 2)
@@ -101,9 +170,10 @@ def main(folder: Path) -> None:
             os.environ[name] = scratch
         os.environ["TZ"] = "UTC"
         time.tzset()
-        capture = make_capture(Path(scratch) / "chat.db")
-        for name, keys in PAGES.items():
-            (folder / f"{name}.svg").write_text(asyncio.run(draw(capture, keys)), "utf-8")
+        for name in PAGES:
+            part = Path(scratch) / name
+            part.mkdir()
+            (folder / f"{name}.svg").write_text(asyncio.run(draw(name, part)), "utf-8")
 
 
 if __name__ == "__main__":
