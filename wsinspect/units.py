@@ -319,7 +319,7 @@ def whole_number(text: str | bytes, most_digits: int = 9) -> int | None:
 
 def format_milliseconds(value: float) -> str:
     """Milliseconds for a reader, as `format_duration`; `nan` or `inf` of a damaged file as they are."""
-    return format_duration(round(value * MS)) if math.isfinite(value) else f"{value} ms"
+    return format_duration(round(value * MS)) if math.isfinite(value * MS) else f"{value} ms"
 
 
 def format_rate(bytes_per_second: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsinspect.capture.records import Connection, Event
@@ -108,6 +108,7 @@ def test_an_event_is_read_whatever_it_holds() -> None:
     assert text_of(format_asked(one, Caps(80)))
 
 
+@example({"ms": 1.7e302}, 80)
 @given(
     st.dictionaries(
         st.sampled_from(("method", "url", "status", "ms", "length", "media_type", "what", "error")),
