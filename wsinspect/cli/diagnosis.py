@@ -310,6 +310,12 @@ def _why_nothing(capture: Capture, lacks: Missing | None, is_live: bool, done: S
         return Nothing(f"{reason} before one", "disarm the rule to see what the client does without it")
     if (unseen := _unseen(capture)) is not None:
         return unseen
+    if polls := len(engine_events(capture, ("polling",), 1000)):
+        used = f"Socket.IO or SignalR used HTTP alone ({counted(polls, 'request')})"
+        return Nothing(
+            f"no WebSocket attempt was seen: {used}",
+            "have the client try a WebSocket: Socket.IO's transports, SignalR's transport",
+        )
     yet = " yet" if is_live else ""
     made_of = capture.meta.get("imported")
     if isinstance(made_of, dict) and (why := _ADVICE.get(str(made_of.get("format")))):

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 from wsinspect.findings.data import table
 from wsinspect.units import format_size
 
-Kind = Literal["idle", "lifetime", "keepalive", "handshake"]
+Kind = Literal["idle", "lifetime", "keepalive", "handshake", "answer"]
 Unit = Literal["frame", "message", "URL"]
 
 
@@ -86,10 +86,12 @@ def is_round(seconds: float) -> bool:
     """
     minutes = int(seconds // _MINUTE)
     settings = (*_USUAL, *(_MINUTE * whole for whole in (minutes, minutes + 1) if whole))
-    return any(
-        -min(0.3, 0.1 * one) <= seconds - one <= min(TOLERANCE_SECONDS, max(0.25, 0.02 * one))
-        for one in settings
-    )
+    return any(is_at(seconds, one) for one in settings)
+
+
+def is_at(seconds: float, setting: float) -> bool:
+    """Whether a timer that was set to so many seconds may have ended after these."""
+    return -min(0.3, 0.1 * setting) <= seconds - setting <= min(TOLERANCE_SECONDS, max(0.25, 0.02 * setting))
 
 
 def words(limit: Limit) -> str:

@@ -40,6 +40,8 @@ _NPM: Final = re.compile(r"^openresty", re.I)
 _BODIES: Final = tuple(
     (re.compile(pattern.encode(), re.I), software) for pattern, software in _DATA["bodies"]
 )
+#: Status lines that only one software writes.
+_REASONS: Final = {(status, reason.encode()): software for status, reason, software in _DATA["reasons"]}
 _BODY_SCAN: Final = 8192
 PROXIES: Final = frozenset(_DATA["proxies"])
 NAMES: Final[dict[str, str]] = _DATA["names"]
@@ -55,6 +57,9 @@ def recognise(response: RawHead | None, body: bytes = b"") -> tuple[Mark, ...]:
         if match:
             line = f"body: {match[0].decode('latin-1')[:80]}"
             found.setdefault(software, Mark(software, line, True))
+    own = _REASONS.get((response.status or 0, response.reason))
+    if own is not None and not body and response.get("content-type") is None:
+        found.setdefault(own, Mark(own, f"reason: {response.reason.decode('latin-1')}", True))
     for name, pattern, software in _FIELDS:
         for value in response.get_all(name):
             text = value.decode("latin-1")

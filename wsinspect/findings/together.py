@@ -37,6 +37,8 @@ _SERVERS_SIDE: Final = frozenset(
         "WS-HS-018",
         "WS-HS-020",
         "WS-HS-044",
+        "WS-CL-002",
+        "WS-CL-007",
         "WS-DROP-001",
         "WS-DROP-002",
         "WS-DROP-003",
@@ -45,6 +47,8 @@ _SERVERS_SIDE: Final = frozenset(
         "WS-DROP-008",
     )
 )
+#: Of these the server's own failure is the first cause behind the last tap, and a hop there the next.
+_SERVER_BEFORE_HOP: Final = ("WS-DROP-001", "WS-CL-002", "WS-CL-007")
 #: What one tap blames on a client that chose the wrong place; behind a hop it was the hop that chose it.
 _PLACE: Final = frozenset(("WS-HS-041", "WS-TLS-017", "WS-TLS-018"))
 
@@ -519,11 +523,21 @@ class _Sorting:
         if link.origin is not None and link.origin not in self._links:
             for one in self._mine(link.origin, _SERVERS_SIDE):
                 is_behind = link.is_ended_behind or not one.id.startswith("WS-DROP-")
+                is_behind &= not one.id.startswith("WS-CL-") or one.title.startswith("The server closed")
                 if one.fault_of == "hop" and is_behind and not _is_named(one.hop):
                     self._change(one, "server", None, "it came from behind the last tap")
+                    if one.id in _SERVER_BEFORE_HOP:
+                        self._server_first(one)
                     if one.id == "WS-HS-020":
                         title = f"{one.title[:3]}: the server's side answers so itself"
                         self._changed[id(one)] = replace(self._changed[id(one)], title=title)
+
+    def _server_first(self, one: Finding) -> None:
+        """Between the last tap and its server there is seldom a hop."""
+        now = self._changed[id(one)]
+        causes = sorted(now.causes, key=lambda cause: not cause.cause.startswith("the server"))
+        fixes = fixes_for("abrupt", ()) if one.id == "WS-DROP-001" else now.fixes
+        self._changed[id(one)] = replace(now, causes=tuple(causes), fixes=fixes)
 
     def _change(self, one: Finding, fault_of: FaultOf, hop: str | None, line: str) -> None:
         now = self._changed.get(id(one), one)

@@ -160,14 +160,14 @@ class PollLog:
             if response.status_code == 200:
                 self._negotiate(answer)
             else:
-                self._refused(flow, response.status_code)
+                self._refused(flow, response.status_code, answer=answer)
             return
         signalr = self._signalr(flow.request)
         match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
         sid = signalr or (match[1] if match is not None else None)
         protocol = SIGNALR if signalr else None
         if sid is None:
-            self._refused(flow, response.status_code)
+            self._refused(flow, response.status_code, answer=answer)
         elif poll.is_stream:
             self._tell(flow, poll, sid, response.status_code, answer, protocol, "ended")
         elif _is_farewell(poll):
@@ -191,13 +191,15 @@ class PollLog:
         else:
             self._refused(flow, None, "left" if has_left else None)
 
-    def _refused(self, flow: http.HTTPFlow, status: int | None, stream: str | None = None) -> None:
+    def _refused(
+        self, flow: http.HTTPFlow, status: int | None, stream: str | None = None, answer: str = ""
+    ) -> None:
         """A request that would have begun a session, or belongs to one and was not served."""
         match = _SID.search(flow.request.path)
         protocol = None if is_poll(flow.request) else SIGNALR
         sid = match[1] if match is not None else self._signalr(flow.request)
         if self._may(sid or f"refused {flow.client_conn.peername[0]}", status):
-            self._tell(flow, Poll(flow.request.method), sid, status, "", protocol, stream)
+            self._tell(flow, Poll(flow.request.method), sid, status, answer, protocol, stream)
 
     def _tell(
         self,
@@ -210,6 +212,8 @@ class PollLog:
         stream: str | None = None,
     ) -> None:
         tap, client, session = self._who(flow)
+        # A 200 that gives no session is a page, or whatever else is at this path.
+        is_served = status == _SERVED and sid is not None
         event = events.Polled(
             tap=tap,
             client=client,
@@ -221,9 +225,9 @@ class PollLog:
             method=poll.method,
             status=status,
             request=poll.request.decode("utf-8", "replace"),
-            response=answer if status == _SERVED else "",
+            response=answer if is_served else "",
             is_cut=poll.is_cut,
-            refusal=(answer[:MAX_REFUSAL] or None) if status != _SERVED else None,
+            refusal=None if is_served else (answer[:MAX_REFUSAL] or None),
             stream=stream,
         )
         self._sink.event(0, event, self._now_ns())

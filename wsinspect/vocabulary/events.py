@@ -489,7 +489,7 @@ class Polled(Event):
         client_session: as of an `Attempt`, where the client has made one before.
         protocol: `signalr`; None for Engine.IO.
         sid: Engine.IO's session, or SignalR's connection.
-        refusal: how the body of an answer begins that is not 200.
+        refusal: how the body of an answer begins that is not 200, or is and gives no session.
         stream: of an answer of Server-Sent Events, `begun` once its header came, then `ended`, or `left` by
             the client; of any other only `left`.
     """

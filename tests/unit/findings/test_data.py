@@ -62,7 +62,7 @@ def test_no_limit_is_there_twice():
 
 
 def test_fingerprints_are_patterns_of_known_software():
-    assert set(SOFTWARE) == {"proxies", "fields", "bodies", "names"}
+    assert set(SOFTWARE) == {"proxies", "fields", "bodies", "reasons", "names"}
     fields = [tuple(one) for one in SOFTWARE["fields"]]
     bodies = [tuple(one) for one in SOFTWARE["bodies"]]
     for name, pattern, software in fields:
@@ -72,6 +72,10 @@ def test_fingerprints_are_patterns_of_known_software():
     for pattern, software in bodies:
         assert is_pattern(pattern)
         assert software in NAMES
+    reasons = {(status, reason): software for status, reason, software in SOFTWARE["reasons"]}
+    assert len(reasons) == len(SOFTWARE["reasons"])
+    assert all(400 <= status < 600 and reason for status, reason in reasons)
+    assert set(reasons.values()) <= set(NAMES)
     assert len(fields) == len(set(fields))
     assert len(bodies) == len(set(bodies))
 

@@ -22,6 +22,7 @@ from tests.unit.findings.facts_made import (
     ping,
     refused,
     request,
+    silent,
     switching,
 )
 from tests.unit.findings.pairs_made import NO_UPGRADE, pair
@@ -481,3 +482,21 @@ def test_what_ends_many_at_once_mends_each_of_them():
     each = [one for one in kept if one.id == "WS-DROP-101"]
     assert (group.fault_of, group.confidence, len(each)) == ("hop", "high", 4)
     assert [one.fixes for one in each] == [group.fixes] * 4
+
+
+@pytest.mark.parametrize("said", [(), (frame(1, C2S, 0.1, 1, b"hi"),)], ids=["mute", "spoken"])
+def test_an_end_right_behind_the_last_tap_is_rather_the_servers_than_a_firewalls(said):
+    one = cut(*said, at=0.2) if said else silent(0.2)
+    edge, origin = tap(1, "edge", one), tap(2, "origin", one)
+    linked = pair(edge, origin)
+    own = [each for facts in (edge, origin) for each in diagnose_connection(facts)]
+    kept = ranked(together(diagnose_pair(linked), own, [link_of(linked)]))
+    (found,) = [one for one in kept if one.id == "WS-DROP-001"]
+    assert (found.fault_of, found.connection) == ("server", 2)
+    assert "the server's application crashed" in found.causes[0].cause
+    assert "firewall" not in found.fixes[0].text
+
+
+def test_with_one_tap_a_firewall_behind_it_comes_first_where_the_client_said_nothing():
+    (found,) = [one for one in diagnose_connection(silent(0.2)) if one.id == "WS-DROP-001"]
+    assert "firewall" in found.causes[0].cause

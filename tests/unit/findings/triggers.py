@@ -12,11 +12,13 @@ from tests.unit.findings import (
     triggers_messages,
     triggers_open,
     triggers_probes,
+    triggers_socketio,
 )
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_attempts.CASES,
     **triggers_answers.CASES,
+    **triggers_socketio.CASES,
     **triggers_open.CASES,
     **triggers_apps.CASES,
     **triggers_probes.CASES,

@@ -10,7 +10,6 @@ from typing import Any
 from tests.unit.findings.facts_made import (
     HELLO,
     OPEN,
-    SECOND,
     START,
     capture,
     cut,
@@ -23,7 +22,7 @@ from tests.unit.findings.facts_made import (
     switching,
 )
 from wsinspect.findings.excuses import ActedFault
-from wsinspect.findings.facts import C2S, S2C, CaptureFacts, EngineEvent, OpaqueFact, Other
+from wsinspect.findings.facts import C2S, S2C, OpaqueFact, Other
 from wsinspect.wire import violations as v
 
 HEALTHY = ended()
@@ -65,21 +64,8 @@ def _graphql(code: int, reason: str = "", chosen: str = "graphql-transport-ws", 
     )
 
 
-def polled(
-    *requests: tuple[Any, ...],
-    refusal: str = '{"code":1,"message":"Session ID unknown"}',
-    connections: tuple[Any, ...] = (),
-) -> CaptureFacts:
-    """Polls of Engine.IO: (session, at, status, what the client said)."""
-    events = []
-    for sid, at, status, *said in requests:
-        detail = {"tap": "main", "host": "example.org", "path": "/socket.io/", "sid": sid, "status": status}
-        detail |= {"method": "POST", "request": "40", "refusal": None if status == 200 else refusal}
-        events.append(EngineEvent(START + int(at * SECOND), "polling", detail))
-        for text in said:  # and after that
-            detail = {**detail, "request": text}
-            events.append(EngineEvent(START + int(at * SECOND) + 1000, "polling", detail))
-    return CaptureFacts(connections=connections, events=tuple(events))
+HUB = (C2S, 0.1, '{"protocol":"json","version":1}\x1e')
+REFUSED_OPERATION = '{"id":"1","type":"error","payload":[{"message":"Cannot query field"}]}'
 
 
 def _page(**facts: Any) -> Any:
@@ -253,6 +239,40 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
         [ended(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, '{}\x1e{"type":7}\x1e')), by="server")],
     ),
+    "WS-APP-024": (
+        [ended(*_said(HUB, (S2C, 0.2, '{}\x1e{"type":3,"invocationId":"1","error":"it threw"}\x1e')))],
+        [
+            ended(*_said(HUB, (S2C, 0.2, '{"type":3,"invocationId":"1","result":"error"}\x1e'))),
+            ended(*_said(HUB, (C2S, 0.2, '{"type":3,"invocationId":"1","error":"the client"}\x1e'))),
+            ended(*_said((S2C, 0.2, '{"type":3,"invocationId":"1","error":"it threw"}\x1e'))),
+        ],
+    ),
+    "WS-APP-018": (
+        [_graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, REFUSED_OPERATION))],
+        [
+            _graphql(1000, "", "graphql-transport-ws", (C2S, 0.1, REFUSED_OPERATION)),
+            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, '{"id":"1","type":"next","payload":{}}')),
+            ended(*_said((S2C, 0.1, REFUSED_OPERATION))),
+        ],
+    ),
+    "WS-APP-032": (
+        [ended(*_said((S2C, 0.1, '{"type":"reject_subscription","identifier":"{}"}')))],
+        [
+            ended(*_said((S2C, 0.1, '{"type":"confirm_subscription","identifier":"{}"}'))),
+            ended(*_said((C2S, 0.1, '{"type":"reject_subscription"}'))),
+        ],
+    ),
+    "WS-APP-042": (
+        [
+            ended(*_said((S2C, 0.1, '["1",null,"room:1","phx_error",{}]'))),
+            ended(*_said((S2C, 0.1, '{"topic":"room:1","event":"phx_error","payload":{}}'))),
+        ],
+        [
+            ended(*_said((S2C, 0.1, '["1",null,"room:1","phx_close",{}]'))),
+            ended(*_said((C2S, 0.1, '["1",null,"room:1","phx_error",{}]'))),
+            ended(*_said((S2C, 0.1, '["phx_error"]'))),
+        ],
+    ),
     "WS-APP-030": (
         [
             ended(
@@ -409,46 +429,6 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             _page(ws_urls=["ws://192.168.1.5/ws", "ws://printer.local/ws"]),
             _page(ws_urls=["https://app.test/ws"]),
             _page(url="http://app.test/", ws_urls=["ws://app.test/ws"]),
-        ],
-    ),
-    "WS-APP-012": (
-        [
-            # The WebSocket of the session is open, or the session is served again.
-            polled(("a", 0, 200), ("a", 0.1, 400), ("a", 0.2, 200)),
-            # What began after it is refused, too.
-            polled(("a", 0, 200), ("a", 0.1, 400), ("b", 1, 200), ("b", 1.1, 400)),
-            polled(
-                *(("a", 0, 200), ("a", 0.1, 400), ("a", 0.3, 200)),
-                connections=(summary(1, 0.05, 1, path="/socket.io/?EIO=4&sid=a"),),
-            ),
-        ],
-        [
-            polled(("a", 0, 200), ("a", 0.1, 200)),
-            # One restart forgets the sessions that were there.
-            polled(
-                ("a", 0, 200), ("b", 0.1, 200), ("a", 1, 400), ("b", 1.1, 400), ("c", 2, 200), ("c", 3, 200)
-            ),
-            polled(("a", 0, 400), ("b", 1, 400)),  # nobody saw them begin
-            polled(("a", 0, 200), ("a", 30, 400), ("b", 31, 200), ("b", 61, 400)),  # they were over
-            polled(("a", 0, 200, "1"), ("a", 0.1, 400), ("b", 1, 200, "1"), ("b", 1.1, 400)),  # they had left
-            polled(
-                ("a", 0, 200), ("a", 0.1, 400), ("a", 0.2, 200), refusal='{"code":3,"message":"Bad request"}'
-            ),
-            polled(("a", 0, 200), ("a", 0.1, 503), ("a", 0.2, 200)),
-            polled(
-                *(("a", 0, 200), ("a", 2, 400), ("b", 3, 200), ("b", 5, 400)),
-                connections=(
-                    summary(1, 0.1, 1, path="/socket.io/?EIO=4&sid=a"),
-                    summary(2, 3.1, 1, path="/socket.io/?EIO=4&sid=b"),
-                ),
-            ),
-            # WS-APP-002 says it of the WebSocket.
-            polled(
-                *(("a", 0, 200), ("a", 0.1, 400), ("a", 0.2, 200)),
-                connections=(
-                    summary(1, 0.1, None, path="/socket.io/?EIO=4&sid=a", status=400, open_ns=None),
-                ),
-            ),
         ],
     ),
     "WS-PAGE-004": (

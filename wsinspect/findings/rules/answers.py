@@ -33,18 +33,17 @@ from wsinspect.findings.evidence import (
 )
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.fixes import fixes_for
+from wsinspect.findings.forbidden import NONE_SENT, credential_causes, ranked_403
 from wsinspect.findings.known_answers import (
     REFUSES_ORIGIN,
     content,
     has_proxy_header,
-    of_engineio,
     of_origin,
     own_for_foreign,
     proxy_header,
     refused_by_ws,
     sockjs_greeting,
 )
-from wsinspect.findings.messages_read import is_socketio
 from wsinspect.findings.model import Found
 from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.registry import Rules
@@ -223,25 +222,7 @@ def _lost_here(facts: ConnectionFacts) -> tuple[str, ...]:
     )
 
 
-_NONE_SENT: Final = (
-    "the server wants credentials, and none were sent",
-    "repeat with a cookie, a ticket in the query or a subprotocol",
-)
 _UNKNOWN_CREDENTIALS: Final = "no Cookie or Authorization in the file; an export may leave both out"
-
-
-def _credential_causes() -> tuple[tuple[str, str], ...]:
-    return (
-        (
-            "the server rejects the credentials: expired, for another site or user, or not where it looks for"
-            " them",
-            "repeat with fresh credentials; the server's log says what it checked",
-        ),
-        (
-            "a hop behind this tap drops them",
-            "a second tap behind it shows whether they arrive",
-        ),
-    )
 
 
 @rules(
@@ -272,7 +253,7 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
                 title="401: the server does not accept the credentials, or there were none",
                 meaning="The server asks for authentication. The file has no cookie and no Authorization, but"
                 " browsers leave both out of an export unless they are asked for them.",
-                causes=(_NONE_SENT, *_credential_causes()[:1]),
+                causes=(NONE_SENT, *credential_causes()[:1]),
             ),
             confidence="low",
         )
@@ -297,7 +278,7 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
             title=f"401: the server does not accept the credentials that were sent ({sent[0]})",
             meaning="The request carries credentials, and the answer is 401 all the same. Either the server"
             " rejects them, or a hop behind this tap drops them before they reach it.",
-            causes=_credential_causes(),
+            causes=credential_causes(),
         ),
         confidence="medium",
     )
@@ -382,26 +363,9 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         yield own_for_foreign(facts)
         return
     sent = credentials(facts)
-    about_origin = re.search(rb"origin|cors|host", facts.wording)
-    about_token = re.search(
-        rb"token|credential|authent|authori[sz]|login|session|csrf|permission|api.?key",
-        facts.wording,
-    )
-    origin = (
-        "the Origin is not on the server's list, or Host is not the page's",
-        "repeat the request without Origin, or with the server's own: is it 101?",
-    )
-    rejected, dropped = _credential_causes()
-    tokens = (rejected, dropped) if sent else (_NONE_SENT,)
-    path = (
-        "the path is not a WebSocket route (Starlette and uvicorn answer 403 for that too)",
-        "try a path that certainly exists on the server",
-    )
-    is_said = about_origin is not None and REFUSES_ORIGIN.search(facts.wording) is not None
+    is_said = REFUSES_ORIGIN.search(facts.wording) is not None
     words = of_origin(facts) if is_said else None
-    ordered = (*tokens, origin, path) if about_token and not about_origin else (origin, *tokens, path)
-    if is_socketio(facts) and is_mute(facts):
-        ordered = of_engineio(facts, origin)
+    ranked = ranked_403(facts, sent)
     yield answer(
         facts,
         facts.request_line("Origin"),
@@ -412,10 +376,10 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         if Lack.CREDENTIALS in facts.unrecorded
         else "sent: no credentials",
         *_lost_here(facts),
-        topic="app-auth" if about_token and not about_origin else None,
+        topic=None if words else ranked.topic,
         title=words.title if words else None,
         meaning=words.meaning if words else None,
-        causes=words.causes if words else ordered,
+        causes=words.causes if words else ranked.causes,
     )
 
 

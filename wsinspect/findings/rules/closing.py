@@ -217,7 +217,11 @@ def _size_lines(size: int) -> tuple[str, ...]:
 
 
 #: What libraries say of a compressed frame when they know of no compression.
-_SAYS_COMPRESSED: Final = re.compile(r"reserved|\brsv|compress|deflat|inflat|extension|frame header", re.I)
+_SAYS_COMPRESSED: Final = re.compile(
+    r"reserved|\brsv|compress|deflat|inflat|extension|frame header|\bzlib\b"
+    r"|invalid (?:distance|stored block|block type|code lengths|literal)|incorrect (?:header|data) check",
+    re.I,
+)
 
 
 def _is_about_compression(facts: ConnectionFacts, who: Direction, reason: str) -> bool:

@@ -74,6 +74,25 @@ def cable_stale(facts: ConnectionFacts) -> Iterator[Found]:
         )
 
 
+@rules(
+    "WS-APP-032",
+    "error",
+    "client",
+    "Action Cable: the server rejected a subscription",
+    meaning="The channel's subscribed method called reject. The socket stays open, and this channel gets no"
+    " messages.",
+    js="The subscription's rejected() callback; the socket stays open.",
+    topic="app-auth",
+    rows="5",
+)
+def cable_rejection(facts: ConnectionFacts) -> Iterator[Found]:
+    for message in messages(facts):
+        value = read_json(message) if message.direction == S2C else None
+        if isinstance(value, dict) and value.get("type") == "reject_subscription":
+            yield Found(evidence=(shown(message),), frame=message.id, software=("rails",))
+            return
+
+
 def _phoenix_reply(message: MessageFact) -> dict[str, Any] | None:
     """The payload of a phx_reply, in both serialisations."""
     value = read_json(message)
@@ -100,6 +119,26 @@ def phoenix_join(facts: ConnectionFacts) -> Iterator[Found]:
     for message in messages(facts):
         reply = _phoenix_reply(message) if message.direction == S2C else None
         if reply is not None and reply.get("status") == "error":
+            yield Found(evidence=(shown(message),), frame=message.id, software=("phoenix",))
+            return
+
+
+@rules(
+    "WS-APP-042",
+    "warning",
+    "server",
+    "Phoenix: a channel crashed",
+    meaning="The server sent phx_error: the process of the channel died of an exception. The client joins"
+    " again by itself.",
+    js="The channel's onError callback; the socket stays open.",
+    topic="server-error",
+    rows="5",
+)
+def phoenix_error(facts: ConnectionFacts) -> Iterator[Found]:
+    for message in messages(facts):
+        value = read_json(message) if message.direction == S2C else None
+        is_list = isinstance(value, list) and len(value) == 5 and value[3] == "phx_error"
+        if is_list or (isinstance(value, dict) and value.get("event") == "phx_error"):
             yield Found(evidence=(shown(message),), frame=message.id, software=("phoenix",))
             return
 

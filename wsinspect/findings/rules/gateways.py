@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from wsinspect.findings.answering import answer
+from wsinspect.findings.asgi import of_500
 from wsinspect.findings.evidence import JS_STATUS, answer_hop, answer_marks, body_line, named
 from wsinspect.findings.facts import ConnectionFacts, Other
 from wsinspect.findings.limits import LIMITS
@@ -336,7 +337,9 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status in (504, 408, 524, 522):
         took = (facts.answer_ms or 0) / 1000
         near = [
-            limit for limit in LIMITS if abs(limit.seconds - took) <= 1 and limit.seconds in (30, 60, 100)
+            limit
+            for limit in LIMITS
+            if abs(limit.seconds - took) <= 1 and limit.seconds in (30, 60, 100) and limit.kind != "answer"
         ]
         lines = [f"known limit: {limit.who}, {limit.seconds:g} s" for limit in near[:4]]
         yield answer(
@@ -429,6 +432,7 @@ def server_error(facts: ConnectionFacts) -> Iterator[Found]:
             " No application answered so. The page cannot see the status or the body; the evidence has both."
             if name
             else None,
+            causes=of_500(facts) if facts.status == 500 and author is None else (),
         )
 
 

@@ -8,8 +8,8 @@ from typing import Final
 from wsinspect.findings.close_codes import known_code
 from wsinspect.findings.comparison import compared_late
 from wsinspect.findings.evidence import js_sees
-from wsinspect.findings.facts import C2S, ConnectionFacts
-from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json, shown_masked
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.closing import closed_with, late_causes
@@ -105,3 +105,24 @@ def graphql_code(facts: ConnectionFacts) -> Iterator[Found]:
         js=js_sees(facts),
         topic="app-auth" if code in (4401, 4403) else None,
     )
+
+
+@rules(
+    "WS-APP-018",
+    "warning",
+    "client",
+    "GraphQL: the server refused an operation",
+    meaning="The server answered a subscription with a message of type 'error': the operation does not fit"
+    " the schema, or a resolver refused it. The socket stays open, and this operation is over.",
+    js="The operation's error callback; the socket stays open.",
+    topic="graphql-operation",
+    rows="5",
+)
+def operation_refused(facts: ConnectionFacts) -> Iterator[Found]:
+    if not is_graphql(facts):
+        return
+    for message in messages(facts):
+        value = read_json(message) if message.direction == S2C else None
+        if isinstance(value, dict) and value.get("type") == "error" and "id" in value:
+            yield Found(evidence=(shown_masked(message),), frame=message.id)
+            return

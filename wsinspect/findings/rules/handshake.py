@@ -27,7 +27,7 @@ from wsinspect.findings.evidence import (
 )
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
 from wsinspect.findings.lag import COARSE_NS
-from wsinspect.findings.limits import matching, words
+from wsinspect.findings.limits import is_at, matching, words
 from wsinspect.findings.model import Found
 from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.quotes import protocol_of
@@ -578,6 +578,14 @@ _HUNG_UP_PAIRS: Final = (
     ),
 )
 _HUNG_UP: Final = two_causes(*_HUNG_UP_PAIRS)
+_NOBODYS: Final = (
+    "no WebSocket server takes this path: Socket.IO hangs up on an upgrade that is not for its own path",
+    "compare the path with the server's (path: '/socket.io/'), slash included",
+)
+_WAITED: Final = (
+    "the application's connect handler neither accepts nor refuses, and its server gave up waiting",
+    "what the handler waits for (a database, Redis, a lock); the server's own limit, set to another number",
+)
 
 
 @rules(
@@ -632,6 +640,14 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
             confidence="high" if empty.is_proven else None,
             topic="empty-lines",
             causes=() if empty.is_proven else two_causes(SENT_EMPTY, *_HUNG_UP_PAIRS),
+        )
+        return
+    limits = [one for one in matching(waited / SECOND_NS, "answer") if is_at(waited / SECOND_NS, one.seconds)]
+    if sent and limits:
+        yield Found(
+            evidence=(line, *(f"fits a known limit: {words(one)}" for one in limits)),
+            title=f"The server hung up{after} without an answer, as one does at a limit of its own",
+            causes=two_causes(_NOBODYS if limits[0].software == "socketio" else _WAITED, *_HUNG_UP_PAIRS),
         )
         return
     yield Found(evidence=(line,), causes=_HUNG_UP)

@@ -17,7 +17,7 @@ from wsinspect.findings.evidence import (
     status_line,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, query, read_json, shown
+from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, query, read_json, shown, shown_masked
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
@@ -150,3 +150,23 @@ def signalr_silent(facts: ConnectionFacts) -> Iterator[Found]:
             js=js_sees(facts),
             software=("aspnet",),
         )
+
+
+@rules(
+    "WS-APP-024",
+    "warning",
+    "server",
+    "SignalR: a hub method failed",
+    meaning="The server completed an invocation (type 3) with an error: the method threw, does not exist, or"
+    " was called with other arguments. The connection stays open.",
+    js="The promise of invoke() is rejected; the connection stays open.",
+    topic="server-error",
+    rows="5",
+)
+def invocation_failed(facts: ConnectionFacts) -> Iterator[Found]:
+    for message in messages(facts) if is_signalr(facts) else ():
+        for record in message.text.split(_RECORD) if message.direction == S2C else ():
+            value = read_json(message._replace(data=record.encode()))
+            if isinstance(value, dict) and value.get("type") == 3 and value.get("error"):
+                yield Found(evidence=(shown_masked(message),), frame=message.id, software=("aspnet",))
+                return

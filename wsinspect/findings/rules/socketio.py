@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from wsinspect.findings.evidence import (
@@ -18,13 +18,15 @@ from wsinspect.findings.evidence import (
     status_line,
     two_causes,
 )
-from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts
+from wsinspect.findings.facts import S2C, SECOND_NS, ConnectionFacts, MessageFact
 from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, is_socketio, messages, query, shown
 from wsinspect.findings.model import Found
+from wsinspect.findings.quotes import without_secrets
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.rules.requests import says_no_upgrade
 from wsinspect.findings.rules.switching import text_after_101
+from wsinspect.units import MS
 
 rules = Rules()
 
@@ -237,6 +239,104 @@ def old_server(facts: ConnectionFacts) -> Iterator[Found]:
                 software=("socketio",),
             )
             return
+
+
+#: A client answers at once; the server's timer and the way to it may be late by this.
+_LATE_NS: Final = 2 * SECOND_NS
+
+
+@rules(
+    "WS-APP-015",
+    "error",
+    "client",
+    "Socket.IO: the client did not answer the server's heartbeat",
+    meaning="With EIO=4 the server sends '2' every pingInterval, and closes where no '3' comes within"
+    " pingTimeout. A plain WebSocket client, a client with EIO=3 or a page that hangs sends none.",
+    js=JS_SEE_EVIDENCE,
+    topic="eio-heartbeat",
+    rows="T8",
+    group="end",
+)
+def heartbeat_unanswered(facts: ConnectionFacts) -> Iterator[Found]:
+    end_ns = facts.end_ns
+    if not is_socketio(facts) or facts.ended_by != "server" or end_ns is None or facts.has_gap:
+        return
+    known = messages(facts)
+    patience = _ping_timeout_ns(known)
+    pings = [one for one in known if one.direction == S2C and one.text == "2"]
+    if (
+        patience is None
+        or not pings
+        or any(one.direction != S2C and one.time_ns > pings[-1].time_ns for one in known)
+    ):
+        return
+    waited = end_ns - pings[-1].time_ns
+    if not patience * 9 // 10 <= waited <= patience + _LATE_NS:
+        return
+    yield Found(
+        evidence=(
+            f"{shown(pings[-1])}, and nothing from the client until the end {seconds(waited)} later",
+            f"the server's pingTimeout is {seconds(patience)}",
+            end_line(facts),
+            js_sees(facts),
+        ),
+        frame=pings[-1].id,
+        js=js_sees(facts),
+        software=("socketio",),
+    )
+
+
+def _ping_timeout_ns(known: Sequence[MessageFact]) -> int | None:
+    """What the server's first packet says of its patience."""
+    first = next((one for one in known if one.direction == S2C), None)
+    if first is None or not first.text.startswith("0{"):
+        return None
+    try:
+        value = json.loads(first.text[1:])
+    except (ValueError, RecursionError):
+        return None
+    timeout = value.get("pingTimeout") if isinstance(value, dict) else None
+    if not isinstance(timeout, int) or isinstance(timeout, bool):
+        return None
+    return timeout * MS if 0 < timeout < 10**9 else None
+
+
+#: What a packet of Engine.IO begins with: its type, or `b` for binary data.
+_PACKET: Final = re.compile(r"[0-6b]")
+_AT_ONCE_NS: Final = SECOND_NS
+
+
+@rules(
+    "WS-APP-016",
+    "error",
+    "client",
+    "Socket.IO: the client sent what is no packet of Engine.IO, and the server closed",
+    meaning="The URL belongs to a Socket.IO server, and a client that does not speak its protocol connected:"
+    " a plain WebSocket. Each text message has to begin with a packet type (0 to 6).",
+    js=JS_SEE_EVIDENCE,
+    topic="plain-client",
+    rows="",
+    group="end",
+)
+def no_packet(facts: ConnectionFacts) -> Iterator[Found]:
+    end_ns = facts.end_ns
+    if not is_socketio(facts) or facts.ended_by != "server" or end_ns is None:
+        return
+    said = [one for one in messages(facts) if one.direction != S2C and one.opcode == 1]
+    strange = next((one for one in said if not _PACKET.match(one.text)), None)
+    if strange is None or not 0 <= end_ns - strange.time_ns <= _AT_ONCE_NS:
+        return
+    yield Found(
+        evidence=(
+            f"{strange.direction.arrow} {without_secrets(strange.text[:60])}",
+            f"closed {seconds(end_ns - strange.time_ns)} later",
+            end_line(facts),
+            js_sees(facts),
+        ),
+        frame=strange.id,
+        js=js_sees(facts),
+        software=("socketio",),
+    )
 
 
 @rules(

@@ -1,0 +1,81 @@
+"""Refusals by daphne and uvicorn: the likeliest cause comes first, and neighbours are not taken for them."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.findings.facts_made import failed, refused, request
+from wsinspect.findings.registry import diagnose_connection
+
+PLAIN: dict[str, Any] = {"Content_Type": "text/plain; charset=utf-8"}
+
+
+def first(facts):
+    return diagnose_connection(facts)[0]
+
+
+@pytest.mark.parametrize(
+    ("head", "cause"),
+    [
+        (request(Origin="https://other.example"), "refuses this Origin"),
+        (request(without=("Origin",)), "sends no Origin"),
+        (request(), "connect() closed"),
+        (request(Origin="http://example.org:3000"), "connect() closed"),  # Django compares no ports
+    ],
+    ids=["foreign", "none", "same", "another port"],
+)
+def test_daphne_says_403_for_an_origin_or_for_a_consumer(head, cause):
+    found = first(refused("403 Access denied", head=head))
+    assert found.id == "WS-HS-010"
+    assert any("daphne" in line or "Django Channels" in line for line in found.evidence)
+    assert cause in found.causes[0].cause
+    # A path without a route is a 500 there.
+    assert not any("route" in one.cause for one in found.causes)
+
+
+def test_daphne_s_500_is_mostly_a_path_that_no_route_fits():
+    found = first(refused("500 Internal server error", Server="nginx/1.22.1"))
+    assert (found.id, found.fault_of) == ("WS-HS-019", "server")
+    assert "no route of URLRouter" in found.causes[0].cause
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fields"),
+    [
+        ("403 Access Denied", b"", {}),
+        ("403 Access denied", b"no", {}),
+        ("403 Access denied", b"", PLAIN),
+        ("404 Access denied", b"", {}),
+        ("500 Internal Server Error", b"", {}),
+    ],
+)
+def test_other_answers_are_not_daphne_s(status, body, fields):
+    found = first(refused(status, body, **fields))
+    assert not any("Django Channels" in line for line in found.evidence)
+    assert not any("URLRouter" in one.cause or "Validator (or" in one.cause for one in found.causes)
+
+
+@pytest.mark.parametrize("fields", [PLAIN, {**PLAIN, "Server": "uvicorn"}])
+def test_uvicorn_s_500_is_an_exception_first(fields):
+    found = first(refused("500 Internal Server Error", b"Internal Server Error", **fields))
+    assert "raised an exception" in found.causes[0].cause
+    assert "URLRouter" in found.causes[1].cause
+
+
+@pytest.mark.parametrize(
+    ("waited", "cause"),
+    [
+        (4.93, "neither accepts nor refuses"),
+        (10.1, "neither accepts nor refuses"),
+        (30.2, "neither accepts nor refuses"),
+        (1.02, "no WebSocket server takes this path"),
+        (0.01, "crashed"),
+        (3.4, "crashed"),
+        (6.5, "crashed"),
+    ],
+)
+def test_a_server_that_hangs_up_at_a_known_limit_waited_for_its_application(waited, cause):
+    found = first(failed("server closed connection", "response", waited=waited))
+    assert (found.id, found.fault_of) == ("WS-HS-035", "server")
+    assert cause in found.causes[0].cause
+    assert any("fits a known limit" in line for line in found.evidence) is ("crashed" not in cause)

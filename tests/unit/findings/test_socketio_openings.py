@@ -1,0 +1,53 @@
+"""Polls of Socket.IO that are refused before a WebSocket is tried: why, and by whom."""
+
+import pytest
+
+from tests.unit.findings.triggers_socketio import opened
+from wsinspect.findings.registry import diagnose_capture
+
+
+def first(facts):
+    return diagnose_capture(facts)[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "title", "fault_of"),
+    [
+        (400, '{"code":5,"message":"Unsupported protocol version"}', "protocol versions", "client"),
+        (
+            400,
+            '"The client is using an unsupported version of the Socket.IO protocols"',
+            "versions",
+            "client",
+        ),
+        (403, '{"code":4,"message":"not for you"}', "allowRequest or the CORS check", "server"),
+        (400, '"http://evil.example is not an accepted origin."', "allowRequest or the CORS check", "server"),
+        (400, '{"code":0,"message":"Transport unknown"}', "does not allow long-polling", "client"),
+        (400, '"Invalid transport"', "does not allow long-polling", "client"),
+        (404, "Cannot GET /socket.io/", "no server at /socket.io/ (404)", "server"),
+        (200, "<!doctype html>", "something else answers at /socket.io/", "server"),
+        (401, "", "refused with 401", "server"),
+        (503, "", "answered with 503", "server"),
+        (None, None, "gets no answer", "server"),
+    ],
+)
+def test_the_answer_s_own_words_say_why(status, said, title, fault_of):
+    found = first(opened(status, refusal=said))
+    assert (found.id, found.fault_of) == ("WS-APP-013", fault_of)
+    assert title in found.title
+
+
+def test_what_the_tap_behind_the_hop_did_not_see_is_the_hop_s():
+    assert first(opened(404, taps=("edge",))).fault_of == "hop"
+    assert first(opened(404)).fault_of == "server"
+
+
+def test_of_two_taps_what_the_server_said_is_told_once():
+    found = diagnose_capture(opened(404))
+    assert [one.id for one in found] == ["WS-APP-013"]
+    assert "time" not in found[0].evidence[0]
+
+
+def test_a_code_that_is_no_number_decides_nothing():
+    found = first(opened(400, refusal='{"code":true,"message":"unsupported version"}'))
+    assert "answered with 400" in found.title
