@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +9,14 @@ import pytest
 
 from tests.support.chats import Chat, store
 from tests.support.devtools import DevTools, devtools
+from tests.support.marionette import Marionette
 from tests.support.report_pages import attacking_capture
 from tests.support.threaded_loop import ThreadedLoop
 from wsinspect.cli.main import cli, execute
 
 pytestmark = pytest.mark.lab
+#: A capture's name is a stranger's, too.
+NAME = "<img src=x onerror=window.hacked=4>'\"&.db"
 AXE = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
 #: All rules for WCAG 2.2 A and AA, and axe's best practices.
 CHECK = "axe.run().then(({violations}) => violations.map(({id, nodes}) => [id, nodes[0].html.slice(0, 200)]))"
@@ -49,7 +49,7 @@ def long_capture(path: Path, frames: int = 3000) -> Path:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("report")
     return {
-        "attack": report(attacking_capture(folder / "attack.db"), "--include-secrets"),
+        "attack": report(attacking_capture(folder / NAME), "--include-secrets"),
         "long": report(long_capture(folder / "long.db")),
     }
 
@@ -138,20 +138,39 @@ def test_frames_close_to_each_other_are_few_rectangles(browser: DevTools, pages:
     browser.close("few")
 
 
-def test_firefox_shows_it_from_disk(pages: dict[str, Path], tmp_path: Path) -> None:
-    """A picture of the page; a Firefox that fails to lay it out writes none, or an empty one."""
-    picture = tmp_path / "page.png"
-    command = ["firefox-esr", "--headless", "--no-remote", "--profile", str(tmp_path / "profile")]
-    (tmp_path / "profile").mkdir()
-    environment = {**os.environ, "HOME": str(tmp_path), "MOZ_CRASHREPORTER_DISABLE": "1"}
-    run = subprocess.run(
-        [*command, f"--screenshot={picture}", "--window-size=1000", pages["attack"].as_uri()],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert picture.exists(), run.stderr
-    assert picture.stat().st_size > 20_000
-    assert json.dumps("hacked") not in run.stderr
+@pytest.fixture(scope="module")
+def firefox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Marionette]:
+    with Marionette(tmp_path_factory.mktemp("firefox")) as found:
+        yield found
+
+
+def test_firefox_runs_no_script_of_a_peer_and_has_nothing_to_complain_of(
+    firefox: Marionette, pages: dict[str, Path]
+) -> None:
+    for name in ("attack", "long"):
+        firefox.open(pages[name].as_uri())
+        facts = "[typeof window.hacked, document.images.length, document.scripts.length]"
+        assert firefox.run(f"arguments[0]({facts})") == ["undefined", 0, 2]
+        assert [one for one in firefox.console() if pages[name].name in one] == []
+
+
+@pytest.mark.parametrize("name", ["attack", "long"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_firefox(
+    firefox: Marionette, pages: dict[str, Path], name: str, scheme: str
+) -> None:
+    """Marionette's scripts are in a sandbox, which the page's policy does not concern."""
+    firefox.open(pages[name].as_uri())
+    for width in (1200, 500):
+        firefox.look(width=width, scheme=scheme)
+        firefox.run(
+            "document.querySelectorAll('details').forEach((one) => { one.open = true; }); arguments[0](0)"
+        )
+        found = firefox.run(
+            f"{AXE.read_text()}; {CHECK}.then(arguments[0], (error) => arguments[0](String(error)))"
+        )
+        assert found == []
+        facts = "[matchMedia('(prefers-color-scheme: dark)').matches, document.documentElement.scrollWidth]"
+        is_dark, wide = firefox.run(f"arguments[0]({facts})")
+        assert is_dark is (scheme == "dark")
+        assert wide <= width

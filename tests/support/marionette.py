@@ -35,6 +35,7 @@ _PREFERENCES: dict[str, str | int] = {
     "app.normandy.enabled": False,
 }
 _OPTIONS = ("--headless", "--marionette", "--remote-allow-system-access", "--no-remote")
+_SCHEME = "Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', arguments[0])"
 _CONSOLE = "return Services.console.getMessageArray().map((one) => one.errorMessage || one.message)"
 
 
@@ -138,6 +139,14 @@ class Marionette:
         """What a script gives to its last argument, a function."""
         asked = {"script": script, "args": list(arguments), "scriptTimeout": 60_000}
         return self._ask("WebDriver:ExecuteAsyncScript", **asked)["value"]
+
+    def look(self, *, width: int, scheme: str) -> None:
+        """From now on: how wide the window is (450 at least), and which colours pages are asked for."""
+        wanted = {"dark": 0, "light": 1}[scheme]
+        self._ask("Marionette:SetContext", value="chrome")
+        self._ask("WebDriver:ExecuteScript", script=_SCHEME, args=[wanted])
+        self._ask("Marionette:SetContext", value="content")
+        self._ask("WebDriver:SetWindowRect", width=width, height=800)
 
     def console(self) -> list[str]:
         """All that the browser's console has, of all pages."""

@@ -61,18 +61,21 @@ def data_of(page: str) -> Any:
 
 
 def attacking_capture(path: Path) -> Path:
-    """Peers that say nothing but markup: in handshakes, in messages, in CLOSE frames, in a refusal."""
+    """Peers that say nothing but markup: in handshakes and the names of their fields, in messages, in CLOSE
+    frames, in a refusal, in names of hosts and of taps, in the words of an error.
+    """
     bytes_ = ATTACK.encode()
+    name = ATTACK.replace(" ", "").replace(":", "")
     script = Chat()
     line = ATTACK.replace(" ", "%20")
     request = (
         f"GET /{line} HTTP/1.1\r\nHost: {line}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"X-A: {ATTACK}\r\nOrigin: {ATTACK}\r\nSec-WebSocket-Key: {ATTACK}\r\n"
+        f"{name}: {ATTACK}\r\nOrigin: {ATTACK}\r\nSec-WebSocket-Key: {ATTACK}\r\n"
         f"Sec-WebSocket-Protocol: {ATTACK}\r\n\r\n"
     ).encode()
     answer = (
         f"HTTP/1.1 101 {ATTACK}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nServer: {ATTACK}\r\n"
-        f"Sec-WebSocket-Protocol: {ATTACK}\r\n\r\n"
+        f"{name}: {ATTACK}\r\nSec-WebSocket-Protocol: {ATTACK}\r\n\r\n"
     ).encode()
     script.begin(1, request, f"/{ATTACK}")
     script.answer(1, answer)
@@ -88,4 +91,11 @@ def attacking_capture(path: Path) -> Path:
     script.body(2, b"<html>" + bytes_)
     script.event(2, "refused", status=502)
     script.event(2, "closed")
+    place = dict.fromkeys(("tap", "client", "listener", "host", "path", "http_version"), ATTACK)
+    script.event(3, "attempt", scheme="ws", port=80, **place)
+    script.head(3, 0, request)
+    script.head(3, 1, request.replace(b"websocket", bytes_))
+    script.event(3, "server", address=ATTACK, peer=ATTACK, reused=False)
+    script.event(3, "failed", where="response", error=ATTACK)
+    script.event(3, "closed")
     return store(path, script)

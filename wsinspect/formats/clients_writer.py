@@ -257,21 +257,22 @@ def write_postman(
 
 
 def _postman_url(url: str) -> dict[str, Any]:
+    """A URL in the parts of which Postman makes it again: empty segments and a missing `=` count."""
     scheme, _, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    host, colon, port = place.rpartition(":")
-    path, question, query = (slash + path).partition("?")
+    place, _, path = rest.partition("/")
+    host, colon, port = place.rpartition(":") if not place.endswith("]") else (place, "", "")
+    path, question, query = path.partition("?")
     made: dict[str, Any] = {
         "raw": url,
         "protocol": scheme,
         "host": [host if colon else place],
-        "path": [part for part in path.split("/") if part],
+        "path": path.split("/"),
     }
     if colon:
         made["port"] = port
     if question:
-        pairs = (part.partition("=") for part in query.split("&") if part)
-        made["query"] = [{"key": name, "value": value} for name, _, value in pairs]
+        pairs = (part.partition("=") for part in query.split("&"))
+        made["query"] = [{"key": name, "value": value if equals else None} for name, equals, value in pairs]
     return made
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
 from tests.support.chats import Chat, chat_capture, sandwich_capture, store
@@ -14,6 +15,7 @@ from wsinspect.capture.reader import Capture
 from wsinspect.formats import clients_writer
 from wsinspect.formats.choice import Choice, hops_own, words_of_hops_own
 from wsinspect.formats.clients_writer import write_k6, write_postman, write_websocat
+from wsinspect.formats.importing import import_file
 
 
 def tricky(path: Path) -> Path:
@@ -59,6 +61,90 @@ def test_postman_gets_a_request_and_the_texts(tmp_path: Path) -> None:
     assert {"key": "Cookie", "value": "sid=***; theme=***"} in item["request"]["header"]
     assert all(one in item["request"]["description"] for one in TRICKY if "`" not in one)
     assert "no WebSocket requests" in collection["info"]["description"]
+
+
+#: What a collection of version 2.1 is, as far as ours go (github.com/postmanlabs/schemas, draft-07).
+#: There keys may have any name, so that misspelled ones are only found where all are listed, as here.
+_TEXT = {"type": "string"}
+_PAIR = {
+    "type": "object",
+    "properties": {"key": _TEXT, "value": {"type": ["string", "null"]}},
+    "required": ["key", "value"],
+    "additionalProperties": False,
+}
+_FIELD = {**_PAIR, "properties": {"key": _TEXT, "value": _TEXT}}
+_URL = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("raw", "protocol", "port"), _TEXT),
+        "host": {"type": "array", "items": _TEXT},
+        "path": {"type": "array", "items": _TEXT},
+        "query": {"type": "array", "items": _PAIR},
+    },
+    "additionalProperties": False,
+}
+_REQUEST = {
+    "type": "object",
+    "properties": {
+        "method": {"const": "GET"},
+        "url": _URL,
+        "header": {"type": "array", "items": _FIELD},
+        "description": _TEXT,
+    },
+    "additionalProperties": False,
+}
+_ITEM = {
+    "type": "object",
+    "properties": {"name": _TEXT, "request": _REQUEST, "response": {"type": "array"}},
+    "required": ["request"],
+    "additionalProperties": False,
+}
+COLLECTION = {
+    "type": "object",
+    "properties": {
+        "info": {
+            "type": "object",
+            "properties": dict.fromkeys(("name", "schema", "description"), _TEXT),
+            "required": ["name", "schema"],
+            "additionalProperties": False,
+        },
+        "item": {"type": "array", "items": _ITEM},
+    },
+    "required": ["info", "item"],
+    "additionalProperties": False,
+}
+
+
+def test_a_postman_collection_is_one(tmp_path: Path) -> None:
+    for path in (
+        tricky(tmp_path / "a.db"),
+        sandwich_capture(tmp_path / "b.db"),
+        chat_capture(tmp_path / "c.db"),
+    ):
+        collection = json.loads(written(write_postman, path)[1])
+        assert collection["item"]
+        assert [one.message for one in jsonschema_rs.validator_for(COLLECTION).iter_errors(collection)] == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/a", "/a/", "/a//b/", "/a?", "/a?x&y=&z=1=2", "/?u=http://other/?q", "/a?&x=1"]
+)
+@pytest.mark.parametrize("place", ["chat.example", "chat.example:81", "[::1]", "[::1]:81"])
+def test_postman_makes_the_same_url_of_its_parts(tmp_path: Path, place: str, path: str) -> None:
+    host, _, port = place.rpartition(":") if not place.endswith("]") and ":" in place else (place, "", "")
+    line = {"type": "connection", "state": "closed", "scheme": "ws", "host": host.strip("[]"), "path": path}
+    source = tmp_path / "a.jsonl"
+    lines = [{"type": "capture", "schema": 1, "format": 1}, line | ({"port": int(port)} if port else {})]
+    source.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    import_file(source, tmp_path / "a.db")
+    [item] = json.loads(written(write_postman, tmp_path / "a.db")[1])["item"]
+    url = item["request"]["url"]
+    pairs = [
+        one["key"] + ("" if one["value"] is None else "=" + one["value"]) for one in url.get("query", ())
+    ]
+    again = f"{url['protocol']}://{'.'.join(url['host'])}{':' + url['port'] if 'port' in url else ''}"
+    again += "/" + "/".join(url["path"]) + ("?" + "&".join(pairs) if "query" in url else "")
+    assert again == url["raw"] == f"ws://{place}{path}"
 
 
 def test_secrets_are_masked_unless_asked(tmp_path: Path) -> None:

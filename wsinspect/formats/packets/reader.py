@@ -18,6 +18,7 @@ from wsinspect.formats.packets.conversation import Conversation, Peers
 from wsinspect.formats.packets.files import TRUNCATED, UNKNOWN_END, Packet, Secrets
 from wsinspect.formats.packets.link import (
     ACK,
+    HIDING,
     RST,
     SYN,
     Segment,
@@ -335,12 +336,14 @@ class PacketReader:
         if self.counts.gaps:
             lost = counted(self.counts.lost, "byte")
             gaps = counted(self.counts.gaps, "gap")
-            yield f"{gaps} in TCP streams: {lost} not in the trace (tcpdump dropped packets, or -s cut them)"
+            why = self._hidden() or " (tcpdump dropped packets, or -s cut them)"
+            yield f"{gaps} in TCP streams: {lost} not in the trace{why}"
         if self._cut:
             unread = f"{counted(self._cut, 'TCP connection')} not read"
             cut = self.counts.cut
             options = " -s 0" * bool(cut) + " -B 65536" * (not cut or self.counts.gaps > cut)
-            yield f"{unread}: bytes of an opening handshake may be missing (record with tcpdump{options})"
+            why = self._hidden() or f" (record with tcpdump{options})"
+            yield f"{unread}: bytes of an opening handshake may be missing{why}"
         if self.counts.repeated:
             yield f"{counted(self.counts.repeated, 'retransmitted TCP segment')}, each taken once"
         for reason, count in self._reasons.most_common(3):
@@ -348,14 +351,21 @@ class PacketReader:
         if self._midway:
             began = counted(self._midway, "TCP connection")
             yield f"{began} began before the trace: a WebSocket is found by its opening handshake"
-        if count := self._unread["fragment"]:
-            yield f"{counted(count, 'packet')} left out: fragments of IP packets"
+        for hidden in HIDING:
+            if count := self._unread[hidden]:
+                yield f"{counted(count, 'packet')} left out: {hidden}"
         for link, count in self._links.most_common(3):
             yield f"{counted(count, 'packet')} left out: link layer {link} is not known"
+        if self._unread["other"] and not self.segments:
+            yield f"no TCP in {counted(self._unread['other'], 'packet')}"
         if self._without_time:
             yield f"{counted(self._without_time, 'packet')} without a time: taken for as late as the last one"
         if self._forgotten:
             yield f"{counted(self._forgotten, 'idle connection')} forgotten: too many at once"
+
+    def _hidden(self) -> str:
+        """What may be in packets of the trace that were not read; empty where there are none."""
+        return ", or in packets left out" if any(self._unread[one] for one in HIDING) else ""
 
     def _advice(self, reason: str) -> str:
         if reason != "no secrets":

@@ -10,7 +10,7 @@
     one.open = false; delete one.dataset.closed;
   }));
   const reveal = () => {
-    const to = document.getElementById(location.hash.slice(1));
+    const to = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
     if (to && to.tagName === "DETAILS") to.open = true;
   };
   addEventListener("hashchange", reveal);

@@ -174,6 +174,50 @@ def test_a_handshake_whose_packet_was_dropped_is_said(tmp_path: Path) -> None:
     assert Imported(tmp_path, wire).notes[-1] == f"1 TCP connection not read: {words}"
 
 
+def test_what_is_missing_may_be_in_packets_that_are_left_out(tmp_path: Path) -> None:
+    """A fragment of IP is in the trace: no advice about tcpdump's buffers helps."""
+    wire = Wire()
+    tcp = Tcp(wire).open()
+    tcp.send(CLIENT, REQUEST)
+    time_ns, data = wire.packets.pop()
+    wire.packets.append((time_ns, data[:20] + b"\x20\0" + data[22:]))
+    tcp.send(SERVER, RESPONSE)
+    wire.now += 10**9
+    for _ in range(2):
+        tcp.send(SERVER, HELLO)
+    assert Imported(tmp_path, wire).notes == [
+        "1 TCP connection not read: bytes of an opening handshake may be missing, or in packets left out",
+        "1 packet left out: fragments of IP packets",
+    ]
+
+
+def test_a_gap_may_be_in_packets_that_are_left_out(tmp_path: Path) -> None:
+    wire = Wire()
+    tcp = Tcp(wire).upgrade()
+    tcp.send(SERVER, HELLO)
+    time_ns, data = wire.packets.pop()
+    wire.packets.append((time_ns, data[:20] + b"\x20\0" + data[22:]))
+    wire.now += 10**9
+    for _ in range(2):
+        tcp.send(CLIENT)
+    assert Imported(tmp_path, wire).notes == [
+        f"1 gap in TCP streams: {len(HELLO)} bytes not in the trace, or in packets left out",
+        "1 packet left out: fragments of IP packets",
+    ]
+
+
+def test_a_trace_without_tcp_says_so_and_one_with_other_packets_does_not(tmp_path: Path) -> None:
+    wire = Wire()
+    Tcp(wire).upgrade()
+    time_ns, data = wire.packets[0]
+    other = (time_ns, data[:23] + b"\x01" + data[24:])  # ICMP
+    wire.packets = [other, *wire.packets]
+    assert Imported(tmp_path, wire).notes == []
+    wire.packets = [other]
+    (tmp_path / "other").mkdir()
+    assert Imported(tmp_path / "other", wire).notes == ["no TCP in 1 packet"]
+
+
 def test_a_gap_after_which_nothing_can_be_read_has_no_number(tmp_path: Path) -> None:
     """The lost packet of HTTP/2 is counted; what its streams lack after it is not."""
     wire = Wire()
