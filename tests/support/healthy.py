@@ -26,6 +26,8 @@ WHERE state = 'closed' AND status = 101 AND how = 'close-frame' AND js_was_clean
     AND NOT EXISTS (SELECT 1 FROM stored_message WHERE connection_id = connection.id AND problem IS NOT NULL)
     AND NOT EXISTS (SELECT 1 FROM opaque WHERE connection_id = connection.id)
     AND NOT EXISTS (SELECT 1 FROM ping WHERE connection_id = connection.id AND pong_frame IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM event WHERE connection_id = connection.id
+        AND kind IN ('stalled', 'early_data'))
     AND NOT EXISTS (SELECT 1 FROM fault_event WHERE connection_id = connection.id)
     AND (subprotocol IS NOT NULL OR CAST(request_in AS TEXT) NOT LIKE '%sec-websocket-protocol:%')
 """

@@ -33,6 +33,7 @@ from wsinspect.findings.lag import Lag, merged, within
 from wsinspect.findings.model import Finding
 from wsinspect.findings.provenance import Card, close_card
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection, ranked
+from wsinspect.findings.stalls import stalls_in
 from wsinspect.vocabulary import EndedBy, events
 from wsinspect.wire.close_codes import REFUSING
 from wsinspect.wire.opcodes import Direction
@@ -139,6 +140,7 @@ class FactReader:
             failed_where=next((_text(e[1].get("where")) for e in events if e[0] == "failed"), None),
             ends=tuple(_end(e) for e in events if e[0] == "end"),
             events=tuple((kind, detail) for kind, detail, _ in events),
+            stalls=stalls_in(events),
             faults=tuple(_acted(one, connection_id) for one in rows.acted(self._query, connection_id)),
         )
 

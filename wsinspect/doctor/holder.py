@@ -20,6 +20,7 @@ from wsinspect.findings.facts import SECOND_NS
 from wsinspect.findings.held import Held
 from wsinspect.findings.lag import SETTLE_NS, certain_ns
 from wsinspect.findings.probes import Probe
+from wsinspect.kernel import acknowledged_ns
 from wsinspect.net import Address
 from wsinspect.units import format_size
 
@@ -171,6 +172,7 @@ class _Line:
         self._now_ns = asker.now_ns
         self._lateness = asker.lateness
         self._reading: asyncio.Task[bytes] | None = None
+        self._read_ns = asker.now_ns()
         self.taken = 0
 
     def say(self, data: bytes) -> None:
@@ -246,9 +248,20 @@ class _Line:
             self._hold.ended("rst" if isinstance(error, ConnectionError) else "fin", self._now_ns())
             return
         if data:
+            self._read_ns = self._now_ns()
             self.take(data)
         else:
-            self._hold.ended("fin", self._now_ns())
+            self._hold.ended("fin", self._came_ns())
+
+    def _came_ns(self) -> int:
+        """When the FIN that was just read came: nothing follows it, so the last ACK was its own.
+
+        Read late by a busy machine, it came before: that time is nobody's limit.
+        """
+        now_ns = self._now_ns()
+        sock = self._stream.writer.get_extra_info("socket")
+        acked_ns = acknowledged_ns(sock) if sock is not None else None
+        return now_ns if acked_ns is None else max(now_ns - acked_ns, self._read_ns)
 
     def cancel(self) -> None:
         if self._reading is not None:

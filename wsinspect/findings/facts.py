@@ -90,6 +90,30 @@ class EndFact(NamedTuple):
     http2: str | None = None
 
 
+class StallFact(NamedTuple):
+    """A side did not take what it was sent for more than a second.
+
+    Attributes:
+        side: "client" or "server".
+        from_ns, until_ns: while its buffer was full; to the begin of the end where it never drained.
+        size: bytes that waited for it after the first second; `left` when it was last looked at.
+        acknowledges: whether its TCP acknowledged anything in that time; None where that is not known.
+    """
+
+    side: str
+    from_ns: int
+    until_ns: int
+    size: int
+    left: int
+    acknowledges: bool | None
+    has_drained: bool
+
+    @property
+    def lasted_ns(self) -> int:
+        """For how long its buffer was full."""
+        return self.until_ns - self.from_ns
+
+
 class OpaqueFact(NamedTuple):
     """Bytes of which no frames could be made."""
 
@@ -193,6 +217,7 @@ class ConnectionFacts:
         others: connections to the same host and port that were answered with 101, for attempts that were
             refused, also after their 101, and for ends without a CLOSE frame.
         lags: when this tap may have been blind meanwhile.
+        stalls: when a side did not take what it was sent.
     """
 
     id: int
@@ -253,6 +278,7 @@ class ConnectionFacts:
     evicted_frames: int = 0
     others: tuple[Other, ...] = ()
     lags: tuple[Lag, ...] = ()
+    stalls: tuple[StallFact, ...] = ()
 
     @property
     def is_accepted(self) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from wsinspect.findings.quotes import masked
+
 Severity = Literal["error", "warning", "note"]
 FaultOf = Literal["client", "server", "hop", "network", "tool"]
 Confidence = Literal["high", "medium", "low"]
@@ -262,11 +264,11 @@ class Rule:
             severity=found.severity or self.severity,
             fault_of=found.fault_of or self.fault_of,
             hop=found.hop,
-            title=(found.title or self.title) + found.title_more,
+            title=masked((found.title or self.title) + found.title_more),
             meaning=found.meaning or self.meaning,
-            js=found.js or self.js,
+            js=masked(found.js or self.js),
             confidence=found.confidence or self.confidence,
-            evidence=tuple(filter(None, found.evidence))[:MAX_EVIDENCE],
+            evidence=tuple(masked(one) for one in found.evidence if one)[:MAX_EVIDENCE],
             fixes=fixes,
             causes=found.causes,
             connection=found.connection if found.connection is not None else connection,

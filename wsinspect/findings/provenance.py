@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from wsinspect.findings.evidence import seconds
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, FrameFact
 from wsinspect.findings.limits import Limit, matching, words
+from wsinspect.findings.stalls import stall_lines
 from wsinspect.vocabulary import NO_SILENCES, Lack
 from wsinspect.vocabulary.rules import rule_words
 from wsinspect.wire.close_codes import close_name
@@ -60,6 +61,7 @@ class Card(NamedTuple):
             "age_ns": facts.age_ns,
             "last": {one.direction.short: one.as_json() for one in self.last},
             "legs": [{"side": end.side, "how": end.how, "time_ns": end.time_ns} for end in self.legs],
+            "stalls": [one._asdict() for one in facts.stalls],
             "client_close": _close(facts.client_close_code, facts.client_close_reason),
             "server_close": _close(facts.server_close_code, facts.server_close_reason),
             "js": js,
@@ -78,6 +80,8 @@ class Card(NamedTuple):
         if not self.legs:
             is_recorded = not self.facts.unrecorded & {Lack.END, Lack.TRANSPORT}
             yield "legs", _NO_LEG if is_recorded else "the file's format has no ends of transports"
+        for side, words_of_stall in stall_lines(self.facts):
+            yield f"to the {side}", f"its buffer was {words_of_stall}"
         for limit in self.limits[:6]:
             yield "fits", words(limit)
         for rule in dict.fromkeys(fault.rule for fault in self.facts.faults):

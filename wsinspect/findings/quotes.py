@@ -119,6 +119,23 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(lambda found: f"{found['name'] or ''}***", text)
 
 
+#: Fields whose values are credentials, as a line of evidence shows them.
+_CREDENTIALS: Final = re.compile(r"\b((?:proxy-)?authorization: ?)(\w+ )?\S.*", re.I)
+_COOKIES: Final = re.compile(r"(?<=cookie: )\S.*", re.I)
+_COOKIE: Final = re.compile(r"(?<==)[^;\s]+")
+#: Hashes of the handshake, which are no secret (RFC 6455, 1.3).
+_HASHES: Final = re.compile(r"\bSec-WebSocket-(?:Key|Accept)\b", re.I)
+
+
+def masked(line: str) -> str:
+    """A line of a finding as it is printed and stored, without what looks like a secret in what it quotes."""
+    if _HASHES.search(line):
+        return line
+    line = _CREDENTIALS.sub(lambda found: f"{found[1]}{found[2] or ''}***", line)
+    line = _COOKIES.sub(lambda found: _COOKIE.sub("***", found[0]), line)
+    return without_secrets(line)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3].rstrip() + "..."
 

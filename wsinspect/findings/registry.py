@@ -32,6 +32,7 @@ _MODULES: Final = (
     *("credentials", "reported", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),
     *("sandwich", "sandwich_answers", "sandwich_ends", "sandwich_refusals", "probes", "held"),
+    *("early", "contexts", "sleeping", "stalls", "sandwich_stalls"),
 )
 
 

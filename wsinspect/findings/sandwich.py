@@ -7,9 +7,11 @@ clocks' difference has been taken off. TCP keeps order: what was sent and what a
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from statistics import median, quantiles
 from typing import Any, Final, NamedTuple
 
@@ -42,6 +44,8 @@ _VARIED: Final = 1.2
 #: How long something may take in a hop without known times; otherwise this many times the longest so far.
 _PATIENCE_NS: Final = 5 * SECOND_NS
 _TIMES_LONGEST: Final = 5
+#: A hop that gathers messages has less than this of them; more are a receiver or a way that is slower.
+_GATHERED_BYTES: Final = 262_144
 _SHOWN_IDS: Final = 8
 _SHOWN_TIMES: Final = 3
 
@@ -356,7 +360,7 @@ def compare(
     tail = [sent[n] for n in gone if n > last]
     pairs = [(sent[i], arrived[j]) for i, j in places]
     delays = [late.time_ns - difference_ns - early.time_ns for early, late in pairs]
-    held, held_ns = _held(pairs, delays)
+    held, held_ns = _held(pairs, delays, _in_hop(pairs, difference_ns))
     quickest = min(delays, default=0)
     late = [
         (delay, early)
@@ -412,8 +416,24 @@ def _is_reframed(before: Trace, after: Trace) -> bool:
     return sum(before.layout) == sum(after.layout) and before.layout != after.layout
 
 
-def _held(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int]) -> tuple[int, int]:
-    """Messages that were sent apart and arrived together, and the longest that one of them waited."""
+def _in_hop(pairs: Sequence[tuple[Trace, Trace]], difference_ns: int) -> list[int]:
+    """For each message how many bytes were in the hop while it was, its own among them."""
+    went_in = [early.time_ns for early, _ in pairs]
+    came_out = [late.time_ns - difference_ns for _, late in pairs]
+    sums = [0, *accumulate(early.length for early, _ in pairs)]
+    return [
+        sums[bisect_right(went_in, out)] - sums[min(bisect_left(came_out, first), index)]
+        for index, (first, out) in enumerate(zip(went_in, came_out, strict=True))
+    ]
+
+
+def _held(
+    pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int], in_hop: Sequence[int]
+) -> tuple[int, int]:
+    """Messages that were sent apart and arrived together, and the longest that one of them waited.
+
+    Not counted are those among more bytes than a hop gathers: they wait in TCP's buffers for the receiver.
+    """
     groups: list[list[int]] = []
     for index in range(1, len(pairs)):
         apart = pairs[index][0].time_ns - pairs[index - 1][0].time_ns
@@ -423,7 +443,12 @@ def _held(pairs: Sequence[tuple[Trace, Trace]], delays: Sequence[int]) -> tuple[
                 groups[-1].append(index)
             else:
                 groups.append([index - 1, index])
-    real = [group for group in groups if pairs[group[-1]][0].time_ns - pairs[group[0]][0].time_ns >= _HELD_NS]
+    real = [
+        group
+        for group in groups
+        if pairs[group[-1]][0].time_ns - pairs[group[0]][0].time_ns >= _HELD_NS
+        and min(in_hop[index] for index in group) <= _GATHERED_BYTES
+    ]
     waited = [delays[index] for group in real for index in group]
     return len(waited), max(waited, default=0)
 

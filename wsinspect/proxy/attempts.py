@@ -166,6 +166,7 @@ class Attempt:
             head.informational = lambda raw: self.head(INFORMATIONAL, raw)
             head.unreadable = self.unreadable
             head.answered = lambda raw: self.head(RESPONSE_OUT, raw)
+            head.early = lambda size: self.event(events.EarlyData(bytes=size))
             head.ended = lambda how, detail=None: self.ended("client", how, detail)
 
     def unreadable(self, raw: bytes) -> None:

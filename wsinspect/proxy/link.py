@@ -21,6 +21,7 @@ from wsinspect.proxy.link_faults import LinkFaults
 from wsinspect.proxy.seams import tls as tls_seam
 from wsinspect.proxy.seams.transport import Endpoint, Wire, are_idle, tls_of
 from wsinspect.proxy.splice import Half, Splice, Stream
+from wsinspect.proxy.stalls import Stall
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.opcodes import Direction
@@ -80,13 +81,35 @@ class SocketLink:
         self.faults: LinkFaults | None = None
         self._reading_paused = [False, False]
         self.may_fault = self.client.endpoint is not None and self.server.endpoint is not None
-        for side in (self.client, self.server):
+        self._stalls: list[Stall | None] = [None, None]
+        for number, side in enumerate((self.client, self.server)):
             if side.endpoint:
                 side.endpoint.on_late_reset = partial(self._late_reset, side)
+                if not self._may_splice:
+                    side.endpoint.tell_full(partial(self._tell_full, number))
 
     def opened(self) -> None:
         self.stream.opened()
         self._schedule_splice()
+
+    def _tell_full(self, number: int, is_full: bool) -> None:
+        """A side takes nothing for now, or does again."""
+        if self._is_over or self._is_aborted:
+            return
+        stall = self._stalls[number]
+        if stall is not None and not is_full:
+            stall.end()
+        elif is_full:
+            side = (self.client, self.server)[number]
+            if stall is None and side.endpoint is not None:
+                stall = self._stalls[number] = Stall(side.name, self.stream, side.endpoint.waiting)
+            if stall is not None:
+                stall.begin()
+
+    def _end_stalls(self) -> None:
+        for stall in self._stalls:
+            if stall is not None:
+                stall.over()
 
     def takes(self, direction: Direction, data: bytes, time_ns: int) -> bool:
         if self.faults is None:
@@ -118,6 +141,7 @@ class SocketLink:
         if self._is_over:
             return
         side = self._side(ended)
+        self._end_stalls()
         self.stream.ended(side.name, how)
         if self._is_aborted:
             return
@@ -160,6 +184,7 @@ class SocketLink:
 
     def _end(self) -> None:
         self._is_over = True
+        self._end_stalls()
         for side in (self.client, self.server):
             if side.endpoint:
                 side.endpoint.on_late_reset = None
@@ -209,6 +234,7 @@ class SocketLink:
         self._is_aborted = True
         self.use_layers()
         self._may_splice = False
+        self._end_stalls()
         self.stream.ended("proxy", how)
         client, server = self.client.carrier, self.server.carrier
         if how == "rst":
@@ -230,6 +256,7 @@ class SocketLink:
         if self._is_over:
             return
         self.use_layers()
+        self._end_stalls()
         self.stream.ended("proxy", "fin")
         self.finished()
         for side in (self.client, self.server):
@@ -274,7 +301,7 @@ class SocketLink:
             Half(self.client.endpoint, self._ssl(self.client), Direction.CLIENT_TO_SERVER),
             Half(self.server.endpoint, self._ssl(self.server), Direction.SERVER_TO_CLIENT),
         )
-        self.splice = Splice(halves, self.stream, self._spliced_end)
+        self.splice = Splice(halves, self.stream, self._spliced_end, self._tell_full)
         self.route()
         self._pause_again()
 

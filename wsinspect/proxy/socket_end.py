@@ -110,6 +110,11 @@ class SocketEnd:
         size: int = endpoint.transport.get_write_buffer_size()
         return size
 
+    def waiting(self) -> tuple[int, int | None]:
+        """Bytes that the peer has not taken, and how long ago its TCP acknowledged anything."""
+        endpoint = self._side.endpoint
+        return endpoint.waiting() if endpoint is not None else (0, None)
+
     def write(self, data: bytes) -> bool:
         return not self._has_finished and self._side.write(data)
 

@@ -76,6 +76,8 @@ class Half(asyncio.Protocol):
         self.write: Callable[[bytes], None] = peer.send_tls if peer.ssl else peer.transport.write
         self.route(Boundary(), None)
         self._is_peer_full = peer.is_write_paused
+        if self.is_write_paused:
+            splice.tell_full(self.direction, True)
         self.update_reading()
 
     def route(self, boundary: Boundary, take: Take | None) -> None:
@@ -134,10 +136,12 @@ class Half(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.is_write_paused = True
+        self.splice.tell_full(self.direction, True)
         self.peer.set_peer_full(True)
 
     def resume_writing(self) -> None:
         self.is_write_paused = False
+        self.splice.tell_full(self.direction, False)
         self.peer.set_peer_full(False)
 
     def set_peer_full(self, is_full: bool) -> None:
@@ -174,11 +178,25 @@ class Half(asyncio.Protocol):
 
 
 class Splice:
-    """Both halves of one WebSocket."""
+    """Both halves of one WebSocket.
 
-    def __init__(self, halves: tuple[Half, Half], stream: Stream, on_end: Callable[[Half], None]) -> None:
+    Args:
+        halves: the one that reads the client, and the one that reads the server.
+        stream: takes the records.
+        on_end: called where one side has ended.
+        tell_full: called with a side's number, 0 for the client, and whether it takes nothing for now.
+    """
+
+    def __init__(
+        self,
+        halves: tuple[Half, Half],
+        stream: Stream,
+        on_end: Callable[[Half], None],
+        tell_full: Callable[[int, bool], None],
+    ) -> None:
         self.halves: tuple[Half, ...] = halves
         self.stream = stream
+        self.tell_full = tell_full
         self._on_end = on_end
         self._is_active = True
         client, server = halves

@@ -18,6 +18,7 @@ from wsinspect.proxy.link_faults import LinkFaults
 from wsinspect.proxy.seams.http2_tunnels import Tunnel, code_name
 from wsinspect.proxy.socket_end import SocketEnd
 from wsinspect.proxy.splice import Stream
+from wsinspect.proxy.stalls import Stall
 from wsinspect.vocabulary.events import Event
 from wsinspect.wire.boundaries import Boundary
 from wsinspect.wire.data_frames import Run
@@ -52,8 +53,7 @@ class _Source:
         self._link.socket_ended(self._direction, how)
 
     def drained(self) -> None:
-        # What this side was sent came from the other one.
-        self._link.settle(self._direction.other)
+        self._link.drained(self._direction)
 
 
 class StreamLink:
@@ -86,6 +86,9 @@ class StreamLink:
         self._codes = [int(ErrorCodes.CANCEL)] * 2
         self._has_ended = [False, False]
         self._reading_paused = [False, False]
+        self._stalls = tuple(
+            Stall(name, stream, tunnel.waiting) for name, tunnel in zip(_SIDES, tunnels, strict=True)
+        )
         self._is_waiting = False
         self._is_over = False
         self._is_aborted = False
@@ -117,7 +120,7 @@ class StreamLink:
             self._end(direction, how)
         elif not self._is_over and not self._is_aborted:
             # FIN is still to come.
-            self.stream.ended(_SIDES[direction], how)
+            self._ended(_SIDES[direction], how)
             if self.faults is None:
                 self.end_direction(direction, how)
             else:
@@ -138,6 +141,8 @@ class StreamLink:
             target.write(data)
             self.stream.data(direction, data, arrived_ns, 0)
             self.boundaries[direction].feed(data)
+        if target.unsent:
+            self._stalls[1 - direction].begin(arrived_ns)
         target.touch()
         if is_end:
             self._end(direction, "fin", "END_STREAM")
@@ -154,6 +159,8 @@ class StreamLink:
         self.stream.data(direction, run.data, arrived_ns, 0)
         self.boundaries[direction].feed(run.data)
         if not has_left or self._owed[direction] >= _OWED_BYTES:
+            if target.unsent:
+                self._stalls[1 - direction].begin(arrived_ns)
             target.touch()
 
     def was_reset(self, direction: Direction, code: int) -> None:
@@ -165,7 +172,7 @@ class StreamLink:
     def lost(self, direction: Direction, how: str, detail: str, *, is_ours: bool) -> None:
         """A sender's connection ended, or we ended it; the seam ends the other one in the same way."""
         if not self._is_over and not self._is_aborted:
-            self.stream.ended("proxy" if is_ours else _SIDES[direction], how, detail or None)
+            self._ended("proxy" if is_ours else _SIDES[direction], how, detail or None)
         self._wants_finish = True
         was_over = self._is_over
         self._close()
@@ -175,6 +182,17 @@ class StreamLink:
                 other.finish()
             else:
                 other.reset(int(ErrorCodes.CANCEL))
+
+    def drained(self, direction: Direction) -> None:
+        """The sender of a direction has taken all that it was sent, which came from the other side."""
+        self._stalls[direction].end()
+        self.settle(direction.other)
+
+    def _ended(self, side: str, how: str, detail: str | None = None) -> None:
+        """Record an end, and before it what still waits for a side."""
+        for stall in self._stalls:
+            stall.over()
+        self.stream.ended(side, how, detail)
 
     def settle(self, direction: Direction) -> None:
         """Acknowledge what has been taken, unless its sender is not to be read."""
@@ -203,7 +221,7 @@ class StreamLink:
         if self._is_over:
             return
         self._has_ended[direction] = True
-        self.stream.ended(_SIDES[direction], how, detail)
+        self._ended(_SIDES[direction], how, detail)
         if self._is_aborted:
             return
         if self.faults is None:
@@ -244,7 +262,7 @@ class StreamLink:
     def shut_down(self) -> None:
         """The proxy itself ends: both streams do, recorded as the proxy's doing."""
         if not self._is_over:
-            self.stream.ended("proxy", "fin")
+            self._ended("proxy", "fin")
             for tunnel in self._tunnels:
                 tunnel.finish()
             self._close()
@@ -280,7 +298,7 @@ class StreamLink:
         if how in ("goaway", "connection"):
             self._end_connections(how, chosen)
             return
-        self.stream.ended("proxy", how)
+        self._ended("proxy", how)
         for tunnel, is_chosen in zip(self._tunnels, chosen, strict=True):
             if how == "rst" and is_chosen:
                 tunnel.reset(ErrorCodes.CANCEL)
@@ -294,7 +312,7 @@ class StreamLink:
     def _end_connections(self, how: str, chosen: tuple[bool, bool]) -> None:
         """End the connection of a side, or of both, with all its streams; the other side's follows."""
         ends = {"goaway": "fin", "connection": "rst"}
-        self.stream.ended("proxy", ends[how], "GOAWAY NO_ERROR" if how == "goaway" else None)
+        self._ended("proxy", ends[how], "GOAWAY NO_ERROR" if how == "goaway" else None)
         self._close()
         for tunnel, is_chosen in zip(self._tunnels, chosen, strict=True):
             if is_chosen:

@@ -61,6 +61,14 @@ class Open(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EarlyData(Event):
+    """The client had sent so many bytes behind its request when the 101 was passed on to it."""
+
+    KIND = EventKind.EARLY_DATA
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(Event):
     """Another answer than the 101; `by` is `fault` where a rule of the user's made it."""
 
@@ -97,6 +105,35 @@ class TransportEnded(Event):
     side: str | None = None
     how: str | None = None
     http2: str | None = if_set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stalled(Event):
+    """A side did not take what it was sent: its buffer was full for longer than a second.
+
+    Without a later `Drained` it was when the connection began to end; then there is one more, with the time
+    until then.
+
+    Attributes:
+        bytes: that wait for it here.
+        for_ns: how long the buffer has been full.
+        acked_ns: how long ago its TCP acknowledged anything: a peer that does not read still does.
+    """
+
+    KIND = EventKind.STALLED
+    side: str | None = None
+    bytes: int | None = None
+    for_ns: int | None = None
+    acked_ns: int | None = if_set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained(Event):
+    """A side that was `Stalled` takes again what it is sent, after so long in all."""
+
+    KIND = EventKind.DRAINED
+    side: str | None = None
+    for_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,7 @@ def _is_uneventful(facts):
         and facts.client_close_reason == facts.server_close_reason == ""
         and facts.ended_by == "client"
         and all(ping.pong_id is not None for ping in facts.pings)
+        and not {kind for kind, _ in facts.events} & {"stalled", "early_data"}
     )
     said = (facts.negotiation.subprotocol or "").lower()
     speaks = any(word in said for word in ("actioncable", "graphql", "mqtt", "stomp"))

@@ -8,6 +8,8 @@ from tests.unit.findings import (
     triggers_answers,
     triggers_apps,
     triggers_attempts,
+    triggers_backpressure,
+    triggers_contexts,
     triggers_held,
     triggers_messages,
     triggers_open,
@@ -17,6 +19,8 @@ from tests.unit.findings import (
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_attempts.CASES,
+    **triggers_backpressure.CASES,
+    **triggers_contexts.CASES,
     **triggers_answers.CASES,
     **triggers_socketio.CASES,
     **triggers_open.CASES,

@@ -300,6 +300,8 @@ WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
         AND coalesce(client_close_code, 1000) IN (1000, 1001) AND client_close_reason = ''
         AND coalesce(server_close_code, 1000) = 1000 AND server_close_reason = ''
         AND ended_by = 'client'
+        AND NOT EXISTS (SELECT 1 FROM event WHERE event.connection_id = connection.id
+            AND event.kind IN ('stalled', 'early_data'))
         AND NOT EXISTS (SELECT 1 FROM ping WHERE ping.connection_id = connection.id AND pong_frame IS NULL))
     AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL
         AND instr(server_tls, 'EM OV TLS CA - G3C') = 0)

@@ -13,6 +13,7 @@ from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, Frame
 from wsinspect.findings.limits import matching, words
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.sleeping import asleep, is_browser
 from wsinspect.wire.opcodes import Direction
 
 rules = Rules()
@@ -73,6 +74,9 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
     limits = [words(limit) for limit in matching(waited / 1e9, "keepalive")]
     other: FaultOf = "client" if side == S2C else "server"
     is_wrong = any(_wrong_pong(facts, ping) for ping in unanswered)
+    # A browser answers pings without its page: it did before, so it sleeps, or is not reached any more.
+    is_asleep = other == "client" and bool(answered) and not late and not is_wrong and is_browser(facts)
+    is_asleep &= (facts.last_ns[C2S] or 0) < first.time_ns
     # Whoever ends so soon, and says nothing, may have been killed: heartbeats mostly wait longer.
     is_guess = code is None and not says_so and not is_wrong and waited < _SURE_WAIT_NS
     yield Found(
@@ -99,13 +103,17 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
             lag_line(facts),
         ),
         frame=first.id,
-        fault_of=other,
-        confidence="high"
+        fault_of="network" if is_asleep else other,
+        confidence="medium"
+        if is_asleep and not is_guess
+        else "high"
         if has_waited and (says_so or code == 1011)
         else "low"
         if is_guess and not is_timed
         else "medium",
-        causes=two_causes(
+        causes=asleep(facts)
+        if is_asleep
+        else two_causes(
             (f"the {other} does not answer pings", "leave pings off: does the connection live on?"),
             (
                 f"the {facts.ended_by} ended it for another reason, just when a heartbeat would have",

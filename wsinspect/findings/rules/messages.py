@@ -9,6 +9,7 @@ from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named, 
 from wsinspect.findings.facts import C2S, SECOND_NS, ConnectionFacts
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.contexts import with_context
 from wsinspect.findings.rules.frames import JS, broken, was_borne
 from wsinspect.wire.violations import INFLATE_FAILED, INVALID_UTF8
 
@@ -46,14 +47,14 @@ def bad_utf8(facts: ConnectionFacts) -> Iterator[Found]:
     rows="F5",
 )
 def bad_deflate(facts: ConnectionFacts) -> Iterator[Found]:
-    found = list(broken(facts, INFLATE_FAILED))
+    found = [with_context(facts, one, one.frame or 0) for one in broken(facts, INFLATE_FAILED)]
     yield from found
     if found:
         return
     for problem in facts.problems:
         if problem.kind == "inflate-failed":
             extensions = ", ".join(map(str, facts.negotiation.extensions))
-            yield Found(
+            one = Found(
                 evidence=(
                     f"message {problem.frame} {problem.direction.arrow} does not inflate; {problem.times} in"
                     f" all",
@@ -66,6 +67,7 @@ def bad_deflate(facts: ConnectionFacts) -> Iterator[Found]:
                 js=js_sees(facts),
                 software=named(answer_marks(facts)),
             )
+            yield with_context(facts, one, problem.frame)
             return
 
 

@@ -126,6 +126,7 @@ class WireHead:
         keep_rest: has what came of a response head reported, where no more is waited for.
         error: what to tell the client when there will be no response of the server's.
         answered: called with the response that we gave in the server's place.
+        early: called with how many bytes the client had sent behind its request when it got the 101.
         is_forwarded: the request has been written to the server.
         early_ends: how the client ended right behind the request ("close_notify", "fin").
         watched: this is an opening handshake, whose early ends are passed on.
@@ -146,6 +147,7 @@ class WireHead:
     forwarded: Callable[[bytes], None] | None = None
     informational: Callable[[bytes], None] | None = None
     answered: Callable[[bytes], None] | None = None
+    early: Callable[[int], None] | None = None
     unreadable: Callable[[bytes], None] | None = None
     keep_rest: Callable[[], None] | None = None
     error: str = ""
@@ -332,6 +334,9 @@ class RelayHttp1Server(_Relaying, Http1Server):
             yield from self.read_headers(self._early_ends[-1])
 
     def make_pipe(self) -> Commands:
+        head = wire_head(self.request) if self.request else None
+        if self.is_upgraded and self.buf and head is not None and head.early is not None:
+            head.early(len(self.buf))
         yield from super().make_pipe()
         for event in self._early_ends:
             yield from self.passthrough(event)

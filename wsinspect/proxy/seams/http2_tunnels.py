@@ -274,6 +274,10 @@ class Tunnel:
 
     # What goes
 
+    def waiting(self) -> tuple[int, int | None]:
+        """Bytes that wait for the peer's windows; whether its TCP acknowledges says nothing of one stream."""
+        return self.unsent, None
+
     def write(self, data: bytes) -> bool:
         """Send bytes; False where the stream takes no more."""
         if self._is_over or self._ends or self._reset_code is not None:

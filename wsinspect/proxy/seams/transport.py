@@ -30,6 +30,7 @@ from mitmproxy.proxy.layers import tls as tls_layers
 from mitmproxy.proxy.server import ConnectionHandler
 
 from wsinspect.closing import abort
+from wsinspect.kernel import acknowledged_ns
 from wsinspect.proxy.seams.arriving import ArrivedProtocol
 from wsinspect.proxy.seams.hooks import answer_in_place
 from wsinspect.proxy.seams.http2_tunnels import Outbox
@@ -47,6 +48,8 @@ READ_BYTES = 65536
 #: A peer that has not taken so much of what it was answered is not read for now.
 ANSWER_BYTES = 4 << 20
 
+#: Methods of a protocol that may be ours.
+_HOOKS = ("eof_received", "connection_lost", "data_received", "pause_writing", "resume_writing")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -99,7 +102,7 @@ class Endpoint:
                 endpoint.how = "timeout" if isinstance(exc, TimeoutError) else "rst"
             stock_lost(exc)
             # They are of a circle of references: endpoint, protocol, and these.
-            for name in ("eof_received", "connection_lost", "data_received"):
+            for name in _HOOKS:
                 vars(endpoint.protocol).pop(name, None)
             if exc is not None and is_late and endpoint.on_late_reset:
                 endpoint.on_late_reset()
@@ -179,6 +182,30 @@ class Endpoint:
         self.reset_on_close()
         abort(self.transport)
         close()
+
+    def tell_full(self, tell: Callable[[bool], None]) -> None:
+        """Have `tell` hear when the transport's buffer is full, and when it has room again."""
+        if self.protocol is None:
+            return
+        stock_pause, stock_resume = self.protocol.pause_writing, self.protocol.resume_writing
+
+        def pause_writing() -> None:
+            stock_pause()
+            tell(True)
+
+        def resume_writing() -> None:
+            stock_resume()
+            tell(False)
+
+        self.protocol.pause_writing = pause_writing
+        self.protocol.resume_writing = resume_writing
+        if self.is_write_paused:
+            tell(True)
+
+    def waiting(self) -> tuple[int, int | None]:
+        """Bytes that the peer has not taken, and how long ago its TCP acknowledged anything."""
+        sock = self.transport.get_extra_info("socket")
+        return self._unsent_bytes(), acknowledged_ns(sock) if sock is not None else None
 
     def _unsent_bytes(self) -> int:
         unsent: int = self.transport.get_write_buffer_size()

@@ -1,0 +1,194 @@
+"""A side that does not read: at one tap, around a hop, by `diagnose` and in `show`; and who is only slow.
+
+The server sends until its own patience with `send` is over, as servers with a limit on what may wait do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import WebSocketException
+
+from tests.support import warm
+from tests.support.bytes_of_frames import KEY, frame
+from tests.support.engine import Engine, private_environment
+from tests.support.hop_taps import Attempt, attempts, record_around
+from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
+from tests.support.sandwich_lab import afterwards, stored, told
+from tests.support.socket_echo import HEAD
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+BLOCK = os.urandom(65536)
+#: How long the server waits until a message can be sent.
+PATIENCE = 3.0
+CLOSE = 8
+REASON = "client too slow: queue is full"
+#: The server's CLOSE frames.
+GOODBYES = (frame(CLOSE, b"\x03\xe8"), frame(CLOSE, b"\x03\xf0" + REASON.encode()))
+#: More than all buffers on the way take.
+MOST = 1200
+
+
+def nginx_hop(folder: Path, origin: int) -> Hop:
+    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
+
+
+def haproxy_hop(folder: Path, origin: int) -> Hop:
+    return haproxy(folder, f"server app {LOOPBACK}:{origin}", timeouts="timeout tunnel 60s")
+
+
+hops = pytest.mark.parametrize("hop", [None, nginx_hop, haproxy_hop], ids=["one tap", "nginx", "haproxy"])
+
+
+class Flood:
+    """A server that sends until a message has to wait for too long, and then ends the connection.
+
+    Attributes:
+        gave_up: it has.
+        how: "abort" (TCP), "policy" (CLOSE 1008), or "all": it has no limit, and closes after the last.
+    """
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+        self.gave_up = asyncio.Event()
+        self.waited = asyncio.Event()
+
+    async def __call__(self, connection: ServerConnection) -> None:
+        with contextlib.suppress(WebSocketException):
+            try:
+                for _ in range(MOST):
+                    await asyncio.wait_for(connection.send(BLOCK), PATIENCE)
+            except TimeoutError:
+                self.waited.set()
+                if self.how == "all":
+                    for _ in range(4):
+                        await connection.send(BLOCK)
+                elif self.how == "abort":
+                    connection.transport.abort()
+                else:
+                    closing = asyncio.create_task(connection.close(1008, REASON))
+                    self.gave_up.set()
+                    await closing
+            self.gave_up.set()
+
+
+async def opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client with a small window that has its 101 and reads nothing more."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (LOOPBACK, port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=2048)
+    writer.write(HEAD)
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def take_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Read to the end, and answer a CLOSE as it has to be."""
+    tail = b""
+    with contextlib.suppress(OSError):
+        while data := await reader.read(1 << 20):
+            tail = (tail + data)[-80:]
+            found = next((one for one in GOODBYES if tail.endswith(one)), None)
+            if found is not None:
+                writer.write(frame(CLOSE, found[2:4], key=KEY))
+    writer.close()
+
+
+async def sleeps(flood: Flood, port: int) -> None:
+    """Reads nothing until the server has given up, and then all."""
+    reader, writer = await opened(port)
+    await flood.waited.wait()
+    await take_all(reader, writer)
+
+
+async def leaves(flood: Flood, port: int) -> None:
+    """Reads nothing, and is killed while the server waits."""
+    _, writer = await opened(port)
+    await flood.waited.wait()
+    writer.transport.abort()
+
+
+async def reads(flood: Flood, port: int) -> None:
+    """Takes everything at once."""
+    reader, writer = await opened(port)
+    await take_all(reader, writer)
+
+
+def play(
+    folder: Path,
+    hop: Callable[[Path, int], Hop] | None,
+    how: str,
+    client: Callable[[Flood, int], Awaitable[Any]],
+) -> tuple[Engine, Attempt]:
+    async def run() -> Engine:
+        flood = Flood(how)
+        options: Any = {"ping_interval": None, "close_timeout": 20, "compression": None}
+        async with serve(flood, LOOPBACK, 0, **options) as server:
+            app = next(iter(server.sockets)).getsockname()[1]
+            return await record_around(folder, hop, app, lambda port: client(flood, port))
+
+    engine = asyncio.run(run())
+    assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
+    (attempt,) = attempts(engine.capture)
+    return engine, attempt
+
+
+def show(engine: Engine, folder: Path, *words: str) -> str:
+    done = warm.run(
+        ["show", str(engine.capture), *words], folder=folder, environment=private_environment(folder)
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def blamed(found: list[Any]) -> set[tuple[str, str]]:
+    return {(one.id, one.fault_of) for one in found if one.severity in ("error", "warning")}
+
+
+@hops
+@pytest.mark.parametrize("how", ["abort", "policy"])
+def test_the_client_that_did_not_read_is_named(tmp_path, hop, how):
+    engine, attempt = play(tmp_path, hop, how, sleeps)
+    assert ("WS-DROP-015", "client") in blamed(attempt.one)
+    (own,) = [one for one in attempt.one if one.id == "WS-DROP-015"]
+    assert own.confidence == "medium"
+    assert any("acknowledged in that time" in line for line in own.evidence)
+    assert next(one.cause for one in own.causes).startswith("the client's program does not read")
+    expected = "WS-DROP-015" if hop is None else "WS-DROP-103"
+    assert [one.fault_of for one in attempt.all if one.id == expected] == ["client"]
+    assert {one.fault_of for one in attempt.all if one.severity == "error"} <= {"client"}
+    text = show(engine, tmp_path, str(min(attempt.ids)))
+    assert "to the client" in text
+    assert "full for" in text
+
+
+@hops
+def test_a_client_that_is_killed_while_it_does_not_read_is_blamed_for_no_server(tmp_path, hop):
+    _, attempt = play(tmp_path, hop, "all", leaves)
+    assert not [one for one in (*attempt.one, *attempt.all) if one.severity == "error"]
+    assert "WS-DROP-016" in {one.id for one in attempt.one}
+
+
+@hops
+@pytest.mark.parametrize("client", [sleeps, reads], ids=["slow", "quick"])
+def test_a_server_that_waits_and_says_goodbye_gave_up_nothing(tmp_path, hop, client):
+    _, attempt = play(tmp_path, hop, "all", client)
+    assert not blamed(attempt.one)
+    assert not blamed(attempt.all)
+    if client is reads:
+        assert not {one.id for one in (*attempt.one, *attempt.all)} & {
+            "WS-DROP-015",
+            "WS-DROP-016",
+            "WS-DROP-103",
+        }
