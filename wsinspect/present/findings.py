@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from wsinspect.capture.records import FindingRow
+from wsinspect.findings.alike import alike
 from wsinspect.findings.model import CONFIDENCES, SEVERITIES, Cause, FaultOf, Finding, Fix
 from wsinspect.findings.software import NAMES
 from wsinspect.present.cells import Line
@@ -174,9 +175,6 @@ def _all_is_well(result: Any) -> str:
 
 
 def _groups(findings: Sequence[Finding]) -> Iterator[Line]:
-    groups: dict[tuple[str, str | None, str, str], list[Finding]] = {}
-    for one in findings:
-        groups.setdefault((one.id, one.hop, one.title, one.severity), []).append(one)
-    for group in groups.values():
+    for group in alike(findings):
         yield from finding_lines(group)
         yield []

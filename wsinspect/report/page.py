@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from wsinspect.findings.alike import alike
 from wsinspect.findings.fixes import examples_in
 from wsinspect.findings.model import RECORDING, Finding, Fix
 from wsinspect.findings.software import NAMES
@@ -127,15 +128,13 @@ def who_did(one: Finding) -> str:
 def _findings(findings: Sequence[Finding], diagnosis: Any, content: Content, masker: Masker) -> Iterator[str]:
     yield '<section aria-labelledby="h-findings">'
     yield '<h2 id="h-findings">What was found, and what to change</h2>\n'
-    groups: dict[tuple[str, str | None, str], list[Finding]] = {}
-    for one in findings:
-        groups.setdefault((one.id, one.hop, one.title), []).append(one)
+    groups = alike(findings)
     if not groups:
         yield "<p>Nothing.</p>"
     if words := _explained(findings, content):
         yield f'<p class="aside">{_e(words)}</p>\n'
     urls = {one.row.id: one.url.partition("?")[0] for one in content.connections}
-    for group in groups.values():
+    for group in groups:
         yield from _finding(group, urls, masker)
     for note in diagnosis.notes:
         yield f'<p class="aside">{_e(escape(masker.text(note)))}</p>\n'
