@@ -27,6 +27,7 @@ from wsinspect.wire import violations as v
 
 HEALTHY = ended()
 
+PHOENIX = "/socket/websocket?vsn=2.0.0"
 EIO = "/socket.io/?EIO=4&transport=websocket"
 
 BY_RULE: dict[str, Any] = {"ended_by": "fault", "rule": "outage"}
@@ -256,7 +257,13 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         ],
     ),
     "WS-APP-032": (
-        [ended(*_said((S2C, 0.1, '{"type":"reject_subscription","identifier":"{}"}')))],
+        [
+            replace(
+                ended(*_said((S2C, 0.1, '{"type":"reject_subscription","identifier":"{}"}'))),
+                raw_request_out=request(Sec_WebSocket_Protocol="actioncable-v1-json"),
+                raw_response_in=switching(Sec_WebSocket_Protocol="actioncable-v1-json"),
+            )
+        ],
         [
             ended(*_said((S2C, 0.1, '{"type":"confirm_subscription","identifier":"{}"}'))),
             ended(*_said((C2S, 0.1, '{"type":"reject_subscription"}'))),
@@ -264,8 +271,11 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-APP-042": (
         [
-            ended(*_said((S2C, 0.1, '["1",null,"room:1","phx_error",{}]'))),
-            ended(*_said((S2C, 0.1, '{"topic":"room:1","event":"phx_error","payload":{}}'))),
+            replace(ended(*_said((S2C, 0.1, '["1",null,"room:1","phx_error",{}]'))), path=PHOENIX),
+            replace(
+                ended(*_said((S2C, 0.1, '{"topic":"room:1","event":"phx_error","payload":{}}'))),
+                path=PHOENIX,
+            ),
         ],
         [
             ended(*_said((S2C, 0.1, '["1",null,"room:1","phx_close",{}]'))),
@@ -294,14 +304,17 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "WS-APP-040": (
         [
-            ended(
-                *_said(
-                    (
-                        S2C,
-                        0.1,
-                        '["1","1","room:1","phx_reply",{"status":"error","response":{"reason":"unauthorized"}}]',
+            replace(
+                ended(
+                    *_said(
+                        (
+                            S2C,
+                            0.1,
+                            '["1","1","room:1","phx_reply",{"status":"error","response":{"reason":"unauthorized"}}]',
+                        )
                     )
-                )
+                ),
+                path=PHOENIX,
             )
         ],
         [ended(*_said((S2C, 0.1, '["1","1","room:1","phx_reply",{"status":"ok","response":{}}]')))],
