@@ -40,19 +40,37 @@ _JSON_KEYS: Final = (
 )
 #: Levels of JSON that are looked through for words.
 _DEPTH: Final = 4
-#: What is likely a secret: a JSON Web Token, a key with its vendor's prefix, a long word of letters and
-#: digits, the value behind the name of a secret (behind a colon or a blank only one with a digit in it).
-_SECRET: Final = re.compile(
+#: Numbers by which a request is found in the logs of others: they are no secret, and what one needs.
+_KEPT: Final = (
+    r"(?P<kept>\b(?:(?:request|trace|correlation|cf)[_-]?id|traceparent|cf-ray)[\"']?\s?[:=]\s?[\"']?[\w.-]+)|"
+)
+#: What is likely a secret: a JSON Web Token, a key with its vendor's prefix, user and password of a URL.
+_TOKENS: Final = (
     r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
     r"|(?<![\w-])(?:sk|pk|rk|gh[opsu]|glpat|xox[a-z])[-_][\w-]{6,}"
-    r"|(?<![\w+=])(?!(?-i:[A-Z0-9]+(?:_[A-Z0-9]+)+)(?![\w+=]))(?=[a-z_+=]*\d)(?=[\d_+=]*[a-z])[\w+=]{20,}"
-    r"|(?<=://)[^\s/@:]{0,64}:[^\s/@]{1,64}(?=@)"
-    r"|(?P<name>(?:token|passw(?:or)?d|secret|api[ _-]?key|jwt)(?:[\"']\s{0,2}:\s{0,2}[\"']|\s?=\s?[\"']?"
-    r"|:\s?(?=[^\s\"',;&}]*\d)|\s(?!v\d+(?!\w))(?=\S*\d)(?=\S*[a-z]))|\bbearer\s(?=\S*\d)"
-    r"|(?:passcode|passphrase|pwd|auth|session)(?:[\"']\s{0,2}:\s{0,2}[\"']|\s?=\s?[\"']?"
-    r"|:\s?(?=[^\s\"',;&}]*\d)))[^\s\"',;&}]+",
-    re.I,
+    r"|(?<=://)[^\s/@]{1,128}(?=@)"
 )
+#: A long word of letters and digits, which is neither a constant's name nor part of a host's.
+_LONG_WORD: Final = (
+    r"|(?<![\w+])(?!(?-i:[A-Z0-9]+(?:_[A-Z0-9]+)+)(?![\w+]))(?=[a-z_+]*\d)(?=[\d_+]*[a-z])[\w+]{20,}={0,2}"
+    r"(?![\w+]|\.[a-z-]{1,63}\.[a-z])"
+)
+#: What comes between the name of a secret and its value: as in JSON, a query (also an encoded one), or a
+#: sentence, where the value has a digit in it, and is more than a count or a status.
+_QUOTED: Final = r"[\"']\s{0,2}:\s{0,2}[\"']"
+_EQUALS: Final = r"(?:\s?=\s?|%3D)[\"']?"
+_COLON: Final = r":\s?(?!\d{1,3}(?!\w))(?=[^\s\"',;&}]*\d)"
+_SECRETS: Final = r"token|passw(?:or)?d|secret|api[ _-]?key|jwt"
+_PERHAPS: Final = r"passcode|passphrase|pwd|auth|session"
+_NAMED: Final = (
+    rf"|(?P<quoted>(?:{_SECRETS}|{_PERHAPS}){_QUOTED})[^\"'\r\n]+"
+    rf"|(?P<name>(?:{_SECRETS})(?:{_EQUALS}|{_COLON}|\s(?!v\d+(?!\w))(?=\S*\d)(?=\S*[a-z]))"
+    rf"|\bbearer\s(?=\S*\d)|(?:{_PERHAPS})(?:{_EQUALS}|{_COLON})"
+    # A header of STOMP's has no blank behind its colon; a parameter of a URL says by its name what it is.
+    r"|passcode:|(?<=[?&])(?:key|sig|sid|code|pass|ticket|signature)=(?!\d{1,4}(?!\w)))[^\s\"',;&}]+"
+)
+_SECRET: Final = re.compile(_KEPT + _TOKENS + _LONG_WORD + _NAMED, re.I)
+_SECRET_BY_NAME: Final = re.compile(_KEPT + _TOKENS + _NAMED, re.I)
 
 
 def quote(body: bytes, reason: str = "") -> str | None:
@@ -114,14 +132,23 @@ def message_in(value: Any, depth: int = _DEPTH) -> str | None:
     return None
 
 
-def without_secrets(text: str) -> str:
+def without_secrets(text: str, secret: re.Pattern[str] = _SECRET) -> str:
     """A peer's words for a title, without what looks like a token, a key or a password."""
-    return _SECRET.sub(lambda found: f"{found['name'] or ''}***", text)
+
+    def mask(found: re.Match[str]) -> str:
+        return found["kept"] or f"{found['quoted'] or found['name'] or ''}***"
+
+    return secret.sub(mask, text)
 
 
-#: Fields whose values are credentials, as a line of evidence shows them.
-_CREDENTIALS: Final = re.compile(r"\b((?:proxy-)?authorization: ?)(\w+ )?\S.*", re.I)
-_COOKIES: Final = re.compile(r"(?<=cookie: )\S.*", re.I)
+#: Fields whose values are credentials, as a line of evidence shows them, or a peer's JSON.
+_FIELD: Final = re.compile(
+    r"(?<![\w-])(?!sec-websocket-)(?P<name>(?:proxy-)?authorization|(?:set-)?cookie"
+    r"|(?:[a-z0-9]{1,40}-){1,4}(?:auth|token|secret|key|password|jwt|session|signature)(?:-[a-z]{1,40}){0,2})"
+    r"(?P<colon>[\"']?: ?[\"']?)(?P<value>(?<=[\"'])[^\"'\r\n]+|[^\s\"'][^\r\n]*)",
+    re.I,
+)
+_SCHEME: Final = re.compile(r"(\w+ )?.*", re.S)
 _COOKIE: Final = re.compile(r"(?<==)[^;\s]+")
 #: Hashes of the handshake, which are no secret (RFC 6455, 1.3).
 _HASHES: Final = re.compile(r"\bSec-WebSocket-(?:Key|Accept)\b", re.I)
@@ -129,11 +156,20 @@ _HASHES: Final = re.compile(r"\bSec-WebSocket-(?:Key|Accept)\b", re.I)
 
 def masked(line: str) -> str:
     """A line of a finding as it is printed and stored, without what looks like a secret in what it quotes."""
-    if _HASHES.search(line):
-        return line
-    line = _CREDENTIALS.sub(lambda found: f"{found[1]}{found[2] or ''}***", line)
-    line = _COOKIES.sub(lambda found: _COOKIE.sub("***", found[0]), line)
-    return without_secrets(line)
+    line = _FIELD.sub(_masked_field, line)
+    return without_secrets(line, _SECRET_BY_NAME if _HASHES.search(line) else _SECRET)
+
+
+def _masked_field(found: re.Match[str]) -> str:
+    name, value = found["name"].lower(), found["value"]
+    if name.endswith("cookie"):
+        # What stands behind a Set-Cookie's first pair says where it is sent, and is no secret.
+        value = _COOKIE.sub("***", value, count=int(name == "set-cookie"))
+    elif name.endswith("authorization"):
+        value = _SCHEME.sub(r"\1***", value, count=1)
+    else:
+        value = "***"
+    return f"{found['name']}{found['colon']}{value}"
 
 
 def _cut(text: str) -> str:
