@@ -172,7 +172,8 @@ def test_a_client_of_http1_and_an_origin_of_http2(tmp_path, certificates, is_sec
     assert request_out.startswith(b":method: CONNECT\r\n")
     assert response_out.decode() == head
     assert streams(run) == [{"client": None, "server": theirs}]
-    assert findings(run) == []
+    # The client did not wait for the 101.
+    assert findings(run) == ["WS-HS-072"]
 
 
 def test_an_origin_whose_http2_carries_no_websockets_gets_them_over_http1(tmp_path, certificates):
