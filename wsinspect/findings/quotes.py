@@ -41,7 +41,10 @@ _JSON_KEYS: Final = (
 #: Levels of JSON that are looked through for words.
 _DEPTH: Final = 4
 #: Numbers by which a request is found in the logs of others: they are no secret, and what one needs.
-_KEPT: Final = r"(?P<kept>\b(?:(?:request|trace|correlation|cf)[_-]?id|traceparent|cf-ray)[\"']?\s?[:=]\s?[\"']?[\w.-]+)|"
+_KEPT: Final = (
+    r"(?P<kept>\b(?:(?:request|trace|correlation|cf)[_-]?id|traceparent|cf-ray)"
+    r"[\"']?\s?[:=]\s?[\"']?[\w.-]+)|"
+)
 #: What is likely a secret: a JSON Web Token, a key with its vendor's prefix, user and password of a URL.
 _TOKENS: Final = (
     r"(?<![\w-])eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"

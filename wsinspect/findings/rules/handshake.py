@@ -646,7 +646,7 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
     if sent and limits:
         yield Found(
             evidence=(line, *(f"fits a known limit: {words(one)}" for one in limits)),
-            title=f"The server closed the connection without an answer{after}, as one does at a limit of its own",
+            title=f"The server closed the connection without an answer{after}, as at a limit of its own",
             causes=two_causes(_NOBODYS if limits[0].software == "socketio" else _WAITED, *_HUNG_UP_PAIRS),
         )
         return
