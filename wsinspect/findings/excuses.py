@@ -40,6 +40,9 @@ _TOO_BIG: Final = "WS-CL-009"
 _NOT_LARGER: Final = frozenset(("drop", "duplicate", "reorder", "truncate", "fragment"))
 _DELAYS: Final = ("latency", "bandwidth", "loss", "slicer")
 _SENDERS: Final = {"client": "c2s", "server": "s2c"}
+_RECEIVERS: Final = {"client": "s2c", "server": "c2s"}
+#: These blame who received the message, from what was sent to it before.
+_OF_RECEIVERS: Final = frozenset(("WS-MS-004",))
 
 
 class ActedFault(NamedTuple):
@@ -71,6 +74,8 @@ def may_cause(fault: ActedFault, finding: Finding) -> bool:
             return False
         if CAUSES.get(fault.kind) is _CHANGED and fault.direction is not None:
             return _SENDERS.get(finding.fault_of, fault.direction) == fault.direction
+    if finding.id in _OF_RECEIVERS:
+        return fault.direction in (None, _RECEIVERS.get(finding.fault_of))
     if family in ("FR", "MS") and fault.direction is not None and finding.fault_of != "hop":
         # A tap records frames as their sender wrote them: a changed one is seen behind the next hop alone.
         is_sender = _SENDERS.get(finding.fault_of, fault.direction) == fault.direction

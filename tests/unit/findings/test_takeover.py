@@ -1,22 +1,26 @@
 """Who lost a compression context, and what proves it."""
 
+import random
+import zlib
 from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import ping
+from tests.unit.findings.facts_made import cut, frame, ping, request
 from tests.unit.findings.triggers_contexts import (
     CHROME,
     KEPT,
     SAFARI,
     SENT,
     WORDS,
+    compressed,
     deflated,
     page,
     refused,
     with_deflate,
 )
-from wsinspect.findings.facts import S2C
+from wsinspect.findings.excuses import ActedFault
+from wsinspect.findings.facts import C2S, S2C
 from wsinspect.findings.registry import diagnose_connection
 from wsinspect.findings.takeover import before, inflates, said, whole_frame
 
@@ -56,6 +60,49 @@ def test_who_agreed_to_keep_no_context_and_keeps_it_is_named_with_proof(frames, 
     )
     assert f"{side}_no_context_takeover left out of the 101" in one.causes[0].tell_apart
     assert len(one.causes) == 2
+
+
+@pytest.mark.parametrize("parameter", ["", "; {side}_no_context_takeover"], ids=["kept", "reset"])
+@pytest.mark.parametrize(("direction", "by", "side"), [(S2C, "client", "server"), (C2S, "server", "client")])
+def test_a_window_larger_than_agreed_is_no_kept_context(direction, by, side, parameter):
+    content = bytes(random.Random(1).choices(range(97, 123), k=700)) * 80
+    compressor = zlib.compressobj(wbits=-15)
+    payload = (compressor.compress(content) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    with pytest.raises(zlib.error, match="too far back"):
+        zlib.decompressobj(-9).decompress(payload)
+    small = zlib.compressobj(wbits=-9)
+    first = (small.compress(WORDS) + small.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    frames = compressed(direction, [first, payload])
+    agreed = f"{parameter}; {{side}}_max_window_bits=9".format(side=side)
+    one = found(with_deflate(refused(frames, 1002, by), agreed, unread=2), "WS-MS-002")
+    assert one.title == f"The {side} compresses with a larger window than agreed ({side}_max_window_bits=9)"
+    assert one.fault_of == side
+    # Without that parameter this says nothing of windows.
+    other = found(with_deflate(refused(frames, 1002, by), parameter.format(side=side), unread=2), "WS-MS-002")
+    assert "larger window than agreed (" not in other.title
+
+
+@pytest.mark.parametrize(
+    ("frames", "by", "way"), [(SENT, "server", "c2s"), (KEPT, "client", "s2c")], ids=["server", "client"]
+)
+def test_a_receiver_that_we_kept_a_message_from_is_not_blamed(frames, by, way):
+    facts = with_deflate(refused(frames, 1007, by))
+    assert found(facts, "WS-MS-004").fault_of == by
+    for direction, is_ours in ((way, True), ({"c2s": "s2c", "s2c": "c2s"}[way], False)):
+        rule = ActedFault("mine", "drop", direction, facts.id)
+        faulted = diagnose_connection(replace(facts, faults=(rule,)))
+        assert any(one.id == "WS-MS-004" and one.fault_of == by for one in faulted) is not is_ours
+
+
+@pytest.mark.parametrize("words", ["step {}", "ping {}"])
+def test_work_that_ends_is_no_heartbeat_that_stopped(words):
+    beats = [
+        frame(n, C2S, 25 * n, payload=words.format("abcde"[n - 1] if "step" in words else n).encode())
+        for n in range(1, 6)
+    ]
+    lost = cut(*beats, at=205, raw_request_in=request(User_Agent=SAFARI))
+    ids = {one.id for one in diagnose_connection(lost)}
+    assert ("WS-KA-011" in ids) is ("ping" in words)
 
 
 def test_a_context_that_nobody_here_has_blames_no_setting():

@@ -39,7 +39,7 @@ def deflated(count: int, *, keeps: bool = True) -> list[bytes]:
 
 def compressed(direction: Direction, payloads: list[bytes]) -> tuple[FrameFact, ...]:
     return tuple(
-        frame(number, direction, number / 10, payload=data, header=bytes([0xC1, len(data)]))
+        frame(number, direction, number / 10, payload=data, header=bytes([0xC1, min(len(data), 126)]))
         for number, data in enumerate(payloads, 1)
     )
 

@@ -31,6 +31,9 @@ def with_context(facts: ConnectionFacts, found: Found, number: int) -> Found:
     sender = _NAMES[frame.direction]
     parameter = f"{sender}_no_context_takeover"
     earlier = before(facts, frame)
+    window = b"" if not deflate.takeover(frame.direction) else None if earlier is None else said(earlier)
+    if deflate.window_bits(frame.direction) < 15 and window is not None and inflates(frame.payload, window):
+        return _larger_window(found, sender, frame.id, getattr(deflate, f"{sender}_max_window_bits"))
     if deflate.takeover(frame.direction) or not earlier:
         return replace(found, causes=_lost_context(sender, parameter)) if earlier else found
     if not inflates(frame.payload, said(earlier)):
@@ -48,6 +51,28 @@ def with_context(facts: ConnectionFacts, found: Found, number: int) -> Found:
             Cause(
                 f"the {sender} agreed to {parameter} and does not reset its compressor for each message",
                 f"have {parameter} left out of the 101: the same messages inflate then",
+            ),
+            Cause(
+                f"a hop put {parameter} into the request or the 101",
+                "a second tap behind that hop shows both without it",
+            ),
+        ),
+    )
+
+
+def _larger_window(found: Found, sender: str, number: int, bits: int) -> Found:
+    parameter = f"{sender}_max_window_bits={bits}"
+    return replace(
+        found,
+        title=f"The {sender} compresses with a larger window than agreed ({parameter})",
+        evidence=(
+            f"frame {number} inflates with a window of 15 bits, and not with that of {parameter}",
+            *found.evidence,
+        ),
+        causes=(
+            Cause(
+                f"the {sender} agreed to {parameter} and compresses with more",
+                f"have {sender}_max_window_bits left out of the 101: the same messages inflate then",
             ),
             Cause(
                 f"a hop put {parameter} into the request or the 101",

@@ -29,6 +29,9 @@ _SAFARI: Final = re.compile(rb"Version/[\d.]+ .{0,80}Safari/")
 _LEAST_BEATS: Final = 3
 _LEAST_NS: Final = 2 * SECOND_NS
 _JITTER: Final = 0.2
+_LARGEST_BEAT: Final = 200
+#: Numbers and ids, also hexadecimal ones.
+_CHANGING: Final = re.compile(rb"[0-9a-fA-F-]*\d[0-9a-fA-F.-]*")
 #: A timer that is this many times as late has stopped.
 _STOPPED: Final = 2.5
 
@@ -66,12 +69,15 @@ def asleep(facts: ConnectionFacts) -> tuple[Cause, ...]:
 
 
 def _beats(facts: ConnectionFacts) -> tuple[int, int] | None:
-    """The interval of the page's own heartbeat and when the last one came; None without any."""
-    times = [
-        one.time_ns
-        for one in facts.last_frames
-        if one.direction == C2S and one.opcode < 8 and one.length <= 200
-    ]
+    """The interval of the page's own heartbeat and when the last one came; None without any.
+
+    Heartbeats say the same each time, but for a counter or a time: other messages at regular intervals are
+    work, which ends.
+    """
+    mine = [one for one in facts.last if one.direction == C2S]
+    if len({_CHANGING.sub(b"0", one.data) for one in mine}) != 1 or len(mine[0].data) > _LARGEST_BEAT:
+        return None
+    times = [one.time_ns for one in mine]
     gaps = [later - earlier for earlier, later in pairwise(times)]
     if len(gaps) < _LEAST_BEATS:
         return None
