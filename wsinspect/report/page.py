@@ -67,7 +67,7 @@ def render(
         "base-uri 'none'; form-action 'none'"
     )
     findings = [*diagnosis.findings, *diagnosis.origin_findings]
-    kind, verdict, more = verdict_of(findings, diagnosis)
+    kind, verdict, more = verdict_of([group[0] for group in alike(findings)], diagnosis)
     title = f"WebSocket report: {name}"
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

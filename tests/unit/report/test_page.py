@@ -267,3 +267,16 @@ def test_who_is_named_once(fault_of: FaultOf, hop: str | None, who: str) -> None
         fixes=(),
     )
     assert who_did(one) == who
+
+
+def test_the_verdict_is_that_of_all_connections_that_it_is_about(tmp_path: Path, report: Report) -> None:
+    script = Chat()
+    for number, silence in enumerate((7_000, 6_780, 6_900), 1):
+        script.accept(number)
+        script.client(number, b"hello")
+        script.server(number, b"hello")
+        script.tick(silence)
+        script.end(number, "server")
+        script.tick(20_000)
+    (verdict,) = Parsed(report(store(tmp_path / "a.db", script))).texts["h1"]
+    assert "6.78 to 7 s" in verdict
