@@ -184,6 +184,37 @@ def test_tls_asked_of_a_plain_server_that_says_nothing_to_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "expected", "severity"),
+    [
+        (lambda http2, stream: http2.reset_stream(stream, 13), "WS-H2-009", "warning"),
+        (lambda http2, stream: http2.reset_stream(stream, 7), "WS-H2-001", "warning"),
+        (lambda http2, _: http2.close_connection(0, last_stream_id=0), "WS-H2-001", "warning"),
+        (lambda http2, stream: http2.reset_stream(stream, 1), "WS-H2-001", "error"),
+        (lambda http2, stream: http2.close_connection(2, last_stream_id=0), "WS-H2-001", "error"),
+        # As HAProxy 3.3.9, which made an ordinary request of it (haproxy/haproxy#3355).
+        (
+            lambda http2, stream: http2.send_headers(
+                stream, [(":status", "200"), ("content-type", "text/html")]
+            ),
+            *("WS-H2-001", "error"),
+        ),
+    ],
+)
+def test_how_a_websocket_over_http2_was_not_opened(tmp_path, answer, expected, severity) -> None:
+    certificates = make_certificates(tmp_path)
+    play = unless(lambda head: head.get("origin") == b"https://wsinspect.invalid", "403 Forbidden")
+
+    async def run() -> Examination:
+        async with serving_http2(
+            certificates.server_context(), Http2Server(None, answer=answer), play
+        ) as port:
+            return await examined(f"wss://localhost:{port}/chat", trusted=(certificates.ca,))
+
+    found = asyncio.run(run()).judgement.findings
+    assert [(one.id, one.severity) for one in found if one.id.startswith("WS-H2-")] == [(expected, severity)]
+
+
+@pytest.mark.parametrize(
     ("status", "is_announced", "expected", "words"),
     [
         ("200", True, [], "announces WebSockets over it (RFC 8441): HTTP/2 200"),

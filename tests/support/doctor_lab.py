@@ -205,9 +205,17 @@ class Http2Server:
     Args:
         status: of its answers; None resets the stream.
         is_announced: whether its SETTINGS allow extended CONNECT (RFC 8441).
+        answer: what it does with a stream instead.
     """
 
-    def __init__(self, status: str | None, *, is_announced: bool = True) -> None:
+    def __init__(
+        self,
+        status: str | None,
+        *,
+        is_announced: bool = True,
+        answer: Callable[[H2Connection, int], None] | None = None,
+    ) -> None:
+        self._answer = answer
         self.requests: list[dict[bytes, bytes]] = []
         self._status = status
         self._h2 = H2Connection(H2Configuration(client_side=False, validate_inbound_headers=False))
@@ -222,7 +230,9 @@ class Http2Server:
             if isinstance(event, RequestReceived):
                 assert event.stream_id is not None
                 self.requests.append({bytes(name): bytes(value) for name, value in event.headers or ()})
-                if self._status is None:
+                if self._answer is not None:
+                    self._answer(self._h2, event.stream_id)
+                elif self._status is None:
                     self._h2.reset_stream(event.stream_id)
                 else:
                     self._h2.send_headers(event.stream_id, [(":status", self._status), ("server", "lab")])

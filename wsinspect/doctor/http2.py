@@ -10,6 +10,7 @@ from typing import Final
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
@@ -78,12 +79,16 @@ class ConnectReader:
         elif isinstance(event, ResponseReceived):
             fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
             code = dict(fields).get(b":status", b"")
-            self.status = whole_number(code, 3)
+            status = whole_number(code, 3)
+            if (why := _no_tunnel(status, fields, is_over=event.stream_ended is not None)) is not None:
+                self.error = f"the server answered {status}, and {why}"
+                return
+            self.status = status
             self.fields = [one for one in fields if not one[0].startswith(b":")]
         elif isinstance(event, StreamReset):
-            self.error = self.error or f"the server reset the stream (error code {event.error_code})"
+            self.error = self.error or f"the server reset the stream ({_code(event.error_code)})"
         elif isinstance(event, ConnectionTerminated):
-            self.error = self.error or f"the server sent GOAWAY (error code {event.error_code})"
+            self.error = self.error or f"the server sent GOAWAY ({_code(event.error_code)})"
         elif isinstance(event, DataReceived):
             self._h2.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or _STREAM)
 
@@ -117,3 +122,21 @@ class ConnectReader:
             return None
         lines = [f"HTTP/2 {self.status}".encode(), *(name + b": " + value for name, value in self.fields)]
         return b"\r\n".join([*lines, b"", b""])
+
+
+def _code(number: int | None) -> str:
+    """The name that RFC 9113 section 7 has for an error code."""
+    try:
+        return ErrorCodes(number or 0).name
+    except ValueError:
+        return f"error code {number}"
+
+
+def _no_tunnel(status: int | None, fields: list[tuple[bytes, bytes]], *, is_over: bool) -> str | None:
+    """Why an answer that says 2xx opens nothing: a hop took the request for an ordinary one."""
+    if status is None or not 200 <= status <= 299:
+        return None
+    kind = dict(fields).get(b"content-type", b"").lower()
+    if kind.startswith(b"text/html"):
+        return "sent a web page (Content-Type: text/html)"
+    return "ended the stream at once (END_STREAM)" if is_over else None

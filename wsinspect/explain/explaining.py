@@ -222,7 +222,8 @@ def _commands(ask: Ask, places: Places) -> Iterable[str]:
     if ask == "code":
         return
     if ask == "page":
-        yield f"wsinspect browser {_word(places.url or 'https://HOST/PAGE')}"
+        is_page = places.url is not None and places.url.startswith(("http://", "https://"))
+        yield f"wsinspect browser {_word(places.url if is_page and places.url else 'https://HOST/PAGE')}"
         return
     doctor = ["wsinspect", "doctor", target or _PLACEHOLDER]
     if places.direct is not None:

@@ -27,7 +27,7 @@ from wsinspect.vocabulary import NO_SILENCES, Lack
 #: One module a family; the order within a group is the order of precedence.
 _MODULES: Final = (
     *("tool", "tls", "tls_client", "http2", "development", "socketio", "socketio_openings"),
-    *("socketio_polls", "graphql"),
+    *("socketio_polls", "openings", "graphql"),
     *("signalr", "frameworks", "messaging"),
     *("credentials", "reported", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
     *("frames", "messages", "keepalive", "closing", "drops", "reconnects", "pages"),

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from typing import IO, Any, BinaryIO, Final, cast
 
 from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for, whose
+from wsinspect.clients.openings import MAX_BODY, Openings, opening_of
 from wsinspect.errors import CaptureError
 from wsinspect.formats.flows_writer import METADATA
 from wsinspect.formats.heads import UrlParts, connect_head, http2_head, request_head, response_head
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
+from wsinspect.handshake.codings import decoded
 from wsinspect.net import Address, authority_of
 from wsinspect.units import format_size
 from wsinspect.vocabulary import Lack
@@ -60,12 +62,12 @@ def read_flows(source: IO[bytes], stage: Stage, name: str, progress: Progress = 
     Raises:
         CaptureError: it is not a flow file, is cut off, or a flow is too large.
     """
-    notes = ImportNotes()
+    notes, openings = ImportNotes(), Openings()
     for state in _states(source, name):
         notes.entries += 1
         progress(source.tell())
         try:
-            _stage_flow(notes.entries, state, stage, notes)
+            _stage_flow(notes.entries, state, stage, notes, openings)
         except CaptureError:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -106,11 +108,11 @@ def _check_length(source: IO[bytes], size: int, name: str, number: int) -> None:
         raise CaptureError(f"{name}: flow {number} is larger than {format_size(MAX_FLOW_BYTES)}")
 
 
-def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes) -> None:
+def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes, openings: Openings) -> None:
     if state.get("type") != "http":
         return
     if not _is_websocket(state):
-        _ask(state, stage)
+        _ask(state, stage, openings)
         return
     websocket = state.get("websocket") or {}
     if not websocket:
@@ -124,23 +126,30 @@ def _stage_flow(number: int, state: Any, stage: Stage, notes: ImportNotes) -> No
     stage.describe(number, _imported(state, closed_ns, websocket))
 
 
-def _ask(state: Any, stage: Stage) -> None:
+def _ask(state: Any, stage: Stage, openings: Openings) -> None:
     """A plain request: of all of them, those near an attempt are recorded."""
     request, response, error = state["request"], state.get("response"), state.get("error")
     method, path = _text(request["method"]), _text(request["path"])
     asked, answered = _header(request["headers"]), _header(response["headers"] if response else ())
     status = int(response["status_code"]) if response else None
     ours = _ours(state)
+    scheme = _text(request["scheme"]) or "http"
+    named = _HOST.match(asked("host") or _text(request["authority"]))
+    host = named[0] if named else _text(request["host"])
+    place = authority_of(scheme, host, int(request["port"]) or None)  # as `pretty_url` of mitmproxy
+    if (opening := opening_of(method, path, asked)) is not None and response:
+        content = response.get("content")
+        coding = (answered("content-encoding") or "").encode("latin-1", "replace")
+        body = decoded(content[:MAX_BODY], coding, MAX_BODY) if isinstance(content, bytes) else None
+        said = openings.report(opening, method, f"{scheme}://{place}{path}", asked, status, answered, body)
+        if said is not None:
+            stage.report(to_ns(request["timestamp_start"], "the start of a request"), said)
     if not ours and not counts(method, path, asked, status):
         return
     began_ns = to_ns(request["timestamp_start"], "the start of a request")
     ms = None
     if response and response.get("timestamp_start") is not None:
         ms = round(max(0, to_ns(response["timestamp_start"], "the start of a response") - began_ns) / 1e6, 3)
-    scheme = _text(request["scheme"]) or "http"
-    named = _HOST.match(asked("host") or _text(request["authority"]))
-    host = named[0] if named else _text(request["host"])
-    place = authority_of(scheme, host, int(request["port"]) or None)  # as `pretty_url` of mitmproxy
     event = HttpRequest(
         method=method,
         url=f"{scheme}://{place}{path}"[:MAX_URL],

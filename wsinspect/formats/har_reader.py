@@ -22,6 +22,7 @@ from decimal import Decimal
 from typing import IO, Any, Final
 
 from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for, whose
+from wsinspect.clients.openings import Openings, opening_of
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import (
     UrlParts,
@@ -110,6 +111,7 @@ class _Reader:
         self._is_relative = False
         self._farthest = 0
         self._latest_start_ns = 0
+        self._openings = Openings(is_seen_by_browser=True)
         self.notes = ImportNotes()
 
     def read(self) -> bool:
@@ -194,11 +196,17 @@ class _Reader:
         asked, answered = (_header(one.get("headers")) for one in (request, response))
         status = response.get("status")
         status = status if type(status) is int and 100 <= status <= 999 else None
+        error = response.get("_error") or response.get("_failureText") or facts.get("_error")
+        if (opening := opening_of(method, f"/{path}", asked)) is not None and (status or error):
+            body = _body(response.get("content")) or None
+            said = str(error) if error else None
+            noted = self._openings.report(*(opening, method, url, asked, status, answered, body), error=said)
+            if noted is not None:
+                self._stage.report(start_ns, noted)
         ours = _object(facts.get("_wsinspect"))
         is_asset = str(facts.get("_resourceType")) in _ASSETS
         if not ours and not counts(method, f"/{path}", asked, status, is_asset=is_asset):
             return
-        error = response.get("_error") or response.get("_failureText") or facts.get("_error")
         event = HttpRequest(
             method=method[:_METHOD_CHARACTERS],
             url=url[:MAX_URL],

@@ -117,6 +117,7 @@ class Stage:
         self._requests: list[SortedRequest] = []
         self._kept: list[tuple[int, Mapping[str, Any]]] = []
         self._kept_bytes = 0
+        self._reported: list[tuple[int, events.Event]] = []
         self.connections = 0
         self.frames = 0
 
@@ -192,6 +193,10 @@ class Stage:
         self._kept.append((time_ns, entry))
         return True
 
+    def report(self, time_ns: int, event: events.Event) -> None:
+        """An event of no connection; the caller bounds how many there are."""
+        self._reported.append((time_ns, event))
+
     def last_ns(self, connection: int) -> int | None:
         """When its last frame came."""
         return self._latest.get(connection)
@@ -222,7 +227,7 @@ class Stage:
             self._index(Feed(Indexer(database)), imported, progress)
 
     def _index(self, feed: Feed, imported: dict[str, str], progress: Progress) -> None:
-        start_ns = self._sorter.first_attempt_ns()
+        start_ns = self._sorter.first_attempt_ns() or min((at for at, _ in self._reported), default=0)
         versions = {"wsinspect": __version__}
         begun = events.ImportStarted(versions=versions, imported=imported, argv=[], anchor_wall_ns=start_ns)
         feed.event(0, start_ns, begun)
@@ -256,6 +261,9 @@ class Stage:
             feed.close(one)
         for time_ns, entry in self._kept:
             feed.event(0, time_ns, events.HarEntry(entry=entry))
+        for time_ns, event in self._reported:
+            feed.event(0, time_ns, event)
+            last_ns = max(last_ns, time_ns)
         feed.finish(last_ns)
 
     def _near(self, attempts: Iterable[_Attempt]) -> Iterator[tuple[int, Asked]]:

@@ -54,13 +54,6 @@ def _explanation_lines(one: Explanation) -> Iterator[Line]:
         yield from _cause_lines(number, cause, fixes)
     if one.probe and len(one.causes) > 1:
         yield [("  ", ""), ("to decide", "title"), ("   ", ""), (escape(one.probe), "")]
-    for number, command in enumerate(one.next):
-        yield [
-            ("  ", ""),
-            ("run" if number == 0 else "or ", "title"),
-            ("         ", ""),
-            (escape(command), ""),
-        ]
 
 
 def _cause_lines(number: int, one: Explained, fixes: Sequence[Fix]) -> Iterator[Line]:

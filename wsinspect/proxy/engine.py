@@ -43,6 +43,7 @@ from wsinspect.proxy.listening import (
 )
 from wsinspect.proxy.mirroring import AlpnMirror, HttpThreeOffers
 from wsinspect.proxy.nearby import RequestLog
+from wsinspect.proxy.openings import OpeningLog
 from wsinspect.proxy.pages import PageWatch
 from wsinspect.proxy.polling import PollLog
 from wsinspect.proxy.recording import Narration, Recording
@@ -278,6 +279,8 @@ class _Engine:
         came = self.controller.client_came
         polls = PollLog(self.recording.journal, self.recording.clock.now_ns, self.log.client_of, came)
         master.addons.add(polls)
+        clock = self.recording.clock.now_ns
+        master.addons.add(OpeningLog(self.recording.journal, clock, self.log.client_of))
         master.addons.add(RequestLog(self.recording.journal, self.recording.clock.now_ns))
         self._set_options(master.options)
         self.short_way = ShortWay(master, self._is_clear)

@@ -152,6 +152,7 @@ class EventKind(StrEnum):
     IMPORTED = "imported"
     LAG = "lag"
     LATE = "late"
+    LIBRARY_ASKED = "library_asked"
     LISTENING = "listening"
     OPEN = "open"
     PAGE = "page"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from h2.connection import H2Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,41 @@ def test_a_stream_that_is_reset_and_a_connection_that_ends() -> None:
     reader.feed(b"")
     assert reader.is_done
     assert "closed" in (reader.error or "")
+
+
+def page(http2: H2Connection, stream: int) -> None:
+    http2.send_headers(stream, [(":status", "200"), ("content-type", "text/html; charset=utf-8")])
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (
+            lambda http2, stream: http2.reset_stream(stream, 13),
+            "the server reset the stream (HTTP_1_1_REQUIRED)",
+        ),
+        (lambda http2, stream: http2.reset_stream(stream, 7), "the server reset the stream (REFUSED_STREAM)"),
+        (lambda http2, stream: http2.reset_stream(stream, 99), "the server reset the stream (error code 99)"),
+        (lambda http2, _: http2.close_connection(0, last_stream_id=0), "the server sent GOAWAY (NO_ERROR)"),
+        (page, "the server answered 200, and sent a web page (Content-Type: text/html)"),
+        (
+            lambda http2, stream: http2.send_headers(stream, [(":status", "200")], end_stream=True),
+            "the server answered 200, and ended the stream at once (END_STREAM)",
+        ),
+    ],
+)
+def test_what_opens_no_websocket_is_named(answer, error) -> None:
+    reader = talk(Http2Server(None, answer=answer))
+    assert (reader.status, reader.error) == (None, error)
+
+
+@pytest.mark.parametrize("status", ["404", "501"])
+def test_a_refusal_may_end_the_stream(status) -> None:
+    def refuse(http2: H2Connection, stream: int) -> None:
+        http2.send_headers(stream, [(":status", status), ("content-type", "text/html")], end_stream=True)
+
+    reader = talk(Http2Server(None, answer=refuse))
+    assert (reader.status, reader.error) == (int(status), None)
 
 
 @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, bytes(range(256))])

@@ -6,6 +6,8 @@ import pytest
 
 from wsinspect.explain.explaining import explain
 from wsinspect.explain.reading import read_lines
+from wsinspect.present.explanation import account_lines
+from wsinspect.present.terminal import Palette
 
 
 def account(text):
@@ -233,3 +235,13 @@ def test_json_has_all_of_it():
 )
 def test_ordinary_lines_are_not_blamed(text):
     assert not account(text).is_recognised
+
+
+def test_a_command_is_printed_once_and_opens_a_page():
+    refused = "because it violates the following Content Security Policy directive: \"connect-src 'self'\"."
+    found = account(f"Refused to connect to 'ws://127.0.0.1:12080/ws?group=zzz' {refused}")
+    printed = [line.split() for line in account_lines(found, Palette()) if " run " in line]
+    assert printed == [["run", "wsinspect", "browser", "https://HOST/PAGE"]]
+    mixed = "Mixed Content: The page at 'https://a.test/x' was loaded over HTTPS, but attempted to connect to"
+    one = first(f"{mixed} the insecure WebSocket endpoint 'ws://a.test/'. This request has been blocked")
+    assert one.next == ("wsinspect browser https://a.test/x",)

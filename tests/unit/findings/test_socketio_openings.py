@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.unit.findings.facts_made import SECOND, START
 from tests.unit.findings.triggers_socketio import opened
+from wsinspect.findings.facts import CaptureFacts, EngineEvent
 from wsinspect.findings.registry import diagnose_capture
 
 
@@ -51,3 +53,54 @@ def test_of_two_taps_what_the_server_said_is_told_once():
 def test_a_code_that_is_no_number_decides_nothing():
     found = first(opened(400, refusal='{"code":true,"message":"unsupported version"}'))
     assert "answered with 400" in found.title
+
+
+def polled(*answers, kind="polling"):
+    """Requests for a session, one after another, with these answers: status, and how the body begins."""
+    said = []
+    for number, (status, body) in enumerate(answers):
+        is_served = body.startswith("0{")
+        if kind == "polling":
+            detail = {"path": "/socket.io/", "sid": "a" if is_served else None}
+            detail |= {"response": body if is_served else "", "refusal": None if is_served else body}
+        else:
+            detail = {"base": "/socket.io/", "library": "socketio", "part": "begin", "refusal": body}
+            detail["problem"] = "served" if is_served else "failed"
+        detail |= {"tap": "main", "method": "GET", "status": status}
+        said.append(EngineEvent(START + number * SECOND, kind, detail))
+    return CaptureFacts(connections=(), events=tuple(said))
+
+
+SERVED = (200, '0{"sid":"a"}')
+
+
+@pytest.mark.parametrize("kind", ["polling", "library_asked"])
+@pytest.mark.parametrize(
+    ("answers", "severity"),
+    [
+        ([(503, "starting"), SERVED], None),
+        ([(404, "no route yet"), (404, "no route yet"), SERVED, SERVED], None),
+        ([SERVED, (502, "restarts"), SERVED], None),
+        ([(301, "")], None),
+        ([(308, "")], None),
+        ([SERVED], None),
+        ([SERVED, (403, "no"), SERVED], "warning"),
+        ([SERVED, (502, "gone")], "warning"),
+        ([(302, "to the login")], "error"),
+        ([(503, "starting"), (503, "starting")], "error"),
+    ],
+)
+def test_what_is_over_once_a_later_one_was_served_is_no_refusal(kind, answers, severity):
+    found = [(one.id, one.severity) for one in diagnose_capture(polled(*answers, kind=kind))]
+    assert found == ([("WS-APP-013", severity)] if severity else [])
+
+
+def test_jsonp_is_an_answer():
+    assert diagnose_capture(polled((200, r'___eio[0]("0{\"sid\":\"a\"}");'))) == []
+
+
+def test_of_a_file_only_some_are_known_and_none_are_counted():
+    (found,) = diagnose_capture(polled((404, "no"), (404, "no"), kind="library_asked"))
+    assert found.evidence[0] == "GET /socket.io/, without a session: 404"
+    (found,) = diagnose_capture(polled((404, "no"), (404, "no")))
+    assert found.evidence[0].endswith("404, 2 times of 2")

@@ -13,6 +13,7 @@ from tests.unit.findings import (
     triggers_held,
     triggers_messages,
     triggers_open,
+    triggers_openings,
     triggers_probes,
     triggers_socketio,
 )
@@ -24,6 +25,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_answers.CASES,
     **triggers_socketio.CASES,
     **triggers_open.CASES,
+    **triggers_openings.CASES,
     **triggers_apps.CASES,
     **triggers_probes.CASES,
     **triggers_held.CASES,

@@ -156,7 +156,10 @@ def unasked_connect(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def wants_http1(facts: ConnectionFacts) -> Iterator[Found]:
-    if has_failed(facts) and _is_connect(facts) and _code(facts.error) == "HTTP_1_1_REQUIRED":
+    # The doctor writes its own CONNECT with a request line.
+    asked = facts.request_out
+    is_connect = _is_connect(facts) or (asked is not None and _is_http2(facts) and asked.method == b"CONNECT")
+    if has_failed(facts) and is_connect and _code(facts.error) == "HTTP_1_1_REQUIRED":
         yield Found(evidence=("extended CONNECT with :protocol websocket", f"failed: {facts.error}"))
 
 
@@ -184,6 +187,7 @@ def extended_connect(facts: ConnectionFacts) -> Iterator[Found]:
         return
     has_reached = facts.failed_where not in ("connect", "tls-server", "client", "stop")
     if has_reached and (facts.status is None or facts.status in _NOT_CARRIED):
+        is_unprocessed = facts.status is None and _was_not_processed(facts.error or "")
         answer = status_line(facts) if facts.status else f"failed: {facts.error}"
         yield Found(
             evidence=(
@@ -194,7 +198,26 @@ def extended_connect(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             hop=answer_hop(facts),
             software=named(answer_marks(facts)),
+            severity="warning" if is_unprocessed else None,
+            confidence="medium" if is_unprocessed else None,
+            title="A WebSocket over HTTP/2 was not taken, and may be tried again" if is_unprocessed else None,
+            causes=_UNTAKEN if is_unprocessed else (),
         )
+
+
+def _was_not_processed(error: str) -> bool:
+    """Whether a request that was answered so may be sent again (RFC 9113, 8.7)."""
+    code = _code(error)
+    return code == "REFUSED_STREAM" or (code == "NO_ERROR" and "GOAWAY" in error)
+
+
+_UNTAKEN: Final = two_causes(
+    ("the server restarts, ends old connections, or has too many streams", "a second attempt is accepted"),
+    (
+        "it announces WebSockets over HTTP/2 and does not carry them",
+        "each attempt ends so, and over HTTP/1.1 the URL is accepted",
+    ),
+)
 
 
 def _has_left(facts: ConnectionFacts) -> bool:

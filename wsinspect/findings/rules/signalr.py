@@ -58,7 +58,9 @@ def signalr_unknown(facts: ConnectionFacts) -> Iterator[Found]:
         and "id" in query(facts)
         and (said or (facts.status == 404 and "hub" in facts.path.lower()))
     ):
+        is_azure = (facts.host or "").lower().endswith(".service.signalr.net")
         yield Found(
+            topic="signalr-azure" if is_azure else None,
             evidence=(status_line(facts), *body_line(facts), "the URL has SignalR's id parameter"),
             software=("aspnet", *named(answer_marks(facts))),
         )

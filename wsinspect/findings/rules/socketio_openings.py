@@ -22,6 +22,25 @@ _JS: Final = (
 )
 
 
+#: Problems of a `library_asked` that is a poll.
+_FAILED: Final = ("failed", "unanswered", "redirected", "page")
+#: To another address for good: that of HTTPS, mostly.
+_MOVED: Final = (301, 307, 308)
+_SERVERS_OWN: Final = 500
+
+
+class _Asked(NamedTuple):
+    """A request for a session; `is_sampled`: not all of them are known (of a file)."""
+
+    tap: str | None
+    path: str
+    method: str | None
+    status: Any
+    said: str
+    is_served: bool
+    is_sampled: bool
+
+
 class _Reason(NamedTuple):
     """Why the first poll is refused, by the words of Engine.IO: its code, or python-engineio's text."""
 
@@ -80,31 +99,49 @@ _REFUSED: Final = (
     scope="capture",
 )
 def opening_refused(facts: CaptureFacts) -> Iterator[Found]:
-    openings = [one for one in facts.events if _is_opening(one)]
-    for path, events in _by_path(openings).items():
-        taps = {text_of(one.detail, "tap") for one in events}
+    openings = [asked for one in facts.events if (asked := _asked(one)) is not None]
+    for path, every in _by_path(openings).items():
+        taps = {one.tap for one in every}
         # What the server itself said comes first; a hop that answers in its place leaves no event behind it.
         inner = taps - {"edge"} or taps
-        seen = [one for one in events if text_of(one.detail, "tap") in inner]
-        failed = [one for one in seen if not _is_served(one)]
+        seen = [one for one in every if one.tap in inner]
+        failed = _lasting(seen)
         if not failed or any(_is_tried(one, path) for one in facts.connections):
             continue
-        is_hops = taps == {"edge"} and _has_origin_tap(facts.events)
+        is_hops = taps == {"edge"} and has_origin_tap(facts.events)
         yield _found(path, failed, len(seen), is_hops)
 
 
-def _found(path: str, failed: Sequence[EngineEvent], asked: int, is_hops: bool) -> Found:
-    detail = failed[-1].detail
-    status, said = detail.get("status"), str(detail.get("refusal") or "")
+def _lasting(seen: Sequence[_Asked]) -> list[_Asked]:
+    """Those that were refused, without what was over once a later one was served: a server that had just
+    started, a restart. A redirect to another address is followed where nothing is seen of it."""
+    served = [number for number, one in enumerate(seen) if one.is_served]
+    failed = [(number, one) for number, one in enumerate(seen) if not one.is_served]
+    return [
+        one
+        for number, one in failed
+        if one.status not in _MOVED
+        and not (
+            served
+            and number < served[-1]
+            and (number < served[0] or not isinstance(one.status, int) or one.status >= _SERVERS_OWN)
+        )
+    ]
+
+
+def _found(path: str, failed: Sequence[_Asked], asked: int, is_hops: bool) -> Found:
+    last = failed[-1]
+    status, said = last.status, last.said
     reason = _reason(said)
     words = quote(said.encode())
     is_mixed = len(failed) < asked
     title, causes, topic = _of_status(status, path)
     fault_of: FaultOf | None = reason.fault_of if reason else None
+    is_counted = asked > 1 and not last.is_sampled
     return Found(
         evidence=(
-            f"{detail.get('method')} {path}, without a session: {status or 'no answer'}"
-            + (f", {counted(len(failed), 'time')} of {asked}" if asked > 1 else ""),
+            f"{last.method} {path}, without a session: {status or 'no answer'}"
+            + (f", {counted(len(failed), 'time')} of {asked}" if is_counted else ""),
             f"the answer says: {without_secrets(words)}" if words else "",
             "the tap behind the hop has no such request: the hop answered" if is_hops else "",
         ),
@@ -146,16 +183,28 @@ def _reason(said: str) -> _Reason | None:
     )
 
 
-def _is_opening(event: EngineEvent) -> bool:
-    """Whether it asks for a session: one that was given has its id, and was served."""
+def _asked(event: EngineEvent) -> _Asked | None:
+    """One that asks for a session: one that was given has its id, and was served."""
     detail = event.detail
+    tap, method = text_of(detail, "tap"), text_of(detail, "method")
+    said = text_of(detail, "refusal") or text_of(detail, "error") or ""
+    if event.kind == EventKind.LIBRARY_ASKED:  # of a file
+        problem, is_first = detail.get("problem"), detail.get("part") == "begin"
+        if detail.get("library") != "socketio" or not is_first or problem not in (*_FAILED, "served"):
+            return None
+        path = text_of(detail, "base") or ""
+        return _Asked(tap, path, method, detail.get("status"), said, problem == "served", True)
     if (
         event.kind != EventKind.POLLING
         or detail.get("protocol") is not None
         or detail.get("stream") is not None
     ):
-        return False
-    return detail.get("method") == "GET" and (detail.get("sid") is None or _is_served(event))
+        return None
+    # In JSONP the packet is a string of JavaScript.
+    is_served = _is_served(event) or (detail.get("status") == 200 and "0{" in said and "sid" in said)
+    if method != "GET" or not (detail.get("sid") is None or is_served):
+        return None
+    return _Asked(tap, text_of(detail, "path") or "", method, detail.get("status"), said, is_served, False)
 
 
 def _is_served(event: EngineEvent) -> bool:
@@ -168,10 +217,10 @@ def _is_old(event: EngineEvent) -> bool:
     return re.match(r"\d+:", str(event.detail.get("response") or "")) is not None
 
 
-def _by_path(events: Sequence[EngineEvent]) -> dict[str, list[EngineEvent]]:
-    found: dict[str, list[EngineEvent]] = {}
-    for one in events:
-        found.setdefault((text_of(one.detail, "path") or "")[:200], []).append(one)
+def _by_path(every: Sequence[_Asked]) -> dict[str, list[_Asked]]:
+    found: dict[str, list[_Asked]] = {}
+    for one in every:
+        found.setdefault(one.path[:200], []).append(one)
     return found
 
 
@@ -180,7 +229,8 @@ def _is_tried(one: Summary, path: str) -> bool:
     return one.path.partition("?")[0] == path
 
 
-def _has_origin_tap(events: Sequence[EngineEvent]) -> bool:
+def has_origin_tap(events: Sequence[EngineEvent]) -> bool:
+    """Whether a tap is behind the hop."""
     every: list[Any] = [one.detail.get("listeners") for one in events if one.kind == EventKind.LISTENING]
     return any(
         isinstance(one, Mapping) and str(one.get("tap")).startswith("origin")
