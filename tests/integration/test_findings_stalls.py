@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -55,17 +56,19 @@ class Flood:
     Attributes:
         gave_up: it has.
         how: "abort" (TCP), "policy" (CLOSE 1008), or "all": it has no limit, and closes after the last.
+        most: messages that it has.
     """
 
-    def __init__(self, how: str) -> None:
+    def __init__(self, how: str, most: int = MOST) -> None:
         self.how = how
+        self.most = most
         self.gave_up = asyncio.Event()
         self.waited = asyncio.Event()
 
     async def __call__(self, connection: ServerConnection) -> None:
         with contextlib.suppress(WebSocketException):
             try:
-                for _ in range(MOST):
+                for _ in range(self.most):
                     await asyncio.wait_for(connection.send(BLOCK), PATIENCE)
             except TimeoutError:
                 self.waited.set()
@@ -125,14 +128,24 @@ async def reads(flood: Flood, port: int) -> None:
     await take_all(reader, writer)
 
 
+async def reads_slowly(flood: Flood, port: int) -> None:
+    """Takes a little all the time, until the server has given up, and then all."""
+    reader, writer = await opened(port)
+    while not flood.waited.is_set():
+        await reader.read(16384)
+        await asyncio.sleep(0.05)
+    await take_all(reader, writer)
+
+
 def play(
     folder: Path,
     hop: Callable[[Path, int], Hop] | None,
     how: str,
     client: Callable[[Flood, int], Awaitable[Any]],
+    most: int = MOST,
 ) -> tuple[Engine, Attempt]:
     async def run() -> Engine:
-        flood = Flood(how)
+        flood = Flood(how, most)
         options: Any = {"ping_interval": None, "close_timeout": 20, "compression": None}
         async with serve(flood, LOOPBACK, 0, **options) as server:
             app = next(iter(server.sockets)).getsockname()[1]
@@ -192,3 +205,42 @@ def test_a_server_that_waits_and_says_goodbye_gave_up_nothing(tmp_path, hop, cli
             "WS-DROP-016",
             "WS-DROP-103",
         }
+
+
+@pytest.mark.parametrize("how", ["abort", "policy"])
+def test_a_client_that_reads_slowly_is_not_said_to_read_nothing(tmp_path, how):
+    _, attempt = play(tmp_path, None, how, reads_slowly)
+    (own,) = [one for one in attempt.one if one.id == "WS-DROP-015"]
+    assert own.title.startswith("The client read more slowly than was sent for ")
+    assert (own.severity, own.confidence) == ("warning", "low")
+    assert own.causes[0].cause.startswith("the way to the client, or a hop on it, carries less")
+
+
+def test_a_hop_that_stands_still_is_named_and_no_client(tmp_path):
+    hops: list[Hop] = []
+
+    def nginx_that_stops(folder: Path, origin: int) -> Hop:
+        hops.append(nginx_hop(folder, origin))
+        return hops[0]
+
+    async def reads_from_it(flood: Flood, port: int) -> None:
+        reader, writer = await opened(port)
+        await reader.readexactly(len(BLOCK))
+        (hop,) = hops
+        hop.signal(signal.SIGSTOP)
+        try:
+            taking = asyncio.create_task(take_all(reader, writer))
+            await flood.waited.wait()
+        finally:
+            hop.signal(signal.SIGCONT)
+        await taking
+
+    _, attempt = play(tmp_path, nginx_that_stops, "abort", reads_from_it, most=100_000)
+    (found,) = [one for one in attempt.all if one.id == "WS-DROP-103"]
+    assert (found.fault_of, found.confidence, found.severity) == ("hop", "high", "error")
+    assert found.title.startswith("The hop did not take what the server sent for ")
+    assert any("behind it nothing waited for the client" in line for line in found.evidence)
+    # The frame that was under way is cut, which is said, and blames nobody.
+    assert blamed(attempt.all) - {("WS-FR-010", "network")} == {("WS-DROP-103", "hop")}
+    # One tap before the hop saw no client that did not read.
+    assert not {one.id for one in attempt.one} & {"WS-DROP-015", "WS-DROP-016"}

@@ -95,11 +95,15 @@ class Hop:
 
     def kill(self) -> None:
         """End it and its workers at once, as an out-of-memory killer may."""
+        self.signal(signal.SIGKILL)
+        self.process.wait(5)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         for pid in (self.process.pid, *map(int, children)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait(5)
+                os.kill(pid, number)
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -98,6 +98,7 @@ class StallFact(NamedTuple):
         from_ns, until_ns: while its buffer was full; to the begin of the end where it never drained.
         size: bytes that waited for it after the first second; `left` when it was last looked at.
         acknowledges: whether its TCP acknowledged anything in that time; None where that is not known.
+        still_ns: the longest time in which nothing was taken; None where that is not known.
     """
 
     side: str
@@ -107,11 +108,17 @@ class StallFact(NamedTuple):
     left: int
     acknowledges: bool | None
     has_drained: bool
+    still_ns: int | None = None
 
     @property
     def lasted_ns(self) -> int:
         """For how long its buffer was full."""
         return self.until_ns - self.from_ns
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether some was taken again and again: whoever reads slowly is no one that does not read."""
+        return self.still_ns is not None and 2 * self.still_ns < self.lasted_ns
 
 
 class OpaqueFact(NamedTuple):

@@ -30,18 +30,29 @@ def stalls_in(events: Iterable[tuple[str, Mapping[str, Any], int]]) -> tuple[Sta
                 known = StallFact(
                     event.side, time_ns - event.for_ns, time_ns, size, size, acknowledges, has_drained=False
                 )
-            current[event.side] = known._replace(until_ns=time_ns, left=size, acknowledges=acknowledges)
+            current[event.side] = known._replace(
+                until_ns=time_ns, left=size, acknowledges=acknowledges, still_ns=event.still_ns
+            )
         elif kind == EventKind.DRAINED:
-            side = Drained.read(detail).side
-            if side is not None and side in current:
-                over.append(current.pop(side)._replace(until_ns=time_ns, has_drained=True))
+            end = Drained.read(detail)
+            if end.side is not None and end.side in current:
+                known = current.pop(end.side)
+                over.append(known._replace(until_ns=time_ns, has_drained=True, still_ns=end.still_ns))
     return tuple(sorted((*over, *current.values()), key=lambda one: one.from_ns))
 
 
 def stall_words(stall: StallFact) -> str:
     """For how long a side took nothing, and how much waited."""
     until = "then it drained" if stall.has_drained else "until the end"
-    return f"full for {seconds(stall.lasted_ns)}, {until}; {format_size(stall.size)} waited for it"
+    taken = f", and some was taken at least every {seconds(stall.still_ns or 0)}" if stall.is_steady else ""
+    return f"full for {seconds(stall.lasted_ns)}, {until}; {format_size(stall.size)} waited for it{taken}"
+
+
+def stall_title(stall: StallFact, who: str) -> str:
+    """What this party did."""
+    if stall.is_steady:
+        return f"The {who} read more slowly than was sent for {seconds(stall.lasted_ns)}"
+    return f"The {who} did not read for {seconds(stall.lasted_ns)}"
 
 
 def stall_lines(facts: ConnectionFacts) -> Iterator[tuple[str, str]]:

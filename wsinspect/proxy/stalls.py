@@ -47,6 +47,10 @@ class Stall:
         self._is_reported = False
         self._reported = 0
         self._is_over = False
+        # What waited at the last look, when some of it had been taken, and the longest time without.
+        self._left = 0
+        self._moved_ns = 0
+        self._still_ns = 0
 
     def begin(self, now_ns: int | None = None) -> None:
         """The buffer is full (again: no harm)."""
@@ -61,7 +65,9 @@ class Stall:
         since_ns, self._since_ns = self._since_ns, None
         if since_ns is not None and self._is_reported:
             self._is_reported = False
-            self._stream.event(Drained(side=self._side, for_ns=self._stream.now_ns() - since_ns))
+            now_ns = self._stream.now_ns()
+            self._still_ns = max(self._still_ns, now_ns - self._moved_ns)
+            self._stream.event(Drained(side=self._side, for_ns=now_ns - since_ns, still_ns=self._still_ns))
 
     def over(self) -> None:
         """The connection begins to end: what still waits is why, or is lost with it."""
@@ -80,17 +86,43 @@ class Stall:
     def _look(self) -> None:
         self._timer = None
         since_ns = self._since_ns
-        if since_ns is None or self._is_reported or self._reported >= MOST:
+        if since_ns is None:
             return
         left_ns = since_ns + LEAST_NS - self._stream.now_ns()
         if left_ns > 0:
             self._look_in(left_ns)
-        else:
+            return
+        if self._is_reported:
+            self._watch()
+        elif self._reported < MOST:
             self._report(since_ns)
+        else:
+            return
+        self._look_in(LEAST_NS)
+
+    def _watch(self) -> int | None:
+        """See whether some has been taken; how long ago its TCP acknowledged anything."""
+        size, acked_ns = self._waiting()
+        now_ns = self._stream.now_ns()
+        self._still_ns = max(self._still_ns, now_ns - self._moved_ns)
+        if size < self._left:
+            self._moved_ns = now_ns
+        self._left = size
+        return acked_ns
 
     def _report(self, since_ns: int) -> None:
-        self._is_reported = True
+        is_first, self._is_reported = not self._is_reported, True
+        if is_first:
+            # What was taken before is not known: from now on it is.
+            self._left, self._moved_ns, self._still_ns = 0, self._stream.now_ns(), 0
         self._reported += 1
-        size, acked_ns = self._waiting()
-        for_ns = self._stream.now_ns() - since_ns
-        self._stream.event(Stalled(side=self._side, bytes=size, for_ns=for_ns, acked_ns=acked_ns))
+        acked_ns = self._watch()
+        self._stream.event(
+            Stalled(
+                side=self._side,
+                bytes=self._left,
+                for_ns=self._stream.now_ns() - since_ns,
+                acked_ns=acked_ns,
+                still_ns=None if is_first else self._still_ns,
+            )
+        )

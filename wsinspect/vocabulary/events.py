@@ -122,6 +122,7 @@ class Stalled(Event):
         bytes: that wait for it here.
         for_ns: how long the buffer has been full.
         acked_ns: how long ago its TCP acknowledged anything: a peer that does not read still does.
+        still_ns: at the end, the longest time in which none of it was taken, looked at each second.
     """
 
     KIND = EventKind.STALLED
@@ -129,6 +130,7 @@ class Stalled(Event):
     bytes: int | None = None
     for_ns: int | None = None
     acked_ns: int | None = if_set()
+    still_ns: int | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ class Drained(Event):
     KIND = EventKind.DRAINED
     side: str | None = None
     for_ns: int | None = None
+    still_ns: int | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, cut
+from tests.unit.findings.pairs_made import behind, pair
+from tests.unit.findings.triggers_backpressure import FULL, GAVE_UP, GOODBYE, stall, stalled
 from wsinspect.findings.provenance import close_card
-from wsinspect.findings.registry import diagnose_connection
+from wsinspect.findings.registry import diagnose_connection, diagnose_pair
 from wsinspect.findings.stalls import acknowledged_line, stall_lines, stalls_in
 
 
@@ -54,6 +56,39 @@ def test_who_acknowledges_nothing_is_not_blamed_for_not_reading(acked, fault_of,
     assert len(found.causes) >= 3
     # No other finding of the same end blames anybody.
     assert {one.id for one in diagnose_connection(facts)} <= {"WS-DROP-015"}
+
+
+def test_who_reads_slowly_is_not_said_to_read_nothing():
+    slow = stall(1, 21)._replace(still_ns=SECOND)
+    for facts, rule in ((GAVE_UP, "WS-DROP-015"), (GOODBYE, "WS-DROP-016")):
+        known = slow if rule == "WS-DROP-015" else slow._replace(has_drained=True)
+        for one, words in (
+            (known, "read more slowly than was sent"),
+            (known._replace(still_ns=None), "did not read"),
+        ):
+            (found,) = [each for each in diagnose_connection(stalled(facts, one)) if each.id == rule]
+            assert words in found.title
+            assert (found.confidence == "low") is one.is_steady
+            assert ("carries less than is sent" in found.causes[0].cause) is one.is_steady
+
+
+@pytest.mark.parametrize(
+    ("before", "mine", "fault_of", "confidence"),
+    [
+        (FULL, (), "hop", "high"),
+        (FULL, (FULL,), "client", "medium"),
+        # The receiver stood still for a small part of it, or in pauses that are none for a tap.
+        (FULL, (stall(2, 4, drained=True),), "hop", "low"),
+        (FULL._replace(still_ns=SECOND), (), "hop", "low"),
+        # Many shorter ones are as good as a long one.
+        (FULL, tuple(stall(at, at + 3, drained=True) for at in (2, 6, 10, 14)), "client", "medium"),
+    ],
+)
+def test_a_receiver_explains_no_more_of_a_hops_stall_than_its_own(before, mine, fault_of, confidence):
+    both = pair(stalled(GAVE_UP, *mine), stalled(behind(GAVE_UP), before))
+    (found,) = [one for one in diagnose_pair(both) if one.id == "WS-DROP-103"]
+    assert (found.fault_of, found.confidence) == (fault_of, confidence)
+    assert (found.severity == "error") is (confidence != "low")
 
 
 def test_a_capture_of_a_stranger_makes_no_stalls_of_nonsense():

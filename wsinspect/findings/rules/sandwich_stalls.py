@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from wsinspect.findings.evidence import end_line, js_sees, seconds
 from wsinspect.findings.facts import ConnectionFacts, StallFact
-from wsinspect.findings.model import Found
+from wsinspect.findings.model import Cause, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.around import hop_of, software_of
-from wsinspect.findings.rules.stalls import blamed, ended_in, longest, rivals
+from wsinspect.findings.rules.stalls import ENDS, blamed, ended_in, longest, rivals
 from wsinspect.findings.sandwich import PairFacts
-from wsinspect.findings.stalls import acknowledged_line, stall_words
+from wsinspect.findings.stalls import acknowledged_line, stall_title, stall_words
 
 rules = Rules()
 
@@ -43,8 +43,10 @@ def not_taken(pair: PairFacts) -> Iterator[Found]:
         return
 
 
-def _meanwhile(pair: PairFacts, side: str, before: StallFact, arrives: ConnectionFacts) -> StallFact | None:
-    """The receiver's own stall while the hop took nothing."""
+def _meanwhile(
+    pair: PairFacts, side: str, before: StallFact, arrives: ConnectionFacts
+) -> tuple[StallFact, ...]:
+    """The receiver's own stalls while the hop took nothing, the longest first."""
     shift = pair.clocks.difference_ns if side == "client" else -pair.clocks.difference_ns
     slack = pair.clocks.error_ns
     mine = [
@@ -54,12 +56,15 @@ def _meanwhile(pair: PairFacts, side: str, before: StallFact, arrives: Connectio
         and one.from_ns + shift <= before.until_ns + slack
         and one.until_ns + shift >= before.from_ns - slack
     ]
-    return max(mine, key=lambda one: one.lasted_ns, default=None)
+    return tuple(sorted(mine, key=lambda one: -one.lasted_ns))
 
 
 def _found(
-    pair: PairFacts, side: str, before: StallFact, sent: ConnectionFacts, own: StallFact | None
+    pair: PairFacts, side: str, before: StallFact, sent: ConnectionFacts, mine: tuple[StallFact, ...]
 ) -> Found:
+    # A receiver that stood still for a part of it explains no more than that part.
+    is_receivers = 2 * sum(one.lasted_ns for one in mine) >= before.lasted_ns
+    own = mine[0] if mine else None
     other = "server" if side == "client" else "client"
     has_ended = ended_in(sent, side) is not None
     both = [pair.edge.id, *([pair.origin.id] if pair.origin else [])]
@@ -74,22 +79,38 @@ def _found(
         js_sees(pair.edge) if pair.edge.is_over else "",
     )
     covers = tuple((number, rule) for number in both for rule in _ALONE)
-    if own is None:
+    ends = tuple((number, rule) for number in both for rule in ENDS) if has_ended else ()
+    if own is None or not is_receivers:
+        # Pauses of less than a second are no stall: a slow receiver may have them, and no other.
+        is_certain = own is None and not before.is_steady
+        took = "took more slowly what" if before.is_steady else "did not take what"
         return Found(
-            title=f"The hop did not take what the {other} sent for {seconds(before.lasted_ns)}{ending}",
+            title=f"The hop {took} the {other} sent for {seconds(before.lasted_ns)}{ending}",
             evidence=lines,
             hop=hop_of(pair),
             software=software_of(pair),
-            severity="error" if has_ended and not pair.edge.js_was_clean else None,
-            covers=covers,
+            severity="error" if is_certain and has_ended and not pair.edge.js_was_clean else None,
+            confidence=None if is_certain else "low",
+            causes=()
+            if is_certain
+            else (
+                Cause(
+                    "the hop carries less than is sent: a rate limit, or it is busy", "its limits, its CPU"
+                ),
+                Cause(
+                    f"the {side} reads slowly, and the hop passes that on",
+                    f"the {side}'s CPU at that moment; the same with a {side} that only counts the messages",
+                ),
+            ),
+            covers=(*covers, *ends) if is_certain else covers,
         )
     fault_of, confidence = blamed(own)
     return Found(
-        title=f"The {side} did not read for {seconds(own.lasted_ns)}{ending}",
+        title=f"{stall_title(own, side)}{ending}",
         evidence=lines,
         fault_of=fault_of,
         confidence=confidence,
         severity="note" if not has_ended else "error" if not pair.edge.js_was_clean else None,
         causes=rivals(own, has_ended=has_ended),
-        covers=covers,
+        covers=covers if confidence == "low" else (*covers, *ends),
     )

@@ -9,7 +9,7 @@ from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named, 
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts, StallFact
 from wsinspect.findings.model import Cause, Confidence, FaultOf, Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.stalls import acknowledged_line, stall_words
+from wsinspect.findings.stalls import acknowledged_line, stall_title, stall_words
 
 rules = Rules()
 
@@ -22,7 +22,7 @@ _PROPER: Final = (None, 1000, 1001)
 #: A sender that is not read is silent here, which is nobody's limit.
 _SILENT: Final = ("WS-DROP-002", "WS-DROP-003")
 #: What is said of an end of which nothing else is known.
-_ENDS: Final = (*_SILENT, "WS-DROP-005", "WS-DROP-006")
+ENDS: Final = (*_SILENT, "WS-DROP-005", "WS-DROP-006")
 
 
 def longest(facts: ConnectionFacts, side: str) -> StallFact | None:
@@ -65,7 +65,9 @@ def rivals(stall: StallFact, *, has_ended: bool) -> tuple[Cause, ...]:
         "a tap in front of that hop; the same client on the server's own network",
     )
     found = (
-        (program, slow)
+        (slow, program)
+        if stall.is_steady
+        else (program, slow)
         if stall.acknowledges
         else (network, program)
         if stall.acknowledges is False
@@ -85,7 +87,7 @@ def rivals(stall: StallFact, *, has_ended: bool) -> tuple[Cause, ...]:
 def blamed(stall: StallFact) -> tuple[FaultOf, Confidence]:
     """Whose a stall is: a peer whose TCP acknowledges is there, and does not read."""
     side: FaultOf = "client" if stall.side == "client" else "server"
-    if stall.acknowledges is None:
+    if stall.acknowledges is None or stall.is_steady:
         return side, "low"
     return (side, "medium") if stall.acknowledges else ("network", "medium")
 
@@ -112,8 +114,7 @@ def not_read(facts: ConnectionFacts) -> Iterator[Found]:
         fault_of, confidence = blamed(stall)
         later = seconds(max(0, (facts.end_ns or 0) - stall.until_ns))
         yield Found(
-            title=f"The {side} did not read for {seconds(stall.lasted_ns)}, and the {other} ended the"
-            " connection",
+            title=f"{stall_title(stall, side)}, and the {other} ended the connection",
             evidence=(
                 f"the {side}'s buffer in this proxy was {stall_words(stall)}",
                 acknowledged_line(stall),
@@ -125,7 +126,7 @@ def not_read(facts: ConnectionFacts) -> Iterator[Found]:
             confidence=confidence,
             severity="warning" if confidence == "low" or facts.js_was_clean else None,
             causes=rivals(stall, has_ended=True),
-            covers=tuple((facts.id, rule) for rule in (_SILENT if confidence == "low" else _ENDS)),
+            covers=tuple((facts.id, rule) for rule in (_SILENT if confidence == "low" else ENDS)),
             software=named(answer_marks(facts)),
             js=js_sees(facts),
         )
@@ -153,7 +154,7 @@ def slow_to_read(facts: ConnectionFacts) -> Iterator[Found]:
             continue  # stopped: what waited then might have been taken
         fault_of, confidence = blamed(stall)
         yield Found(
-            title=f"The {side} did not read for {seconds(stall.lasted_ns)}",
+            title=stall_title(stall, side),
             evidence=(
                 f"the {side}'s buffer in this proxy was {stall_words(stall)}",
                 acknowledged_line(stall),
