@@ -40,11 +40,15 @@ _NO_WEBSOCKET: Final = (
     "the server's log says 'No application configured for scope type' or 'Django can only handle ASGI/HTTP"
     " connections'",
 )
+_BY_HAND: Final = (
+    "it is another server, whose code writes a status line with the same words",
+    "which server listens there? its code for upgrades",
+)
 
 
 def is_of_daphne(facts: ConnectionFacts) -> bool:
-    """Whether the status line is one that daphne writes, without a body."""
-    return any(mark.software == "channels" and mark.is_author for mark in answer_marks(facts))
+    """Whether the status line has daphne's words, without a body."""
+    return "channels" in named(answer_marks(facts))
 
 
 def is_foreign(facts: ConnectionFacts) -> bool:
@@ -79,14 +83,16 @@ def of_403(facts: ConnectionFacts) -> tuple[tuple[tuple[str, str], ...], str | N
     A path without a route is a 500 there.
     """
     if has_no_origin(facts):
-        return (_NO_ORIGIN, _CONSUMER), None
-    return ((_ORIGIN, _CONSUMER), None) if is_foreign(facts) else ((_CONSUMER, _ORIGIN), "app-auth")
+        return (_NO_ORIGIN, _CONSUMER, _BY_HAND), None
+    if is_foreign(facts):
+        return (_ORIGIN, _CONSUMER, _BY_HAND), None
+    return (_CONSUMER, _ORIGIN, _BY_HAND), "app-auth"
 
 
 def of_500(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
     """Why an ASGI server says 500, most likely first; nothing where another one wrote it."""
     if is_of_daphne(facts):
-        return (_NO_ROUTE, _RAISED, _NO_WEBSOCKET)
+        return (_NO_ROUTE, _RAISED, _NO_WEBSOCKET, _BY_HAND)
     kind = facts.response_line("Content-Type").lower()
     is_plain = kind.endswith("text/plain; charset=utf-8") and facts.content == b"Internal Server Error"
     if "uvicorn" not in named(answer_marks(facts)) and not is_plain:

@@ -458,6 +458,7 @@ class Summary(NamedTuple):
     """A connection among all of a capture.
 
     Attributes:
+        s2c_bytes: on the wire, frame headers included.
         is_faulted: whether a fault of ours ended it, or acted on its handshake where it never opened.
     """
 
@@ -481,6 +482,7 @@ class Summary(NamedTuple):
     server_close_code: int | None
     c2s_frames: int
     s2c_frames: int
+    s2c_bytes: int
     is_faulted: bool
 
     @property

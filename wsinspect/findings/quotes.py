@@ -57,8 +57,9 @@ _LONG_WORD: Final = (
     r"(?![\w+]|\.[a-z-]{1,63}\.[a-z])"
 )
 #: What comes between the name of a secret and its value: as in JSON, a query (also an encoded one), or a
-#: sentence, where the value has a digit in it, and is more than a count or a status.
-_QUOTED: Final = r"[\"']\s{0,2}:\s{0,2}[\"']"
+#: sentence, where the value has a digit in it, and is more than a count or a status. JSON that is quoted in
+#: JSON, as Action Cable's identifiers are, has backslashes before its quotation marks.
+_QUOTED: Final = r"\\{0,3}[\"']\s{0,2}:\s{0,2}\\{0,3}[\"']"
 _EQUALS: Final = r"(?:\s?=\s?|%3D)[\"']?"
 _COLON: Final = r":\s?(?!\d{1,3}(?!\w))(?=[^\s\"',;&}]*\d)"
 _SECRETS: Final = r"token|passw(?:or)?d|secret|api[ _-]?key|jwt"

@@ -31,7 +31,8 @@ ALIVE_NS: Final = 5 * 10**9
 MAX_REFUSED: Final = 10_000
 MAX_SESSIONS: Final = 1000
 _SID: Final = re.compile(r"[?&]sid=([^&#]{4,200})")
-_OPENED: Final = re.compile(r'"sid":"([^"\\]{4,200})"')
+#: In JSONP the packet is quoted once more.
+_OPENED: Final = re.compile(r'\\?"sid\\?"\s?:\s?\\?"([^"\\]{4,200})\\?"')
 #: SignalR's: `POST .../negotiate` gives a token, and requests with it as `id` are the connection.
 _NEGOTIATED: Final = re.compile(r'"connection(?:Token|Id)":"([^"\\]{4,200})"')
 _ID: Final = re.compile(r"[?&]id=([^&#]{4,200})")
@@ -68,6 +69,8 @@ class Poll:
         self.response = bytearray()
         self.is_cut = False
         self.is_stream = False
+        #: Whether the answer is compressed in a way that is not read here, such as Brotli.
+        self.is_opaque = False
         self._inflate: zlib._Decompress | None = None
 
     def expect(self, encoding: str) -> None:
@@ -75,13 +78,16 @@ class Poll:
         if encoding in ("gzip", "deflate"):
             self._inflate = zlib.decompressobj(_ANY_HEADER)
         else:
-            self.is_cut |= encoding not in ("", "identity")
+            self.is_opaque = encoding not in ("", "identity")
+            self.is_cut |= self.is_opaque
 
     def take_request(self, chunk: bytes) -> bytes:
         self._take(self.request, chunk)
         return chunk
 
     def take_response(self, chunk: bytes) -> None:
+        if self.is_opaque:
+            return
         if self._inflate is not None:
             try:
                 chunk = self._inflate.decompress(chunk, MAX_BODY + 1)
@@ -160,14 +166,14 @@ class PollLog:
             if response.status_code == 200:
                 self._negotiate(answer)
             else:
-                self._refused(flow, response.status_code, answer=answer)
+                self._refused(flow, response.status_code, answer=answer, is_cut=poll.is_cut)
             return
         signalr = self._signalr(flow.request)
         match = _SID.search(flow.request.path) or _OPENED.search(answer[:4096])
         sid = signalr or (match[1] if match is not None else None)
         protocol = SIGNALR if signalr else None
         if sid is None:
-            self._refused(flow, response.status_code, answer=answer)
+            self._refused(flow, response.status_code, answer=answer, is_cut=poll.is_cut)
         elif poll.is_stream:
             self._tell(flow, poll, sid, response.status_code, answer, protocol, "ended")
         elif _is_farewell(poll):
@@ -192,14 +198,22 @@ class PollLog:
             self._refused(flow, None, "left" if has_left else None)
 
     def _refused(
-        self, flow: http.HTTPFlow, status: int | None, stream: str | None = None, answer: str = ""
+        self,
+        flow: http.HTTPFlow,
+        status: int | None,
+        stream: str | None = None,
+        answer: str = "",
+        *,
+        is_cut: bool = False,
     ) -> None:
         """A request that would have begun a session, or belongs to one and was not served."""
         match = _SID.search(flow.request.path)
         protocol = None if is_poll(flow.request) else SIGNALR
         sid = match[1] if match is not None else self._signalr(flow.request)
         if self._may(sid or f"refused {flow.client_conn.peername[0]}", status):
-            self._tell(flow, Poll(flow.request.method), sid, status, answer, protocol, stream)
+            poll = Poll(flow.request.method)
+            poll.is_cut = is_cut
+            self._tell(flow, poll, sid, status, answer, protocol, stream)
 
     def _tell(
         self,

@@ -273,6 +273,7 @@ def summary(number: int, at: float, lived: float | None = 1.0, **facts: Any) -> 
         server_close_code=1000,
         c2s_frames=5,
         s2c_frames=5,
+        s2c_bytes=500,
         is_faulted=facts.get("ended_by") == "fault",
     )
     if facts.get("status", 101) != 101:

@@ -55,6 +55,16 @@ def test_other_answers_are_not_daphne_s(status, body, fields):
     assert not any("URLRouter" in one.cause or "Validator (or" in one.cause for one in found.causes)
 
 
+def test_daphne_s_words_by_hand_are_a_cause_and_another_server_s_name_ends_the_matter():
+    for status in ("403 Access denied", "500 Internal server error"):
+        found = first(refused(status))
+        assert "another server" in found.causes[-1].cause
+        assert not any("itself wrote" in line for line in found.evidence)
+        other = first(refused(status, X_Powered_By="Express"))
+        assert not any("Django Channels" in line for line in other.evidence)
+        assert not any("URLRouter" in one.cause or "Validator (or" in one.cause for one in other.causes)
+
+
 @pytest.mark.parametrize("fields", [PLAIN, {**PLAIN, "Server": "uvicorn"}])
 def test_uvicorn_s_500_is_an_exception_first(fields):
     found = first(refused("500 Internal Server Error", b"Internal Server Error", **fields))

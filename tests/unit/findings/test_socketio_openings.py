@@ -3,9 +3,9 @@
 import pytest
 
 from tests.unit.findings.facts_made import SECOND, START
-from tests.unit.findings.triggers_socketio import opened
-from wsinspect.findings.facts import CaptureFacts, EngineEvent
-from wsinspect.findings.registry import diagnose_capture
+from tests.unit.findings.triggers_socketio import beating, opened
+from wsinspect.findings.facts import C2S, S2C, CaptureFacts, EngineEvent
+from wsinspect.findings.registry import diagnose_capture, diagnose_connection
 
 
 def first(facts):
@@ -104,3 +104,13 @@ def test_of_a_file_only_some_are_known_and_none_are_counted():
     assert found.evidence[0] == "GET /socket.io/, without a session: 404"
     (found,) = diagnose_capture(polled((404, "no"), (404, "no")))
     assert found.evidence[0].endswith("404, 2 times of 2")
+
+
+def test_a_client_that_had_answered_is_not_told_to_answer():
+    beats = [((S2C, 20, "2"), (C2S, 20.1, "3")), ()]
+    fell_silent, never = (diagnose_connection(beating(*one))[0] for one in beats)
+    assert (fell_silent.id, never.id) == ("WS-APP-015", "WS-APP-015")
+    assert "no longer answered" in fell_silent.title
+    assert any("suspended" in one.cause for one in fell_silent.causes)
+    assert not any("answer each" in one.text.lower() for one in fell_silent.fixes)
+    assert any("answer each" in one.text.lower() for one in never.fixes)

@@ -69,6 +69,10 @@ HUB = (C2S, 0.1, '{"protocol":"json","version":1}\x1e')
 REFUSED_OPERATION = '{"id":"1","type":"error","payload":[{"message":"Cannot query field"}]}'
 
 
+def _result(payload: str) -> str:
+    return f'{{"id":"1","type":"next","payload":{{{payload}}}}}'
+
+
 def _page(**facts: Any) -> Any:
     base = {
         "url": "https://app.test/",
@@ -246,13 +250,24 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*_said(HUB, (S2C, 0.2, '{"type":3,"invocationId":"1","result":"error"}\x1e'))),
             ended(*_said(HUB, (C2S, 0.2, '{"type":3,"invocationId":"1","error":"the client"}\x1e'))),
             ended(*_said((S2C, 0.2, '{"type":3,"invocationId":"1","error":"it threw"}\x1e'))),
+            # Another protocol that begins with its name
+            ended(*_said(HUB, (S2C, 0.2, '{"type":3,"invocationId":"1","error":"it threw"}'))),
+            ended(*_said(HUB, (S2C, 0.2, '{"type":3,"error":"its own"}\x1e'))),
+            ended(*_said(HUB, (S2C, 0.2, '{"type":3,"invocationId":"1","error":{"code":5}}\x1e'))),
         ],
     ),
     "WS-APP-018": (
-        [_graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, REFUSED_OPERATION))],
+        [
+            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, REFUSED_OPERATION)),
+            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, _result('"errors":[{"message":"no"}]'))),
+        ],
         [
             _graphql(1000, "", "graphql-transport-ws", (C2S, 0.1, REFUSED_OPERATION)),
-            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, '{"id":"1","type":"next","payload":{}}')),
+            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, _result(""))),
+            # A part of the result
+            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, _result('"data":null,"errors":[{}]'))),
+            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, _result('"errors":[]'))),
+            _graphql(1000, "", "graphql-transport-ws", (S2C, 0.1, '{"type":"error","payload":"its own"}')),
             ended(*_said((S2C, 0.1, REFUSED_OPERATION))),
         ],
     ),
@@ -267,6 +282,9 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [
             ended(*_said((S2C, 0.1, '{"type":"confirm_subscription","identifier":"{}"}'))),
             ended(*_said((C2S, 0.1, '{"type":"reject_subscription"}'))),
+            # An application's own words
+            ended(*_said((S2C, 0.1, '{"type":"reject_subscription","identifier":"premium"}'))),
+            ended(*_said((S2C, 0.1, '{"type":"reject_subscription","plan":"premium"}'))),
         ],
     ),
     "WS-APP-042": (
@@ -281,6 +299,8 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*_said((S2C, 0.1, '["1",null,"room:1","phx_close",{}]'))),
             ended(*_said((C2S, 0.1, '["1",null,"room:1","phx_error",{}]'))),
             ended(*_said((S2C, 0.1, '["phx_error"]'))),
+            ended(*_said((S2C, 0.1, '{"event":"phx_error","payload":{}}'))),
+            ended(*_said((S2C, 0.1, '[1,2,3,"phx_error",5]'))),
         ],
     ),
     "WS-APP-030": (
@@ -290,7 +310,14 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 by="server",
             )
         ],
-        [ended(*_said((S2C, 0.1, '{"type":"welcome"}')))],
+        [
+            ended(*_said((S2C, 0.1, '{"type":"welcome"}'))),
+            # Slack's Socket Mode
+            ended(
+                *_said((S2C, 0.1, '{"type":"disconnect","reason":"refresh_requested","debug_info":{}}')),
+                by="server",
+            ),
+        ],
     ),
     "WS-APP-031": (
         [

@@ -32,7 +32,7 @@ def polled(
     return CaptureFacts(connections=connections, events=tuple(events))
 
 
-def _beating(*more: tuple[Any, float, str], timeout: str | None = "5000", by: str = "server") -> Any:
+def beating(*more: tuple[Any, float, str], timeout: str | None = "5000", by: str = "server") -> Any:
     """A session of Socket.IO that the server ends 5 s after its heartbeat."""
     told = f',"pingTimeout":{timeout}' if timeout else ""
     said = ((S2C, 0.1, f'0{{"sid":"a"{told}}}'), (S2C, 25, "2"), *more)
@@ -55,25 +55,46 @@ def opened(
 
 
 def _connecting(
-    response: str, *, request: str = "40", frames: int = 2, closed: float = 9, is_cut: bool = False
+    response: str,
+    *,
+    request: str = "40",
+    frames: int = 2,
+    size: int = 12,
+    closed: float = 9,
+    is_cut: bool = False,
 ) -> CaptureFacts:
     """A CONNECT by long-polling, and the session's WebSocket."""
     one = summary(1, 1.1, closed, path="/socket.io/?EIO=4&transport=websocket&sid=a")
     polls = opened(200, sid="a", method="POST", request=request, response=response, is_cut=is_cut)
-    return replace(polls, connections=(one._replace(s2c_frames=frames),))
+    return replace(polls, connections=(one._replace(s2c_frames=frames, s2c_bytes=size),))
+
+
+def _with(*both: CaptureFacts) -> CaptureFacts:
+    """One after the other, a minute apart."""
+    events = [
+        one._replace(time_ns=one.time_ns + number * 60 * SECOND)
+        for number, facts in enumerate(both)
+        for one in facts.events
+    ]
+    return CaptureFacts(connections=(), events=tuple(events))
+
+
+def _healed(status: int | None, said: str | None = None, served: str = '0{"sid":"a"}') -> CaptureFacts:
+    """A first poll that is not served, and a later one that is."""
+    return _with(opened(status, refusal=said), opened(200, sid="a", response=served))
 
 
 CASES: dict[str, Any] = {
     "WS-APP-015": (
-        [_beating(), _beating((C2S, 20, '42["a"]'))],
+        [beating(), beating((C2S, 20, '42["a"]'))],
         [
-            _beating((C2S, 25.2, "3")),
-            _beating((C2S, 30, '42["a"]')),  # it is alive
-            _beating(timeout="1000"),  # another limit
-            _beating(timeout="true"),
-            _beating(timeout=None),
-            _beating(by="client"),
-            replace(_beating(), path="/chat"),
+            beating((C2S, 25.2, "3")),
+            beating((C2S, 30, '42["a"]')),  # it is alive
+            beating(timeout="1000"),  # another limit
+            beating(timeout="true"),
+            beating(timeout=None),
+            beating(by="client"),
+            replace(beating(), path="/chat"),
         ],
     ),
     "WS-APP-013": (
@@ -83,6 +104,7 @@ CASES: dict[str, Any] = {
             opened(200, refusal="<html>"),
             opened(None),
             opened(502, taps=("edge",)),
+            _with(opened(200, sid="a", response='0{"sid":"a"}'), opened(503)),
         ],
         [
             opened(200, sid="a", response='0{"sid":"a"}'),
@@ -90,6 +112,12 @@ CASES: dict[str, Any] = {
             opened(400, sid="a"),  # a session that was there before
             opened(404, protocol="signalr"),
             opened(404, method="POST"),
+            opened(200, is_cut=True),  # compressed with Brotli: nobody knows what it says
+            opened(301),  # what it leads to has an event of its own
+            _healed(502),
+            _healed(404, "Cannot GET /socket.io/"),
+            _healed(401, served='___eio[0]("97:0{\\"sid\\":\\"a\\"}");'),
+            _healed(None, served='\0\t\7\ufffd0{"sid"'),
             opened(404, connections=(summary(1, 0.1, None, path="/socket.io/?EIO=4", open_ns=None),)),
         ],
     ),
@@ -97,9 +125,17 @@ CASES: dict[str, Any] = {
         [
             opened(200, sid="a", response='44{"message":"Invalid namespace"}'),
             opened(200, sid="a", response='40{"sid":"b"}\x1e44/admin,{"message":"no"}'),
+            _with(
+                opened(200, sid="a", response='44/admin,{"message":"no"}'),
+                opened(200, sid="a", response='40{"sid":"b"}'),
+            ),
         ],
         [
             opened(200, sid="a", response='42["44"]'),
+            _with(
+                opened(200, sid="a", response='44{"message":"expired"}'),
+                opened(200, sid="a", response='40{"sid":"b"}'),
+            ),
             opened(200, sid="a", response='40{"sid":"44"}'),
             opened(200, sid="a", response="44", protocol="signalr"),
         ],
@@ -115,13 +151,20 @@ CASES: dict[str, Any] = {
         ],
     ),
     "WS-APP-017": (
-        [_connecting("ok"), _connecting("ok", request="40/admin,"), _connecting("6")],
+        [
+            _connecting("ok"),
+            _connecting("ok", request="40/admin,"),
+            _connecting("6"),
+            _connecting("6", frames=3, size=14),
+        ],
         [
             _connecting('40{"sid":"b"}'),
             _connecting('44{"message":"no"}'),
             _connecting("ok", request='42["a"]'),
             _connecting("ok", request='40"1"'),
-            _connecting("ok", frames=3),  # it came by the WebSocket
+            _connecting("ok", frames=4),  # it came by the WebSocket
+            # 3probe and the answer, where the connect handler took longer than the upgrade
+            _connecting("ok", frames=2, size=42),
             _connecting("ok", closed=2),  # it had no time
             _connecting("ok", is_cut=True),
         ],

@@ -13,6 +13,7 @@ from wsinspect.proxy.polling import ALIVE_NS, MAX_REQUESTS, PollLog
 from wsinspect.vocabulary.events import Event, Polled
 
 ENGINEIO = "/socket.io/?EIO=4&transport=polling&sid=session-1"
+OPENING = "/socket.io/?EIO=4&transport=polling"
 SECOND = 10**9
 
 
@@ -42,6 +43,7 @@ class Recorded:
         status: int = 200,
         said: bytes = b"",
         answer: bytes = b"2",
+        encoding: str = "",
     ) -> None:
         flow = tflow.tflow(req=tutils.treq(method=method.encode(), path=path.encode(), content=b""))
         flow.request.stream = True
@@ -49,7 +51,7 @@ class Recorded:
         self.log.requestheaders(flow)
         if callable(flow.request.stream):
             flow.request.stream(said)
-        flow.response = http.Response.make(status, b"")
+        flow.response = http.Response.make(status, b"", {"content-encoding": encoding})
         self.log.responseheaders(flow)
         if callable(flow.response.stream):
             assert flow.response.stream(answer) == answer
@@ -123,3 +125,30 @@ def test_the_words_of_what_is_not_served_are_kept_and_no_more_than_their_beginni
     said = [at.refusal for at in one.events]
     assert said == ['{"code":1,"message":"Session ID unknown"}', "x" * polling.MAX_REFUSAL, None, None]
     assert [at.response for at in one.events] == ["", "", "", "2"]
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+def test_an_answer_that_cannot_be_read_is_not_taken_for_another_one(encoding):
+    one = Recorded()
+    one.ask(OPENING, answer=b"\x0b\x02\x80\x03", encoding=encoding)
+    one.ask(OPENING, answer=b"\x0b\x02\x80\x03", encoding=encoding, status=502)
+    assert [(at.sid, at.status, at.is_cut, at.refusal) for at in one.events] == [
+        (None, 200, True, None),
+        (None, 502, True, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'0{"sid":"abcdef"}',
+        b'97:0{"sid": "abcdef"}',
+        b'\0\x09\x07\xff0{"sid":"abcdef"}',
+        rb'___eio[0]("97:0{\"sid\":\"abcdef\",\"upgrades\":[]}");',
+    ],
+    ids=["4", "3", "3 in bytes", "JSONP"],
+)
+def test_a_session_is_known_in_each_way_to_write_it(answer):
+    one = Recorded()
+    one.ask(OPENING, answer=answer)
+    assert [(at.sid, at.refusal) for at in one.events] == [("abcdef", None)]

@@ -16,6 +16,11 @@ from wsinspect.findings.rules.handshake import is_refused
 rules = Rules()
 
 
+def _is_cable(facts: ConnectionFacts) -> bool:
+    """Whether Action Cable's subprotocol was chosen."""
+    return (facts.negotiation.subprotocol or "").startswith("actioncable")
+
+
 @rules(
     "WS-APP-030",
     "error",
@@ -35,6 +40,8 @@ def cable_disconnect(facts: ConnectionFacts) -> Iterator[Found]:
             isinstance(value, dict)
             and value.get("type") == "disconnect"
             and value.get("reason") != "server_restart"
+            # Others have such messages, too: Slack's Socket Mode asks its clients so to reconnect.
+            and (_is_cable(facts) or isinstance(value.get("reconnect"), bool))
         ):
             yield Found(
                 evidence=(shown(message), js_sees(facts)),
@@ -57,14 +64,9 @@ def cable_disconnect(facts: ConnectionFacts) -> Iterator[Found]:
     rows="5",
 )
 def cable_stale(facts: ConnectionFacts) -> Iterator[Found]:
-    subprotocol = facts.negotiation.subprotocol or ""
+    subprotocol = facts.negotiation.subprotocol
     silence = facts.silence_ns(S2C)
-    if (
-        subprotocol.startswith("actioncable")
-        and facts.ended_by == "client"
-        and silence
-        and silence > 6 * SECOND_NS
-    ):
+    if _is_cable(facts) and facts.ended_by == "client" and silence and silence > 6 * SECOND_NS:
         yield Found(
             evidence=(
                 f"{subprotocol}: nothing from the server for {seconds(silence)} before the client closed",
@@ -88,7 +90,10 @@ def cable_stale(facts: ConnectionFacts) -> Iterator[Found]:
 def cable_rejection(facts: ConnectionFacts) -> Iterator[Found]:
     for message in messages(facts):
         value = read_json(message) if message.direction == S2C else None
-        if isinstance(value, dict) and value.get("type") == "reject_subscription":
+        if not isinstance(value, dict) or value.get("type") != "reject_subscription":
+            continue
+        # What was subscribed to comes back as the text of a JSON object.
+        if _is_cable(facts) or str(value.get("identifier")).startswith("{"):
             yield Found(evidence=(shown(message),), frame=message.id, software=("rails",))
             return
 
@@ -128,8 +133,8 @@ def phoenix_join(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "server",
     "Phoenix: a channel crashed",
-    meaning="The server sent phx_error: the process of the channel died of an exception. The client joins"
-    " again by itself.",
+    meaning="The server sent phx_error: the channel's process ended abnormally, mostly by an exception. The"
+    " client joins again by itself.",
     js="The channel's onError callback; the socket stays open.",
     topic="server-error",
     rows="5",
@@ -137,8 +142,11 @@ def phoenix_join(facts: ConnectionFacts) -> Iterator[Found]:
 def phoenix_error(facts: ConnectionFacts) -> Iterator[Found]:
     for message in messages(facts):
         value = read_json(message) if message.direction == S2C else None
-        is_list = isinstance(value, list) and len(value) == 5 and value[3] == "phx_error"
-        if is_list or (isinstance(value, dict) and value.get("event") == "phx_error"):
+        if isinstance(value, dict) and "payload" in value:
+            topic, event = value.get("topic"), value.get("event")
+        else:
+            topic, event = value[2:4] if isinstance(value, list) and len(value) == 5 else (None, None)
+        if isinstance(topic, str) and event == "phx_error":
             yield Found(evidence=(shown(message),), frame=message.id, software=("phoenix",))
             return
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from wsinspect.findings.close_codes import known_code
 from wsinspect.findings.comparison import compared_late
@@ -17,6 +18,19 @@ from wsinspect.findings.rules.closing import closed_with, late_causes
 rules = Rules()
 
 _GRAPHQL: Final = ("graphql-transport-ws", "graphql-ws")
+#: What GraphQL's libraries say where the query does not fit the schema, or its variables the query.
+_MISFIT: Final = re.compile(
+    r"GRAPHQL_(?:VALIDATION|PARSE)_FAILED|BAD_USER_INPUT|Cannot query field"
+    r"|Unknown (?:argument|type|directive|fragment|operation)|Variable \\?[\"']?\$"
+    r"|Syntax Error|cannot represent|selection of subfields"
+    r"|Validation error (?:of type|\()|argument \\?[\"']\w+\\?[\"'] of type",
+)
+_AUTH: Final = re.compile(
+    r"unauthori[sz]ed|unauthenticated|forbidden|not (?:logged|signed) in|permission|access denied"
+    r"|not (?:authori[sz]ed|authenticated|allowed)|(?:invalid|expired|missing|no) (?:jwt|token)\b"
+    r"|\b(?:jwt|token) (?:is )?(?:invalid|expired|missing)",
+    re.I,
+)
 
 
 def is_graphql(facts: ConnectionFacts) -> bool:
@@ -112,8 +126,8 @@ def graphql_code(facts: ConnectionFacts) -> Iterator[Found]:
     "warning",
     "client",
     "GraphQL: the server refused an operation",
-    meaning="The server answered a subscription with a message of type 'error': the operation does not fit"
-    " the schema, or a resolver refused it. The socket stays open, and this operation is over.",
+    meaning="The server answered an operation with errors and without any data: it does not fit the schema,"
+    " or the code behind it failed or refused. The socket stays open, and this operation is over.",
     js="The operation's error callback; the socket stays open.",
     topic="graphql-operation",
     rows="5",
@@ -123,6 +137,29 @@ def operation_refused(facts: ConnectionFacts) -> Iterator[Found]:
         return
     for message in messages(facts):
         value = read_json(message) if message.direction == S2C else None
-        if isinstance(value, dict) and value.get("type") == "error" and "id" in value:
-            yield Found(evidence=(shown_masked(message),), frame=message.id)
-            return
+        if not isinstance(value, dict) or "id" not in value or not _is_refusal(value):
+            continue
+        is_misfit = _MISFIT.search(message.text) is not None
+        is_auth = not is_misfit and _AUTH.search(message.text) is not None
+        yield Found(
+            evidence=(shown_masked(message),),
+            frame=message.id,
+            title=None
+            if is_misfit
+            else f"GraphQL: an operation {'was refused' if is_auth else 'failed'} at the server",
+            fault_of=None if is_misfit or is_auth else "server",
+            topic=None if is_misfit else "app-auth" if is_auth else "server-error",
+            confidence="high" if is_misfit else "medium",
+        )
+        return
+
+
+def _is_refusal(value: Mapping[str, Any]) -> bool:
+    """Whether a message has an operation's errors, and no data with them."""
+    payload = value.get("payload")
+    if value.get("type") == "error":
+        return True
+    # With `data`, errors are about some of its fields.
+    if value.get("type") not in ("next", "data") or not isinstance(payload, dict):
+        return False
+    return "data" not in payload and bool(payload.get("errors"))

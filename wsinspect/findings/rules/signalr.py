@@ -167,8 +167,12 @@ def signalr_silent(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def invocation_failed(facts: ConnectionFacts) -> Iterator[Found]:
     for message in messages(facts) if is_signalr(facts) else ():
-        for record in message.text.split(_RECORD) if message.direction == S2C else ():
-            value = read_json(message._replace(data=record.encode()))
-            if isinstance(value, dict) and value.get("type") == 3 and value.get("error"):
-                yield Found(evidence=(shown_masked(message),), frame=message.id, software=("aspnet",))
+        # What follows the last separator is no record: another protocol's JSON, or one that is cut.
+        for record in message.data.split(_RECORD.encode())[:-1] if message.direction == S2C else ():
+            one = message._replace(data=record)
+            value = read_json(one)
+            if not isinstance(value, dict) or value.get("type") != 3 or "invocationId" not in value:
+                continue
+            if isinstance(value.get("error"), str):
+                yield Found(evidence=(shown_masked(one),), frame=message.id, software=("aspnet",))
                 return

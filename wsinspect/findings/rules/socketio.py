@@ -241,6 +241,20 @@ def old_server(facts: ConnectionFacts) -> Iterator[Found]:
             return
 
 
+_FELL_SILENT: Final = (
+    "The client had answered '2' with '3' before. Then nothing more came from it, and the server closed at"
+    " its pingTimeout."
+)
+_SILENCED: Final = two_causes(
+    (
+        "the page or its computer was suspended, or busy for longer than pingTimeout",
+        "the page's own log: does it stop at that moment?",
+    ),
+    (
+        "the way from the client broke, without an end of its TCP connection",
+        "whether the client changed its network, or slept; a tap nearer to it",
+    ),
+)
 #: A client answers at once; the server's timer and the way to it may be late by this.
 _LATE_NS: Final = 2 * SECOND_NS
 
@@ -273,7 +287,13 @@ def heartbeat_unanswered(facts: ConnectionFacts) -> Iterator[Found]:
     waited = end_ns - pings[-1].time_ns
     if not patience * 9 // 10 <= waited <= patience + _LATE_NS:
         return
+    has_answered = any(one.direction != S2C and one.text == "3" for one in known)
     yield Found(
+        title="Socket.IO: the client no longer answered the server's heartbeat" if has_answered else None,
+        meaning=_FELL_SILENT if has_answered else None,
+        topic="suspended" if has_answered else None,
+        confidence="medium" if has_answered else None,
+        causes=_SILENCED if has_answered else (),
         evidence=(
             f"{shown(pings[-1])}, and nothing from the client until the end {seconds(waited)} later",
             f"the server's pingTimeout is {seconds(patience)}",

@@ -202,19 +202,21 @@ def _asked(event: EngineEvent) -> _Asked | None:
         return None
     # In JSONP the packet is a string of JavaScript.
     is_served = _is_served(event) or (detail.get("status") == 200 and "0{" in said and "sid" in said)
-    if method != "GET" or not (detail.get("sid") is None or is_served):
+    # Of a body that is compressed with Brotli nobody knows what it says.
+    is_unread = detail.get("status") == 200 and bool(detail.get("is_cut")) and not said
+    if method != "GET" or is_unread or not (detail.get("sid") is None or is_served):
         return None
     return _Asked(tap, text_of(detail, "path") or "", method, detail.get("status"), said, is_served, False)
 
 
+#: The packet that opens a session. Before it version 3 of the protocol has its length, as text or in bytes,
+#: and JSONP a call; 40 is a CONNECT.
+_OPEN: Final = re.compile(r"[^{]{0,30}(?<!4)0\{")
+
+
 def _is_served(event: EngineEvent) -> bool:
-    is_opened = str(event.detail.get("response") or "").partition(":")[2 if _is_old(event) else 0][:2] == "0{"
+    is_opened = _OPEN.match(str(event.detail.get("response") or "")) is not None
     return event.detail.get("sid") is not None and event.detail.get("status") == 200 and is_opened
-
-
-def _is_old(event: EngineEvent) -> bool:
-    """Whether a length stands before the packet, as in version 3 of the protocol."""
-    return re.match(r"\d+:", str(event.detail.get("response") or "")) is not None
 
 
 def _by_path(every: Sequence[_Asked]) -> dict[str, list[_Asked]]:
@@ -240,15 +242,15 @@ def has_origin_tap(events: Sequence[EngineEvent]) -> bool:
     )
 
 
-#: A CONNECT_ERROR, alone or in a body of several packets.
-_CONNECT_ERROR: Final = re.compile(r"(?:^|\x1e)44([^\x1e]{0,200})")
+#: An answer to a CONNECT and its namespace, alone or in a body of several packets.
+_CONNECTED: Final = re.compile(r"(?:^|\x1e)4([04])(/[^,\x1e{]{0,100})?[^\x1e]{0,200}")
 
 
 @rules(
     "WS-APP-014",
     "error",
     "server",
-    "Socket.IO: the server refused the namespace, before a WebSocket was tried",
+    "Socket.IO: the server refused the namespace, in an answer to long-polling",
     meaning="The server answered a poll with a CONNECT_ERROR packet (44). A middleware or the connect handler"
     " refused the client, or the namespace does not exist.",
     js="The socket's connect_error event with the message in the evidence; no close.",
@@ -257,19 +259,23 @@ _CONNECT_ERROR: Final = re.compile(r"(?:^|\x1e)44([^\x1e]{0,200})")
     scope="capture",
 )
 def polled_connect_error(facts: CaptureFacts) -> Iterator[Found]:
-    said: dict[str, str] = {}
+    said: dict[tuple[str, str], str] = {}
     for one in facts.events:
-        if one.kind != EventKind.POLLING or one.detail.get("protocol") is not None:
+        sid = one.detail.get("sid")
+        if one.kind != EventKind.POLLING or one.detail.get("protocol") is not None or sid is None:
             continue
-        match = _CONNECT_ERROR.search(str(one.detail.get("response") or "")[:100_000])
-        if match is not None and one.detail.get("sid") is not None:
-            said.setdefault(str(one.detail["sid"]), match[1])
+        for match in _CONNECTED.finditer(str(one.detail.get("response") or "")[:100_000]):
+            namespace = (str(sid), match[2] or "/")
+            if match[1] == "0":
+                said.pop(namespace, None)  # it tried again, with better credentials
+            else:
+                said.setdefault(namespace, match[0].lstrip("\x1e"))
     if said:
-        first = next(iter(said.values()))
+        first, sessions = next(iter(said.values())), {sid for sid, _ in said}
         yield Found(
             evidence=(
-                f"s>c 44{without_secrets(first)[:160]}",
-                f"in {counted(len(said), 'session')}" if len(said) > 1 else "",
+                f"s>c {without_secrets(first)[:160]}",
+                f"in {counted(len(sessions), 'session')}" if len(sessions) > 1 else "",
             ),
             software=("socketio",),
         )
@@ -279,8 +285,10 @@ def polled_connect_error(facts: CaptureFacts) -> Iterator[Found]:
 _CONNECT: Final = re.compile(r"(?:^|\x1e)40(?![^{/\x1e,])")
 _ANSWERED: Final = re.compile(r"(?:^|\x1e)4[04]")
 _SID: Final = re.compile(r"[?&]sid=([^&#]+)")
-#: What an upgrade brings by itself: the answer to its probe, and a noop.
-_OF_UPGRADE: Final = 2
+#: What comes by a WebSocket that says nothing: the answer to the upgrade's probe, a noop or ping, a CLOSE.
+#: A CONNECT's answer has the id of its session, and is longer.
+_OF_UPGRADE: Final = 3
+_OF_UPGRADE_BYTES: Final = 24
 _PATIENT_NS: Final = 5 * SECOND_NS
 
 
@@ -313,7 +321,9 @@ def connect_unanswered(facts: CaptureFacts) -> Iterator[Found]:
         if sid not in asked or sid in answered or socket.open_ns is None or socket.closed_ns is None:
             continue
         waited = socket.closed_ns - asked[sid]
-        if socket.s2c_frames > _OF_UPGRADE or waited < _PATIENT_NS or socket.is_faulted:
+        if socket.s2c_frames > _OF_UPGRADE or socket.s2c_bytes > _OF_UPGRADE_BYTES:
+            continue
+        if waited < _PATIENT_NS or socket.is_faulted:
             continue
         answered.add(sid)  # the other tap has the same session
         yield Found(
