@@ -520,6 +520,23 @@ def test_a_mute_404_to_another_origin_is_a_refused_origin_first(body):
     assert any(line.startswith("Host: app:3000") for line in found.evidence)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "head": request(
+                Host="app:3000", Sec_WebSocket_Protocol="actioncable-v1-json, actioncable-unsupported"
+            )
+        },
+        {"head": request(Host="app:3000"), "X_Runtime": "0.01"},
+        {"head": request(Host="app:3000"), "Via": "1.1 Caddy"},
+    ],
+    ids=["its client", "Rails", "a hop"],
+)
+def test_what_rails_and_a_hop_say_leaves_action_cable_first(fields):
+    assert causes_of(**fields)[0][0] == "Action"
+
+
 def test_a_mute_404_to_the_page_s_own_origin_names_the_check_after_the_path():
     causes, _ = causes_of(head=request())
     assert causes[:2] == ["the", "Action"]
@@ -530,8 +547,12 @@ def test_a_mute_404_to_the_page_s_own_origin_names_the_check_after_the_path():
     [
         {"body": b"no such route", "head": request(Host="app:3000")},
         {"head": request(Host="app:3000", without=("Origin",))},
+        {"head": request(Host="app:3000"), "Server": "Kestrel"},
+        {"head": request(Host="app:3000"), "Server": "Microsoft-IIS/10.0", "X_Powered_By": "ASP.NET"},
+        {"head": request(Host="app:3000"), "path": "/_blazor?id=0123456789_-abcdefghij"},
+        {"head": request(Host="app:3000", Sec_WebSocket_Protocol="graphql-transport-ws")},
     ],
-    ids=["it says why", "no Origin"],
+    ids=["it says why", "no Origin", "Kestrel", "IIS", "SignalR", "GraphQL"],
 )
 def test_a_404_that_no_same_origin_check_gave_does_not_name_one(fields):
     assert "Action" not in causes_of(**fields)[0]

@@ -48,7 +48,7 @@ from wsinspect.findings.model import Found
 from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
-from wsinspect.findings.software import NAMES, hop_author
+from wsinspect.findings.software import NAMES, PROXIES, hop_author
 from wsinspect.vocabulary import Lack
 
 rules = Rules()
@@ -389,6 +389,20 @@ def _is_of_envoy(facts: ConnectionFacts) -> bool:
     return not is_passed_on and "envoy" in named(answer_marks(facts)) and not has_own_words(facts)
 
 
+#: The id of a connection that SignalR has negotiated.
+_SIGNALR_ID: Final = re.compile(r"[?&]id=[\w-]{22}(?:&|$)")
+
+
+def _may_be_of_action_cable(facts: ConnectionFacts) -> bool:
+    """Whether neither the answer nor the request is another framework's (Action Cable's own client offers
+    actioncable-v1-json)."""
+    others = set(named(answer_marks(facts))) - PROXIES - {"rails"}
+    asked = facts.request_out or facts.request_in
+    offered = b", ".join(asked.get_all("sec-websocket-protocol")).lower() if asked is not None else b""
+    is_offered = not offered or b"actioncable" in offered
+    return is_offered and not others and _SIGNALR_ID.search(facts.path or "") is None
+
+
 @rules(
     "WS-HS-011",
     "error",
@@ -430,6 +444,7 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
         return
     asked = facts.request_out or facts.request_in
     has_origin = hop is None and asked is not None and asked.get("origin") is not None and is_mute(facts)
+    has_origin = has_origin and _may_be_of_action_cable(facts)
     is_cable = (facts.path or "").partition("?")[0].rstrip("/").endswith("/cable")
     # Origin names another host than the request that the server got: what a same-origin check refuses.
     is_foreign = has_origin and asked is not None and not is_same_origin(asked)
