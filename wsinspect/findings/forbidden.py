@@ -68,6 +68,8 @@ def ranked_403(facts: ConnectionFacts, sent: Sequence[str]) -> Ranked:
         # A list of origins is what refuses a foreign one; ASGI applications answer so to each path they lack.
         last = _WANTS_ORIGIN if asgi.has_no_origin(facts) else origin
         ordered = (path, *tokens, last) if is_asgi and not sent else (*tokens, path, last)
+    elif is_asgi and not about_origin and not sent:
+        ordered = (origin, path, *tokens)  # FastAPI checks no Origin by itself, and lacks paths
     if is_socketio(facts) and is_mute(facts):
         return Ranked(of_engineio(facts, origin), None)
     if asgi.is_of_daphne(facts):

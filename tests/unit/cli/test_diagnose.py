@@ -78,6 +78,19 @@ def test_why_there_is_nothing_to_look_at_though_clients_came(tmp_path, facts, wo
     assert advice in lines[at + 1]
 
 
+@pytest.mark.parametrize("taps", [("main",), ("edge", "origin")])
+def test_long_polling_alone_is_said_without_a_count_as_two_taps_see_each_request(tmp_path, taps):
+    maker = CaptureMaker(tmp_path / "a.db")
+    for tap in taps:
+        asked: dict[str, Any] = {"tap": tap, "path": "/socket.io/", "sid": "abcd", "method": "GET"}
+        maker.event(0, 5, event="polling", status=200, response="2", **asked)
+    lines = diagnose(tmp_path, maker.finish(), code=0)[0].splitlines()
+    assert lines[0] == (
+        "Nothing to diagnose: no WebSocket attempt was seen: Socket.IO or SignalR used HTTP alone"
+    )
+    assert "transports" in lines[1]
+
+
 def test_what_was_passed_unread_next_to_a_connection_is_not_the_reason(tmp_path):
     maker = healthy(tmp_path / "a.db")
     maker.event(0, 5, event="passed_unread", server="db:5432", reason="it is not HTTP")

@@ -29,6 +29,14 @@ def test_uvicorn_s_403_is_about_the_path_the_credentials_or_a_foreign_origin(pat
     assert fix in found.fixes[-1].text
 
 
+def test_a_foreign_origin_s_403_of_uvicorn_is_about_the_path_next():
+    head = request(Origin="https://other.example")
+    causes = [one.cause for one in first(refused("403 Forbidden", head=head, **PLAIN)).causes]
+    assert ["the Origin is not on" in causes[0], "not a WebSocket route" in causes[1]] == [True, True]
+    other = [one.cause for one in first(refused("403 Forbidden", b"<html>", head=head)).causes]
+    assert "wants credentials" in other[1]
+
+
 def test_a_client_without_an_origin_is_told_last_that_one_may_be_demanded():
     found = first(refused("403 Forbidden", b"nope", head=request(without=("Origin",))))
     assert "wants credentials" in found.causes[0].cause
