@@ -42,3 +42,10 @@ def test_a_limit_on_a_message_is_of_who_says_so(server: str | None, fault_of: st
 def test_secrets_of_an_answer_are_masked() -> None:
     (found,) = diagnose_capture(library(refusal="token=eyJhbGciOiJIUzI1NiJ9.e30.abc123 has expired"))
     assert not any("abc123" in line for line in found.evidence)
+
+
+def test_a_refused_preflight_is_called_that() -> None:
+    (found,) = diagnose_capture(library(part="preflight", method="OPTIONS", status=405))
+    assert (
+        found.title == "SignalR: the CORS preflight of its first request was refused; no WebSocket followed"
+    )

@@ -255,8 +255,11 @@ def cors(facts: CaptureFacts) -> Iterator[Found]:
             continue
         name, request = _who(event)
         allowed = event.detail.get("allowed")
+        what = (
+            f"{request} was refused" if is_preflight else f"CORS keeps the answer of {request} from the page"
+        )
         yield Found(
-            title=f"{name}: CORS keeps the answer of {request} from the page; no WebSocket followed",
+            title=f"{name}: {what}; no WebSocket followed",
             evidence=(
                 _line(event),
                 *_more(event, ("Origin", "origin")),
