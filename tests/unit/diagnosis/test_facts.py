@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.bytes_of_frames import CLOSE, CONT, KEY, PING, PONG, TEXT, deflate, frame
 from tests.support.chats import RESPONSE, Chat, store
+from tests.support.journals import Foreign
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
 from wsinspect.diagnosis.hops import tap_names
@@ -163,3 +164,35 @@ def test_json_that_is_nested_too_deeply_is_no_object(tmp_path):
         assert (facts.client_tls, facts.server_tls) == (None, {"version": "TLSv1.3"})
         assert tap_names(capture.query) == set()
         diagnose(capture.query)
+
+
+@pytest.mark.parametrize(
+    ("kind", "then", "severity"),
+    [
+        ("break", [], "note"),
+        ("break", ["sent"], "error"),
+        ("latency", [], "error"),
+        ("", [], "error"),
+    ],
+)
+def test_what_a_breakpoint_still_holds_blames_nobody(tmp_path, kind, then, severity):
+    """Behind a held message waits the pong: the server gives up, and the ledger has no decision yet."""
+    script = Chat()
+    if kind:
+        rule = {"event": "rule", "rule": "mine", "kind": kind, "armed": True}
+        script._add("event", 0, Foreign(rule), script.now)
+    script.accept(1, REQUEST, "/room")
+    script.client(1, b"an order")
+    if kind:
+        script.event(1, "held", direction="c2s", frame=0)
+    for kind in then:
+        script.event(1, kind, direction="c2s", frame=0)
+    script.tick(20_000)
+    script.data(1, 1, frame(CLOSE, (1011).to_bytes(2) + b"keepalive ping timeout"))
+    script.event(1, "end", side="server", how="fin")
+    path = store(tmp_path / "a.db", script)
+    with Capture.open(path) as capture:
+        (found,) = [one for one in diagnose(capture.query) if one.id == "WS-CL-011"]
+    assert found.severity == severity
+    assert (found.fault_of == "tool") is (severity == "note")
+    assert ("your rule `mine`" in found.evidence[0]) is (severity == "note")

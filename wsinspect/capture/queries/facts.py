@@ -227,6 +227,23 @@ FROM (
 )
 WHERE json_valid(detail) GROUP BY rule, kind, side LIMIT 64
 """
+#: Directions in which frames never left, and no row of `fault_event` says why: a breakpoint holds a message,
+#: and all behind it, until somebody decides. The recorder knows them; of a connection that is over, the last
+#: frames do.
+_HELD: Final = """
+SELECT is_s2c FROM recorder_stream
+WHERE connection_id = ?1 AND json_valid(state) AND json_array_length(state, '$.held') > 0
+UNION
+SELECT is_s2c FROM (
+    SELECT is_s2c, sent_after_ns < 0 AND fault_event_id IS NULL AS is_held
+    FROM frame WHERE connection_id = ?1 ORDER BY id DESC LIMIT 64
+) WHERE is_held
+"""
+_BREAKPOINTS: Final = """
+SELECT DISTINCT json_extract(detail, '$.rule') FROM event
+WHERE connection_id IS NULL AND kind = 'rule' AND json_valid(detail)
+    AND json_extract(detail, '$.kind') = 'break' AND json_type(detail, '$.rule') = 'text' LIMIT 8
+"""
 #: The CLOSE frame of whoever began to close is among the last frames.
 _NEIGHBOUR: Final = """
 SELECT id, path, attempt_ns, open_ns, closed_ns,
@@ -458,8 +475,17 @@ def lags(query: Query, after: int) -> list[tuple[int, Any, Any]]:
 
 
 def acted(query: Query, connection_id: int) -> list[Acted]:
-    """The faults that acted on a connection: of very many the first and the last."""
-    return list(map(Acted._make, query(_ACTED, (connection_id,))))
+    """The faults that acted on a connection: of very many the first and the last.
+
+    A breakpoint that holds a message acts, too, though the ledger has no row before somebody decides.
+    """
+    found = list(map(Acted._make, query(_ACTED, (connection_id,))))
+    known = {(one.kind, one.direction) for one in found}
+    for (is_s2c,) in query(_HELD, (connection_id,)):
+        direction = "s2c" if is_s2c else "c2s"
+        if ("break", direction) not in known:
+            found += [Acted(rule, "break", direction, None) for (rule,) in query(_BREAKPOINTS, ())]
+    return found
 
 
 def neighbours(query: Query, of: RuleConnection, reach: int, earlier: int, later: int) -> list[Neighbour]:

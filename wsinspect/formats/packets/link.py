@@ -257,6 +257,8 @@ def _by_library(link: int, data: bytes) -> Segment | Unread:
         return _inside(_outermost(link, data))
     except (dpkt.UnpackError, ValueError, IndexError, KeyError, AttributeError, TypeError, struct.error):
         return _OTHER
+    except RecursionError:  # dpkt calls itself for each packet in a packet, and 20 bytes make one
+        return _OTHER
 
 
 def _outermost(link: int, data: bytes) -> Any:

@@ -9,6 +9,7 @@ is handed on after it. Times are those of the segment that made the bytes comple
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from typing import Final, Protocol
 
 from wsinspect.formats.packets.link import ACK, FIN, RST, SYN, Segment
@@ -52,22 +53,41 @@ class Half:
 
     Attributes:
         next: the number of the next byte; None before anything came.
-        waiting: segments that came too early, by their numbers.
+        place: `next` while segments wait, without the wrap at 32 bits.
+        waiting: segments that came too early, by their numbers; these do not wrap either.
+        order: a heap of these numbers, and of some that wait no longer.
         fin: the number of the FIN; None while it has not come.
         acked: the largest number that the other side acknowledged beyond `next`.
         since_ns: since when something is known to be missing.
     """
 
-    __slots__ = ("acked", "fin", "has_ended", "next", "since_ns", "waiting", "waiting_bytes")
+    __slots__ = (
+        "acked", "fin", "has_ended", "next", "order", "place", "since_ns", "waiting", "waiting_bytes",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.next: int | None = None
+        self.place = 0
         self.waiting: dict[int, tuple[bytes, int]] = {}
+        self.order: list[int] = []
         self.waiting_bytes = 0
         self.fin: int | None = None
         self.acked: int | None = None
         self.since_ns: int | None = None
         self.has_ended = False
+
+    def advance(self, size: int) -> None:
+        """The next byte is so much further."""
+        assert self.next is not None
+        self.next = self.next + size & _MASK
+        self.place += size
+
+    def nearest(self) -> int | None:
+        """The first number of what waits."""
+        order = self.order
+        while order and order[0] not in self.waiting:
+            heappop(order)
+        return order[0] if order else None
 
 
 class Reassembly:
@@ -143,18 +163,25 @@ class Reassembly:
             return
         if ahead < 0:
             self._counts.repeated += 1
-            data, size, seq = data[-ahead:], size + ahead, half.next
+            data, size, ahead = data[-ahead:], size + ahead, 0
         elif ahead > 0:
             self._counts.reordered += 1
-        known = half.waiting.get(seq)
+        if not half.waiting:
+            half.place = half.next
+            half.order.clear()
+        place = half.place + ahead
+        known = half.waiting.get(place)
         if known is None or known[1] < size:
             if known is not None:
                 # Its first bytes stay those that were there first.
                 data = known[0] + data[len(known[0]) :] if len(known[0]) == known[1] else known[0]
                 half.waiting_bytes -= len(known[0])
-            half.waiting[seq] = (data, size)
+            else:
+                heappush(half.order, place)
+            half.waiting[place] = (data, size)
             half.waiting_bytes += len(data)
-        self._deliver(side, half, time_ns)
+        if not ahead:
+            self._deliver(side, half, time_ns)
         if half.waiting and half.since_ns is None:
             half.since_ns = time_ns
         while half.waiting_bytes > MAX_WAITING or len(half.waiting) > _MAX_SEGMENTS:
@@ -164,20 +191,21 @@ class Reassembly:
         """Hand on what is in order."""
         assert half.next is not None
         while half.waiting:
-            found = half.waiting.pop(half.next, None)
-            seq = half.next
+            place = half.place
+            found = half.waiting.pop(place, None)
             if found is None:
                 # Segments may overlap: one that begins before and ends after the place.
-                seq = min(half.waiting, key=lambda one: _ahead(one, half.next or 0))
-                if _ahead(seq, half.next) > 0:
+                nearest = half.nearest()
+                if nearest is None or nearest > place:
                     break
-                found = half.waiting.pop(seq)
+                place = nearest
+                found = half.waiting.pop(place)
             data, size = found
             half.waiting_bytes -= len(data)
-            begun = -_ahead(seq, half.next)
+            begun = half.place - place
             if begun >= size:
                 continue
-            half.next = seq + size & _MASK
+            half.advance(size - begun)
             if len(data) > begun:
                 self._receiver.data(side, data[begun:], time_ns)
             if (cut := size - max(begun, len(data))) > 0:
@@ -212,15 +240,17 @@ class Reassembly:
     def _skip(self, side: int, half: Half, time_ns: int) -> None:
         """Go past what is missing: to what waits, or to what was acknowledged."""
         assert half.next is not None
-        places = [*half.waiting]
-        if not places and half.acked is not None:
-            places = [half.acked]
-        if places:
-            nearest = min(places, key=lambda one: _ahead(one, half.next or 0))
-            if (missing := _ahead(nearest, half.next)) > 0:
-                half.next = nearest
-                self._lose(side, missing, time_ns)
-            self._deliver(side, half, time_ns)
+        nearest = half.nearest()
+        if nearest is not None:
+            missing = nearest - half.place
+        elif half.acked is not None:
+            missing = _ahead(half.acked, half.next)
+        else:
+            return
+        if missing > 0:
+            half.advance(missing)
+            self._lose(side, missing, time_ns)
+        self._deliver(side, half, time_ns)
 
     def _lose(self, side: int, size: int, time_ns: int) -> None:
         self._counts.gaps += 1

@@ -155,3 +155,19 @@ def test_no_damage_raises(whole: tuple[int, bytes], place: int, noise: bytes, si
     data = bytearray(packet)
     data[place : place + len(noise)] = noise
     dissect(link, bytes(data)[:size])
+
+
+@pytest.mark.parametrize("protocol", [4, 41, 47, 51])
+@pytest.mark.parametrize("count", [1, 14, 100, 900, 3000])
+def test_packets_in_packets_without_end_are_left_out(protocol: int, count: int) -> None:
+    """20 bytes make one; dpkt calls itself for each."""
+    packet = IPV4
+    for _ in range(count):
+        inner = {4: packet, 41: ipv6(packet[-60_000:], 4), 47: gre(0x800, packet)}.get(protocol, packet)
+        if protocol == 51:
+            inner = bytes((4, 4)) + bytes(22) + packet
+        packet = struct.pack(">BxHxxHxB2x", 0x45, min(20 + len(inner), 65535), 0, protocol) + bytes(8) + inner
+    if count == 1:
+        assert dissect(101, packet) == SEGMENT
+    elif count > 14:
+        assert dissect(101, packet) == Unread("other")

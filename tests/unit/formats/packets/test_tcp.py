@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -145,6 +146,30 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         made.feed(0, segment(place, bytes(100)), 0)
     assert log.said[0] == ("gap", 0, 100)
     assert counts.gaps == 1
+
+
+class Walked(dict[int, tuple[bytes, int]]):
+    """What waits, and how often all of it was looked at."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_segment_behind_a_hole_looks_at_no_other_one(step: int) -> None:
+    """With thousands that wait, each packet of a trace with a lost one took a millisecond."""
+    made, log, counts = begun(0xFFFFFF00)
+    made.halves[0].waiting = waiting = Walked()
+    for number in range(5000):
+        made.feed(0, segment(0xFFFFFF01 + step * number, b"x"), 0)
+    made.feed(0, segment(0xFFFFFF00, b"y"), 0)
+    made.finish(SECOND)
+    assert waiting.times == 0
+    assert log.streams[0] == (b"x" * 5000 if counts.gaps else b"y" + b"x" * 5000)
+    assert counts.lost == (1 + (step - 1) * 4999)
 
 
 def test_a_connection_that_was_there_before_begins_with_its_first_segment() -> None:
