@@ -50,10 +50,13 @@ def _diagnosed(run):
         return facts, {found.id: found for found in diagnose_connection(facts)}
 
 
+@pytest.mark.parametrize("options", [(), ("--fault", "latency:s2c,latency=100ms")], ids=["plain", "late"])
 @pytest.mark.parametrize("takes", [False, True], ids=["nothing", "little"])
-def test_a_stream_that_is_not_read_is_a_fact_and_one_read_slowly_another(tmp_path, certificates, takes):
+def test_a_stream_that_is_not_read_is_a_fact_and_one_read_slowly_another(
+    tmp_path, certificates, takes, options
+):
     async def play():
-        async with h2_lab(tmp_path, certificates) as lab:
+        async with h2_lab(tmp_path, certificates, *options) as lab:
             client, server = await lab.connect()
             client.reads = False
             mine, theirs = await client.opened("/", server)

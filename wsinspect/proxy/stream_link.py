@@ -270,7 +270,11 @@ class StreamLink:
     # What faults ask for (link_faults.FaultedLink)
 
     def write(self, direction: Direction, data: bytes) -> bool:
-        return self._target(direction).write(data)
+        target = self._target(direction)
+        is_written = target.write(data)
+        if target.unsent:
+            self._stalls[1 - direction].begin()
+        return is_written
 
     def record_data(self, direction: Direction, data: bytes, time_ns: int) -> None:
         self.stream.data(direction, data, time_ns, 0)
