@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from wsinspect.findings.model import Finding
@@ -30,25 +31,46 @@ class _Read(NamedTuple):
     durations: tuple[int, ...]
 
 
+class Said(NamedTuple):
+    """What makes findings the same to a reader, but for durations in the title."""
+
+    rule: str
+    hop: str | None
+    severity: str
+    title: str
+
+    @property
+    def kind(self) -> Said:
+        """The same without the durations."""
+        return self._replace(title=_read(self.title).words)
+
+
 def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
     """Groups of findings that say the same, in the order of their first ones, which stand for all.
 
     The first of a group whose durations differ has a title with the span of them.
     """
-    kinds: dict[tuple[str, str | None, str, str], list[tuple[int, Finding, tuple[int, ...]]]] = {}
-    for place, one in enumerate(findings):
+    ones = list(findings)
+    places = groups_of([Said(one.id, one.hop, one.severity, one.title) for one in ones])
+    return [spanned([ones[place] for place in group]) for group in places]
+
+
+def groups_of(said: Sequence[Said]) -> list[list[int]]:
+    """The places of what says the same, in the order of the first ones."""
+    kinds: dict[Said, list[tuple[tuple[int, ...], int]]] = {}
+    for place, one in enumerate(said):
         words, durations = _read(one.title)
-        kinds.setdefault((one.id, one.hop, one.severity, words), []).append((place, one, durations))
-    groups = []
-    for ones in kinds.values():
-        for cluster in _clusters(ones):
-            cluster.sort(key=lambda item: item[0])
-            members = [one for _, one, _ in cluster]
-            members[0] = replace(members[0], title=_with_span(members))
-            groups.append((cluster[0][0], members))
-    return [members for _, members in sorted(groups, key=lambda group: group[0])]
+        kinds.setdefault(one._replace(title=words), []).append((durations, place))
+    groups = [sorted(cluster) for ones in kinds.values() for cluster in _clusters(ones)]
+    return sorted(groups)
 
 
+def spanned(group: Sequence[Finding]) -> list[Finding]:
+    """A group whose titles differ in durations alone; the first one's title has the span of them all."""
+    return [replace(group[0], title=_with_span(group)), *group[1:]]
+
+
+@lru_cache(4096)
 def _read(title: str) -> _Read:
     durations = tuple(
         parse_duration(match[1] + match[2]) + _more(match) for match in _DURATION.finditer(title)
@@ -60,17 +82,16 @@ def _more(match: re.Match[str]) -> int:
     return parse_duration(match[3] + match[4]) if match[3] else 0
 
 
-def _clusters(
-    ones: Sequence[tuple[int, Finding, tuple[int, ...]]],
-) -> list[list[tuple[int, Finding, tuple[int, ...]]]]:
-    """Those whose durations are all within the spread of those of the group's shortest."""
-    clusters: list[list[tuple[int, Finding, tuple[int, ...]]]] = []
-    for item in sorted(ones, key=lambda item: item[2]):
-        shortest = clusters[-1][0][2] if clusters else ()
-        if clusters and all(map(_is_near, shortest, item[2])):
-            clusters[-1].append(item)
+def _clusters(ones: list[tuple[tuple[int, ...], int]]) -> list[list[int]]:
+    """Places of those whose durations are all within the spread of those of the group's shortest."""
+    clusters: list[list[int]] = []
+    shortest: tuple[int, ...] = ()
+    for durations, place in sorted(ones):
+        if clusters and all(map(_is_near, shortest, durations)):
+            clusters[-1].append(place)
         else:
-            clusters.append([item])
+            clusters.append([place])
+            shortest = durations
     return clusters
 
 

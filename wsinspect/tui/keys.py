@@ -153,6 +153,7 @@ FINDING_KEYS: Final = (
         "findings.configuration",
     ),
     Key("y", "y", "copy", "copy the finding with its fix (findings)", "findings.copy"),
+    Key("space", "space", "unfold", "unfold what says the same, or fold it (findings)", "findings.unfold"),
 )
 #: Keys of the faults page.
 FAULT_KEYS: Final = (
@@ -354,6 +355,7 @@ FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("back", "back"),
         FooterKey("findings.configuration", "read configuration"),
         FooterKey("findings.copy", "copy"),
+        FooterKey("findings.unfold", "unfold"),
         FooterKey("connection.doctor", "doctor"),
         FooterKey("help", "help"),
         FooterKey("quit", "quit"),

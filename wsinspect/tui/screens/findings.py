@@ -10,10 +10,11 @@ from textual.message import Message
 from textual.strip import Strip
 
 from wsinspect.capture.records import FindingRow
+from wsinspect.findings.alike import Said, groups_of, spanned
 from wsinspect.present.cells import Line, between, fit, flow
 from wsinspect.present.findings import finding_facts, finding_lines, finding_of
 from wsinspect.present.notes import SEVERITY_STYLES, severity_sign
-from wsinspect.text import counted, escape, pad, truncate
+from wsinspect.text import counted, escape, grouped, pad, truncate
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.finding_steps import FindingSteps
 from wsinspect.tui.keys import bindings_of
@@ -24,6 +25,8 @@ from wsinspect.tui.workspace import Workspace
 if TYPE_CHECKING:
     from wsinspect.doctor.target import Target
 
+#: So many that say the same stand in one row, until it is unfolded.
+_FOLDED: Final = 3
 #: From this width on a finding's row has its time, in so many cells.
 _WIDE: Final = 100
 _TIME_CELLS: Final = 16
@@ -42,16 +45,22 @@ class FindingsPane(LinePane):
     help_title = "Findings"
     help_text = (
         "Every finding in the capture, with the chosen one in full below: page down scrolls it. "
-        "Enter goes to the frame or connection, y copies it with its fix, r reads the proxy's configuration "
-        "and names the line."
+        "Enter goes to the frame or connection, space unfolds a row that stands for several, y copies it "
+        "with its fix, r reads the proxy's configuration and names the line."
     )
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
         self._sorted: list[FindingRow] = []
         self._known = -1
+        #: What each row stands for; several findings where they are folded.
+        self._rows: list[list[FindingRow]] = []
+        self._rows_known = -1
+        self._unfolded: set[Said] = set()
+        self._read: dict[int, tuple[str, Said]] = {}
         self._details = LinesDocument([])
         self._detailed: FindingRow | None = None
+        self._detailed_count = 0
         self._details_top = 0
         self._steps = FindingSteps(workspace)
 
@@ -84,16 +93,70 @@ class FindingsPane(LinePane):
             self._sorted = sorted(findings, key=lambda one: (order.get(one.severity, 2), one.rule, one.id))
         return self._sorted
 
-    def chosen(self) -> FindingRow | None:
-        """The one under the cursor."""
+    def rows(self) -> list[list[FindingRow]]:
+        """The findings of each row: one, or several that say the same of several connections."""
         found = self.sorted()
-        return found[self.cursor] if 0 <= self.cursor < len(found) else None
+        if self._rows_known != self._known:
+            self._rows, self._rows_known = self._folded(found), self._known
+        return self._rows
+
+    def _folded(self, found: list[FindingRow]) -> list[list[FindingRow]]:
+        """What says the same often stands where its first one does; the rest is not read."""
+        often = {rule for rule, count in Counter(one.rule for one in found).items() if count >= _FOLDED}
+        places = [place for place, one in enumerate(found) if one.rule in often]
+        said = [self._said(found[place]) for place in places]
+        rows = {place: [one] for place, one in enumerate(found)}
+        for group in groups_of(said):
+            first, *others = (places[one] for one in group)
+            if len(group) >= _FOLDED and said[group[0]].kind not in self._unfolded:
+                rows[first] += [found[place] for place in others]
+                for place in others:
+                    del rows[place]
+        return list(rows.values())
+
+    def _said(self, row: FindingRow) -> Said:
+        """Read once, and again where something better was found."""
+        known = self._read.get(row.id)
+        if known is None or known[0] != row.detail:
+            facts = finding_facts(row)
+            said = Said(row.rule, str(facts.get("hop")), row.severity, str(facts.get("title", "")))
+            known = self._read[row.id] = row.detail, said
+        return known[1]
+
+    def unfold(self) -> None:
+        """Show each of those that say the same, or one row for all of them."""
+        chosen = self.chosen()
+        if chosen is None:
+            return
+        kind = self._said(chosen).kind
+        if kind in self._unfolded:
+            self._unfolded.remove(kind)
+        elif len(self.rows()[self.cursor]) > 1:
+            self._unfolded.add(kind)
+        else:
+            self.workspace.say("nothing else says the same")
+            return
+        self._rows = self._folded(self.sorted())
+        row = next(number for number, ones in enumerate(self._rows) if chosen in ones)
+        if row == self.cursor:
+            self.refresh()
+        self.move_to(row)
+
+    def chosen(self) -> FindingRow | None:
+        """The one under the cursor; of several in a row the first."""
+        rows = self.rows()
+        return rows[self.cursor][0] if 0 <= self.cursor < len(rows) else None
 
     def choose(self, finding: FindingRow) -> None:
-        """Put the cursor on a finding."""
-        numbers = [one.id for one in self.sorted()]
-        if finding.id in numbers:
-            self.move_to(numbers.index(finding.id))
+        """Put the cursor on a finding; it is unfolded where it is not the first of its row."""
+        for number, ones in enumerate(self.rows()):
+            if all(one.id != finding.id for one in ones):
+                continue
+            self.move_to(number)
+            if ones[0].id != finding.id:
+                self.unfold()
+                self.choose(finding)
+            return
 
     def title(self) -> tuple[Line, Line]:
         """How many of each severity."""
@@ -112,14 +175,18 @@ class FindingsPane(LinePane):
 
     def _chosen_details(self) -> LinesDocument:
         chosen = self.chosen()
-        if chosen is not self._detailed:
-            self._detailed, self._details_top = chosen, 0
-            self._details = LinesDocument([] if chosen is None else self._lines_of(chosen))
+        alike = self.rows()[self.cursor] if chosen is not None else []
+        if chosen is not self._detailed or len(alike) != self._detailed_count:
+            if chosen is not self._detailed:
+                self._details_top = 0
+            self._detailed, self._detailed_count = chosen, len(alike)
+            self._details = LinesDocument([] if chosen is None else self._lines_of(chosen, alike))
         return self._details
 
-    def _lines_of(self, finding: FindingRow) -> list[Line]:
+    def _lines_of(self, finding: FindingRow, alike: list[FindingRow]) -> list[Line]:
         placed = self.workspace.places.placed(finding, finding_of(finding), self.target_of)
-        lines = list(finding_lines([placed.finding], severity_sign(finding.severity, self.glyphs)))
+        group = spanned([placed.finding, *map(finding_of, alike[1:])])
+        lines = list(finding_lines(group, severity_sign(finding.severity, self.glyphs)))
         if placed.words:
             lines.append([("  ", ""), (escape(placed.words), "muted")])
         return lines
@@ -144,11 +211,11 @@ class FindingsPane(LinePane):
         self.refresh()
 
     def row_count(self) -> int:
-        return len(self.model.findings)
+        return len(self.rows())
 
     def row(self, number: int, width: int) -> Line:
-        """One in a line."""
-        finding = self.sorted()[number]
+        """One in a line, or several that say the same."""
+        finding, *others = self.rows()[number]
         style = (
             "error" if finding.severity == "error" else "warn" if finding.severity == "warning" else "muted"
         )
@@ -156,6 +223,8 @@ class FindingsPane(LinePane):
         frame = f" #{finding.frame_id}" if finding.frame_id else ""
         if len(where) + len(frame) <= _WHERE_CELLS:  # the details below have it too
             where += frame
+        if others:
+            where = f"{grouped(len(others) + 1)} times"
         sign = severity_sign(finding.severity, self.glyphs)
         title = escape(str(finding_facts(finding).get("title", "")))
         time_ns = self._steps.time_of(finding)
@@ -234,6 +303,10 @@ class FindingsScreen(Page):
         self.app.push_screen(
             ConfigurationDialog(self.workspace, row.id, finding, target, self.findings.read_again)
         )
+
+    def action_unfold(self) -> None:
+        """Show each of those that say the same, or one row for all of them."""
+        self.findings.unfold()
 
     def action_copy(self) -> None:
         """The chosen finding with its fix."""

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.tui_captures import CaptureBuilder, connect, hold_engine_lock
 from tests.support.tui_pilot import opened
+from wsinspect.tui.screens.findings import FindingsPane
 
 pytestmark = pytest.mark.asyncio
 FIX = "proxy_set_header Upgrade $http_upgrade; " * 6
@@ -84,3 +85,48 @@ async def test_each_finding_names_its_connection_and_its_frame_where_both_fit(tm
         assert "WS-FR-003    conn 13 #1 " in rows["a frame"]
         assert "WS-FR-004    conn 13  " in rows["a late frame"]
         assert "WS-CL-011    conn 13  " in rows["no frame"]
+
+
+def often(path: Path) -> Path:
+    """Of one limit five, of another one, of another rule two."""
+    with CaptureBuilder(path) as builder:
+        for number in range(1, 9):
+            builder.connection(number)
+        for number, silence in enumerate(("7 s", "6.8 s", "6.78 s", "7 s", "6.9 s"), 1):
+            builder.finding("WS-DROP-101", "error", number, None, title=f"closed after {silence} of silence")
+        builder.finding("WS-DROP-101", "error", 6, None, title="closed after 60 s of silence")
+        for number in (7, 8):
+            builder.finding("WS-HS-101", "error", number, None, title="removed")
+    return path
+
+
+async def test_what_says_the_same_often_is_one_row_that_unfolds(tmp_path):
+    async with opened(often(tmp_path / "often.db"), size=(100, 40)) as screen:
+        await screen.press("i")
+        pane = screen.widget("findings", FindingsPane)
+        assert "8 errors" in screen.pane("findings")[0]
+        assert [len(ones) for ones in pane.rows()] == [5, 1, 1, 1]
+        text = screen.pane("findings")
+        assert "WS-DROP-101  5 times" in text[1]
+        assert "WS-DROP-101  conn 6" in text[2]
+        details = "\n".join(text[5:])
+        assert "closed after 6.78 to 7 s of silence" in details
+        assert "5 connections (1, 2, 3, 4, 5)" in details
+        await screen.press("space")
+        assert [len(ones) for ones in pane.rows()] == [1] * 8
+        assert pane.cursor == 0
+        await screen.press("down", "down", "space")
+        assert (pane.cursor, len(pane.rows())) == (0, 4)
+        await screen.press("end", "space")
+        assert "nothing else says the same" in screen.line("keys")
+
+
+async def test_a_finding_that_is_gone_to_is_unfolded_where_it_is_not_the_first(tmp_path):
+    async with opened(often(tmp_path / "often.db"), size=(100, 40)) as screen:
+        await screen.press("i")
+        pane = screen.widget("findings", FindingsPane)
+        wanted = next(one for one in screen.model.findings if one.connection_id == 4)
+        pane.choose(wanted)
+        assert pane.chosen() == wanted
+        await screen.press("enter")
+        await screen.until(lambda: screen.selection.connection == 4)
