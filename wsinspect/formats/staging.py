@@ -39,6 +39,8 @@ _NO_KEY: Final = b"\0\0\0\0"
 _BATCH: Final = 2000
 _MILLISECOND: Final = 10**6
 _BATCH_BYTES: Final = 4 * 1024 * 1024
+#: Of a packet that segmentation offloading made; compressed messages can become a thousand times as many.
+_AT_ONCE: Final = 64 * 1024
 #: Each costs the indexer a kilobyte for as long as an import takes.
 MAX_CONNECTIONS: Final = 200_000
 #: Of entries that pass through, all together: they are in memory.
@@ -350,8 +352,12 @@ class Feed:
             self.indexer.commit()
 
     def data(self, connection: int, side: int, time_ns: int, data: bytes) -> None:
-        """Bytes of a direction, as `add` takes them in a record."""
+        """Bytes of a direction, as `add` takes them in a record; what many become is committed in between."""
         indexer = self.indexer
+        if len(data) > _AT_ONCE:
+            for start in range(0, len(data), _AT_ONCE):
+                self.data(connection, side, time_ns, data[start : start + _AT_ONCE])
+            return
         indexer.add_data(connection, side, time_ns, data)
         if indexer.weight > COMMIT_BYTES:
             indexer.commit()

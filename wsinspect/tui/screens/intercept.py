@@ -113,7 +113,7 @@ class HeldPane(LinePane):
     def header(self, width: int) -> Line:
         """The names of the columns."""
         silent = f"{'silent':<19}  " if self._is_wide else ""
-        return fit([(f" {'waits':>9}  {'conn':>5}  dir  {'what':<9}  {silent}payload", "muted")], width)
+        return fit([(f" {'waits':>11}  {'conn':>5}  dir  {'what':<9}  {silent}payload", "muted")], width)
 
     def render_line(self, y: int) -> Strip:
         """Below the names of the columns: how long each side of the chosen one is known to wait."""
@@ -186,7 +186,7 @@ class HeldPane(LinePane):
             silent = f"{truncate(', '.join(self._silences(one, passed_ms)), 19):<19}  "
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         line += [
-            (f"{waits:>9}  ", "warn"),
+            (f"{waits:>11}  ", "warn"),
             (f"{one.get('connection', 0):>5}  ", ""),
             (f"{arrow}  {truncate(escape(str(what)), 9):<9}  ", ""),
             (silent, "muted"),

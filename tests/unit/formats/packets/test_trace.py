@@ -17,6 +17,7 @@ from wsinspect.diagnosis.facts import diagnose
 from wsinspect.errors import CaptureError
 from wsinspect.formats.importing import PacketOptions, import_file, sniff
 from wsinspect.formats.packets.trace import KeyLogFile
+from wsinspect.formats.staging import Feed
 from wsinspect.journal.format import is_in_use, journal_directory
 
 
@@ -226,3 +227,32 @@ def test_a_file_without_secrets_is_refused(tmp_path: Path) -> None:
         KeyLogFile(tmp_path / "a")
     with pytest.raises(CaptureError, match="cannot read"):
         KeyLogFile(tmp_path / "b")
+
+
+class Weighed:
+    """An indexer that notes what it gets at once, and when it is to commit."""
+
+    is_restartable = True
+    weight = 0
+
+    def __init__(self) -> None:
+        self.done: list[int | str] = []
+
+    def add_data(self, _connection: int, _side: int, _time_ns: int, data: bytes) -> None:
+        self.done.append(len(data))
+        self.weight += len(data) * 1000  # what DEFLATE makes of it at most
+
+    def commit(self) -> None:
+        self.done.append("commit")
+        self.weight = 0
+
+
+def test_what_a_huge_packet_becomes_is_committed_in_between() -> None:
+    """Segmentation offloading makes packets beyond 64 KiB; of 64 MiB, gigabytes waited in memory."""
+    indexer: Any = Weighed()
+    Feed(indexer).data(1, 0, 5, bytes(200_000))
+    assert indexer.done == [65536, "commit", 65536, "commit", 65536, "commit", 3392]
+    indexer.done.clear()
+    indexer.weight = 0
+    Feed(indexer).data(1, 0, 5, b"usual")
+    assert indexer.done == [5]

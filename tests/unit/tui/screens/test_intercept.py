@@ -349,3 +349,15 @@ async def test_what_is_held_is_named_whole(lab, width):
         assert " handshake " in row
         (names,) = [one for one in rows if "payload" in one]
         assert names.index("payload") == row.index("GET /chat")
+
+
+async def test_rows_keep_their_columns_however_long_they_wait(lab):
+    """`119 s`, `2 min 22 s` and `59 min 59 s` take as many cells."""
+    hold(lab, "m1-c2s-4")
+    async with opened(lab.engine.capture, size=(80, 24)) as screen:
+        await intercepting(screen, 1)
+        held = pane(screen)
+        (one,) = held.held
+        held.held = [one | {"held_ms": seconds * 1000} for seconds in (1, 119, 142, 3595, 7300)]
+        rows = ["".join(text for text, _ in held.row(number, 80)) for number in range(5)]
+        assert len({row.index("c>s") for row in rows}) == 1
