@@ -24,6 +24,7 @@ from tests.support.matrix_lab import AT_ONCE, Seen, chain, look_by_path
 from wsinspect.handshake.negotiation import accept_key
 
 Serve = Callable[["Socket", bytes], Awaitable[None]]
+Client = Callable[["Socket"], Awaitable[None]]
 #: How long a side that misbehaves is waited for.
 _PATIENCE: Final = 1.3
 #: How long what is certain to come is waited for, however busy the machine is.
@@ -386,7 +387,7 @@ async def _patient(socket: Socket) -> None:
         await socket.send(CLOSE, body)
 
 
-CLIENTS: Mapping[str, Callable[[Socket], Awaitable[None]]] = {
+CLIENTS: Mapping[str, Client] = {
     "talk": _talk,
     "strict": _strict,
     "pinging": _pinging,
@@ -395,7 +396,9 @@ CLIENTS: Mapping[str, Callable[[Socket], Awaitable[None]]] = {
 }
 
 
-async def visit(port: int, odd: Odd, turn: asyncio.Semaphore) -> None:
+async def visit(
+    port: int, odd: Odd, turn: asyncio.Semaphore, clients: Mapping[str, Client] = CLIENTS
+) -> None:
     """Ask, in its turn, and do what the oddity says."""
     async with turn:
         reader, writer = await asyncio.open_connection(LOOPBACK, port)
@@ -410,7 +413,7 @@ async def visit(port: int, odd: Odd, turn: asyncio.Semaphore) -> None:
             socket.cut()
             return
     if b" 101 " in head[:13]:
-        await CLIENTS[odd.client](socket)
+        await clients[odd.client](socket)
     await socket.end()
 
 

@@ -214,7 +214,7 @@ class FactReader:
 
     def _others(self, row: RuleConnection, *, with_requests: bool) -> Iterator[Other]:
         """Connections that were answered with 101 at the same host and port, the nearest first."""
-        for near in rows.neighbours(self._query, row, _NEAR, _EARLIER, _LATER):
+        for near in rows.neighbours(self._query, row, _NEAR, _EARLIER, _LATER, at_path=with_requests):
             one = other_of(near)
             if one.is_cut and row.state != "refused" and one.end_ns is not None:
                 c2s, s2c = (self._known_silence_ns(one.id, side, one.open_ns, one.end_ns) for side in (0, 1))

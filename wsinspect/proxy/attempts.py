@@ -43,6 +43,8 @@ BODY_BYTES = 64 * 1024
 REQUEST_IN, REQUEST_OUT, RESPONSE_IN, RESPONSE_OUT, INFORMATIONAL = range(5)
 
 _METADATA = "wsinspect_attempt"
+#: In the metadata of a flow that is no attempt: the rule that answers it, or holds it at this moment.
+HELD_BY: Final = "wsinspect_held_by"
 #: The error of a stream whose RST_STREAM was passed on: nobody was answered by this proxy.
 _RESET = "server reset the stream"
 

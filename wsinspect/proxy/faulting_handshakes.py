@@ -22,7 +22,7 @@ from wsinspect.faults.rule import Rule
 from wsinspect.faults.scripting import Handshake
 from wsinspect.faults.seeded import Chance, Place
 from wsinspect.proxy.attempt_faults import AttemptFaults, LiveFacts
-from wsinspect.proxy.attempts import AttemptLog, attempt_of
+from wsinspect.proxy.attempts import HELD_BY, AttemptLog, attempt_of
 from wsinspect.proxy.faulting import FaultController
 from wsinspect.proxy.holding import HeldHandshake, bytes_of, change_head, head_text, text_of
 from wsinspect.proxy.seams.http1 import attach_head
@@ -244,11 +244,13 @@ class HandshakeFaults:
             if isinstance(rule.fault, handshakes.Refuse):
                 detail["status"] = rule.fault.status
             self.log.sink.event(0, _event(rule, self.controller.board.seed, detail), now)
+            flow.metadata[HELD_BY] = rule.name
             if isinstance(rule.fault, handshakes.Refuse):
                 flow.request.stream = False
                 self._answer(flow, rule.fault)
                 return
             await self._wait(rule, flow, remaining)
+            del flow.metadata[HELD_BY]  # what comes now is the server's
 
     def _outage_left(self, rule: Rule, facts: LiveFacts, tap: str | None) -> int | None:
         """For how long the rule acts on a request that comes now, None for as long as it is armed, 0 if not.

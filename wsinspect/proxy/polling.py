@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from mitmproxy import http
 
 from wsinspect.decoders.engineio import is_polling_path
-from wsinspect.proxy.attempts import Sink, is_opening_handshake
+from wsinspect.proxy.attempts import HELD_BY, Sink, is_opening_handshake
 from wsinspect.vocabulary import events
 
 #: Longer bodies are cut, and their event says so.
@@ -243,6 +243,7 @@ class PollLog:
             is_cut=poll.is_cut,
             refusal=None if is_served else (answer[:MAX_REFUSAL] or None),
             stream=stream,
+            rule=flow.metadata.get(HELD_BY),
         )
         self._sink.event(0, event, self._now_ns())
 

@@ -78,6 +78,7 @@ class Polled(Event):
         refusal: how the body of an answer begins that is not 200, or is and gives no session.
         stream: of an answer of Server-Sent Events, `begun` once its header came, then `ended`, or `left` by
             the client; of any other only `left`.
+        rule: of ours, that answered in the server's place or held the request.
     """
 
     KIND = EventKind.POLLING
@@ -95,6 +96,7 @@ class Polled(Event):
     is_cut: bool = False
     refusal: str | None = if_set()
     stream: str | None = if_set()
+    rule: str | None = if_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

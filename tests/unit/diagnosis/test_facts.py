@@ -196,3 +196,17 @@ def test_what_a_breakpoint_still_holds_blames_nobody(tmp_path, kind, then, sever
     assert found.severity == severity
     assert (found.fault_of == "tool") is (severity == "note")
     assert ("your rule `mine`" in found.evidence[0]) is (severity == "note")
+
+
+def test_a_refusal_is_compared_with_the_same_path_however_many_others_came_between(tmp_path):
+    script = Chat()
+    for number, path in enumerate(("/Room/?a=1", *(f"/other-{n}" for n in range(20))), 1):
+        script.accept(number, REQUEST, path)
+    script.begin(22, REQUEST, "/room")
+    script.answer(22, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    script.event(22, "refused", status=403)
+    with Capture.open(store(tmp_path / "a.db", script)) as capture:
+        refused = FactReader(capture.query).connection(22)
+        assert refused is not None
+        assert 1 in {one.id for one in refused.others}
+        assert len(refused.others) == 6

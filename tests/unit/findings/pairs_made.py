@@ -137,8 +137,21 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         [pair(ended(), behind(ended(), HTTP10)), pair(REFUSED, behind(REFUSED, NO_UPGRADE))],
     ),
     "WS-HS-103": (
-        [pair(refused("403 Forbidden"), None)],
-        [pair(ended(), None), GOOD, pair(failed("client disconnected", "client"), None)],
+        [
+            pair(refused("403 Forbidden"), None),
+            # the hop had answered when a rule at this tap changed that
+            pair(replace(refused("403 Forbidden"), ended_by="fault", rule="broken"), None),
+        ],
+        [
+            pair(ended(), None),
+            GOOD,
+            pair(failed("client disconnected", "client"), None),
+            # a rule at this tap refused, and the hop was not asked
+            pair(
+                replace(refused("503 X"), ended_by="fault", rule="outage", raw_response_in=None),
+                None,
+            ),
+        ],
     ),
     "WS-H2-101": (
         [at_origin("400 Bad Request", request(without=("Sec-WebSocket-Key",)), sent=CONNECT)],

@@ -114,3 +114,8 @@ def test_a_client_that_had_answered_is_not_told_to_answer():
     assert any("suspended" in one.cause for one in fell_silent.causes)
     assert not any("answer each" in one.text.lower() for one in fell_silent.fixes)
     assert any("answer each" in one.text.lower() for one in never.fixes)
+
+
+def test_what_a_rule_of_ours_refused_is_no_answer_of_a_server():
+    assert diagnose_capture(opened(503, rule="outage")) == []
+    assert first(opened(503, rule=None)).id == "WS-APP-013"

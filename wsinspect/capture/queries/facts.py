@@ -262,6 +262,10 @@ _NEIGHBOURS: Final = (
     f"UNION ALL SELECT * FROM ({_NEIGHBOUR} WHERE id > ?1 AND id <= ?1 + ?2 AND tap IS ?3 AND host IS ?4 "
     "AND port IS ?5 AND open_ns IS NOT NULL ORDER BY id LIMIT ?7)"
 )
+#: The same, of the earlier ones those at the same path first: where a server has many paths, what was
+#: accepted here may be far back. Without the query, the slash at the end, and the case of letters.
+_PLAIN: Final = "lower(rtrim(substr(path, 1, instr(path || '?', '?') - 1), '/'))"
+_NEIGHBOURS_AT: Final = _NEIGHBOURS.replace("ORDER BY id DESC", f"ORDER BY {_PLAIN} IS NOT ?8, id DESC", 1)
 _ANSWERED_101: Final = (
     f"{_NEIGHBOUR} WHERE tap IS ?1 AND id != ?2 AND open_ns IS NOT NULL ORDER BY id DESC LIMIT ?3"
 )
@@ -488,16 +492,21 @@ def acted(query: Query, connection_id: int) -> list[Acted]:
     return found
 
 
-def neighbours(query: Query, of: RuleConnection, reach: int, earlier: int, later: int) -> list[Neighbour]:
+def neighbours(
+    query: Query, of: RuleConnection, reach: int, earlier: int, later: int, *, at_path: bool = False
+) -> list[Neighbour]:
     """Connections that were answered with 101 at the same tap, host and port, the nearest first.
 
     Args:
         reach: how far their numbers may be apart.
         earlier: at most so many with lower numbers; the same ones however many come later.
         later: at most so many with higher ones.
+        at_path: of the earlier ones, those at the same path first.
     """
-    place = (of.id, reach, of.tap, of.host, of.port)
-    found = map(Neighbour._make, query(_NEIGHBOURS, (*place, earlier, later)))
+    place = (of.id, reach, of.tap, of.host, of.port, earlier, later)
+    path = (of.path or "/").partition("?")[0].rstrip("/").lower()
+    rows = query(_NEIGHBOURS_AT, (*place, path)) if at_path else query(_NEIGHBOURS, place)
+    found = map(Neighbour._make, rows)
     return sorted(found, key=lambda one: abs(one.id - of.id))
 
 

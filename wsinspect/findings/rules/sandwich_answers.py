@@ -108,8 +108,11 @@ def hop_is_down(pair: PairFacts) -> Iterator[Found]:
 )
 def answers_itself(pair: PairFacts) -> Iterator[Found]:
     edge = pair.edge
+    # A rule at this tap that refused before the hop was asked leaves nothing of the hop's to judge.
+    is_asked = edge.raw_response_in is not None or not edge.is_ended_on_purpose
     if (
         pair.origin is None
+        and is_asked
         and has_failed(edge)
         and edge.failed_where not in UNANSWERED
         and not has_left(edge)

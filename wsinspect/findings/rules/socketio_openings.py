@@ -30,7 +30,12 @@ _SERVERS_OWN: Final = 500
 
 
 class _Asked(NamedTuple):
-    """A request for a session; `is_sampled`: not all of them are known (of a file)."""
+    """A request for a session.
+
+    Attributes:
+        is_sampled: not all of them are known (of a file).
+        is_ours: a rule of ours answered it or held it, which says nothing about a server.
+    """
 
     tap: str | None
     path: str
@@ -39,6 +44,7 @@ class _Asked(NamedTuple):
     said: str
     is_served: bool
     is_sampled: bool
+    is_ours: bool = False
 
 
 class _Reason(NamedTuple):
@@ -105,7 +111,7 @@ def opening_refused(facts: CaptureFacts) -> Iterator[Found]:
         # What the server itself said comes first; a hop that answers in its place leaves no event behind it.
         inner = taps - {"edge"} or taps
         seen = [one for one in every if one.tap in inner]
-        failed = _lasting(seen)
+        failed = _lasting([one for one in seen if not one.is_ours])
         if not failed or any(_is_tried(one, path) for one in facts.connections):
             continue
         is_hops = taps == {"edge"} and has_origin_tap(facts.events)
@@ -206,7 +212,8 @@ def _asked(event: EngineEvent) -> _Asked | None:
     is_unread = detail.get("status") == 200 and bool(detail.get("is_cut")) and not said
     if method != "GET" or is_unread or not (detail.get("sid") is None or is_served):
         return None
-    return _Asked(tap, text_of(detail, "path") or "", method, detail.get("status"), said, is_served, False)
+    path, is_ours = text_of(detail, "path") or "", detail.get("rule") is not None
+    return _Asked(tap, path, method, detail.get("status"), said, is_served, False, is_ours)
 
 
 #: The packet that opens a session. Before it version 3 of the protocol has its length, as text or in bytes,

@@ -1,0 +1,327 @@
+"""Faults and their near neighbours in three ways: one tap, two taps around a real hop, two captures apart.
+
+A row is what peers do and what has to be said of it first; a column is how they are seen. All rows of a
+column are played at once. What is said is what `wsinspect diagnose` prints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.bytes_of_frames import CLOSE, TEXT, frame
+from tests.support.matrix_alone import NEAR, NEAR_SERVERS
+from tests.support.matrix_lab import disagreements
+from tests.support.matrix_odd import CLIENTS, PATIENT, Odd, Serve, Socket, refusal, says, switching
+from tests.support.matrix_odds import ODDS, TIMED
+from tests.support.three_ways import WAYS, Seen, Way, play
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+Verdict = tuple[Sequence[str], str] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        point: of the promise that it is about.
+        odds: what visits, one after the other; the last one is judged.
+        around: what two taps say first (one of these ids), and whose fault it is; None for nothing.
+        alone: what one tap says with nothing between, where that is not the same.
+        hops: the hops that it is played around; all where it is empty.
+        cause: what the first cause of it says.
+    """
+
+    point: int
+    odds: Sequence[Odd]
+    around: Verdict
+    alone: Verdict
+    hops: Sequence[str] = ()
+    cause: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.point} {self.odds[-1].name}"
+
+
+def _known(point: int, *names: str) -> list[Row]:
+    """Rows of the matrix, which has them at one tap and in chains."""
+    cells = {one.name: one for one in (*ODDS, *NEAR)}
+    return [Row(point, [one], one.two, one.alone or one.two) for one in (cells[name] for name in names)]
+
+
+def _row(
+    point: int,
+    name: str,
+    around: Verdict,
+    *,
+    alone: Verdict | str = "same",
+    hops: Sequence[str] = (),
+    before: Sequence[Odd] = (),
+    cause: str = "",
+    **does: Any,
+) -> Row:
+    odd = Odd(name, around, **does)
+    return Row(point, [*before, odd], around, around if isinstance(alone, str) else alone, hops, cause)
+
+
+# -- peers
+
+
+def _body_after_101(*fields: str) -> Serve:
+    """A 101 that has a body, as an HTTP response would, and then an echo."""
+
+    async def serve(socket: Socket, head: bytes) -> None:
+        chunked = any("chunked" in one for one in fields)
+        await socket.say(switching(head, *fields) + (b"5\r\nhello\r\n0\r\n\r\n" if chunked else b"hello"))
+        await socket.gone()
+
+    return serve
+
+
+async def _origin_check(socket: Socket, head: bytes) -> None:
+    if b"https://app.example" in head:
+        await SERVERS_HERE["echo"](socket, head)
+    else:
+        await socket.say(refusal(403, "no"))
+
+
+async def _echo(socket: Socket, head: bytes) -> None:
+    await socket.say(switching(head))
+    body = await socket.until_close(30)
+    if body is not None:
+        await socket.send(CLOSE, body)
+
+
+def _closes_with(code: int, reason: bytes = b"", *fields: str) -> Serve:
+    """After the first message a CLOSE with this code."""
+
+    async def serve(socket: Socket, head: bytes) -> None:
+        await socket.say(switching(head, *fields))
+        await socket.next(PATIENT)
+        await socket.send(CLOSE, code.to_bytes(2) + reason)
+        await socket.until_close()
+
+    return serve
+
+
+SERVERS_HERE: dict[str, Serve] = {
+    **NEAR_SERVERS,
+    "echo": _echo,
+    "body-101": _body_after_101("Content-Length: 5"),
+    "chunks-101": _body_after_101("Transfer-Encoding: chunked"),
+    "http-later": says(frame(TEXT, b"fine"), b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"),
+    "h-in-text": says(frame(TEXT, b"H"), frame(TEXT, b"HTTP/1.1 101")),
+    "origin-check": _origin_check,
+    "closes-1011": _closes_with(1011, b"it broke"),
+    "closes-1000": _closes_with(1000, b"done"),
+    "closes-3000": _closes_with(3000, b"Unauthorized"),
+    "closes-4321": _closes_with(4321, b"quota"),
+    "closes-4400": _closes_with(4400, b"bad query", "Sec-WebSocket-Protocol: graphql-transport-ws"),
+}
+
+
+async def _closes_4002(socket: Socket) -> None:
+    await socket.send(TEXT, b"hello")
+    await socket.next(PATIENT)
+    await socket.send(CLOSE, (4002).to_bytes(2) + b"left the room")
+    await socket.until_close()
+
+
+async def _idles(socket: Socket) -> None:
+    """Says something once and then waits for the end."""
+    await socket.send(TEXT, b"hello")
+    while await socket.next(PATIENT) is not None:
+        pass
+
+
+async def _beats(socket: Socket) -> None:
+    """Says something every 0.4 s, longer than a limit of 1 s, then closes."""
+    for _ in range(5):
+        await socket.send(TEXT, b"beat")
+        await socket.next(PATIENT)
+        await asyncio.sleep(0.4)
+    await socket.send(CLOSE, (1000).to_bytes(2))
+    await socket.until_close()
+
+
+CLIENTS_HERE = {**CLIENTS, "closes-4002": _closes_4002, "idles": _idles, "beats": _beats}
+GOOD_ORIGIN = {"Origin": "https://app.example"}
+BAD_ORIGIN = {"Origin": "https://evil.example"}
+GRAPHQL = {"Sec-WebSocket-Protocol": "graphql-transport-ws"}
+
+
+def _accepted(name: str, fields: dict[str, str | None]) -> Odd:
+    return Odd(name, None, server="origin-check", fields=fields)
+
+
+# -- the table
+
+ROWS = [
+    # 5: silences
+    _row(
+        5,
+        "silences",
+        (("WS-DROP-101",), "hop"),
+        alone=(("WS-DROP-002", "WS-DROP-006"), "hop"),
+        hops=["nginx"],
+        route="idle",
+        client="idles",
+        before=[Odd("silences", None, route="idle", client="idles")],
+    ),
+    _row(5, "beats", None, hops=["nginx"], route="idle", client="beats"),
+    # 6: what never came
+    *_known(6, "no pong", "wrong pong", "CLOSE unanswered", "unended message", "101 in HTTP/1.0"),
+    *_known(6, "healthy with pings", "late CLOSE", "healthy with a fragmented message"),
+    # 9: a 101 with a body, HTTP in the tunnel, unfinished frames
+    *_known(9, "chunked 101", "101 with a length", "HTTP in the tunnel", "half of a masked frame"),
+    _row(9, "a body behind the 101", (("WS-HS-047",), "server"), server="body-101", client="patient"),
+    _row(9, "HTTP after a message", (("WS-HS-029",), "server"), server="http-later", client="strict"),
+    _row(9, "an H in a message", None, server="h-in-text"),
+    *_known(9, "more fields", "HTTP in a message"),
+    # 10: accepted and refused attempts
+    _row(
+        10,
+        "another Origin",
+        (("WS-HS-010",), "server"),
+        server="origin-check",
+        fields=BAD_ORIGIN,
+        before=[_accepted("another Origin", GOOD_ORIGIN)],
+        cause="the Origin: an attempt that differs there was accepted",
+    ),
+    _row(10, "an Origin alone", (("WS-HS-010",), "server"), server="origin-check", fields=BAD_ORIGIN),
+    # 11: close codes
+    _row(11, "server 1011", (("WS-CL-011",), "server"), server="closes-1011"),
+    _row(11, "server 3000", (("WS-CL-030",), "client"), server="closes-3000"),
+    _row(11, "server 4321", (("WS-CL-030",), "server"), server="closes-4321"),
+    _row(11, "server 4400", (("WS-APP-011",), "client"), server="closes-4400", fields=GRAPHQL),
+    _row(11, "client 4002", (("WS-CL-030",), "client"), client="closes-4002"),
+    _row(11, "server 1000", None, server="closes-1000"),
+    # 15: the proxy's own way
+    _row(15, "nothing listens", (("WS-HS-032",), "server"), hops=["nginx"], route="dead"),
+    _row(15, "untrusted", (("WS-TLS-014",), "server"), hops=["nginx"], route="untrusted"),
+    # 22: under a latency that has nothing to do with it
+    _row(22, "armed 1011", (("WS-CL-011",), "server"), server="closes-1011", tail="?armed"),
+    _row(22, "armed utf8", (("WS-MS-001",), "server"), server="utf8", client="strict", tail="?armed"),
+    _row(22, "armed masked", (("WS-FR-002",), "server"), server="masked", client="strict", tail="?armed"),
+    _row(22, "armed healthy", None, tail="?armed"),
+    # 23: what was done on purpose
+    _row(23, "refused by rule", (("WS-TOOL-010",), "tool"), tail="?refused"),
+    _row(23, "cut by rule", (("WS-TOOL-010",), "tool"), tail="?cut"),
+    _row(23, "503 of the server", (("WS-HS-021",), "server"), server="503"),
+]
+RULES = [
+    "latency:s2c,latency=5ms,name=slow,match=path:armed",
+    "refuse,status=503,name=outage,match=path:refused",
+    "abort,how=rst,name=cut,match=path:cut",
+]
+OPTIONS = [part for rule in RULES for part in ("--fault", rule)]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
+    """Every column, played once."""
+    folder = tmp_path_factory.mktemp("ways")
+
+    async def all_of_them() -> dict[str, Seen]:
+        turn = asyncio.Semaphore(2)
+
+        async def column(way: Way) -> Seen:
+            rows = [one.odds for one in ROWS if fits(one, way)]
+            async with turn:
+                return await play(
+                    way, folder / way.name.replace(" ", "-"), rows, SERVERS_HERE, CLIENTS_HERE, OPTIONS
+                )
+
+        return dict(zip([way.name for way in WAYS], await asyncio.gather(*map(column, WAYS)), strict=True))
+
+    return asyncio.run(all_of_them())
+
+
+def fits(row: Row, way: Way) -> bool:
+    if way.hop is None:
+        return row.odds[0].route in ("", "dead", "untrusted")
+    return not row.hops or way.name.split()[0] in row.hops
+
+
+CELLS = [(row, way) for row in ROWS for way in WAYS if fits(row, way)]
+
+
+def told(found: Sequence[dict[str, Any]]) -> list[str]:
+    return [f"{one['id']} {one['severity']} {one['fault_of']}: {one['title']}" for one in found]
+
+
+@pytest.mark.parametrize(("row", "way"), CELLS, ids=[f"{row.name}-{way.name}" for row, way in CELLS])
+def test_the_first_finding_of_each_way(seen, row, way):
+    column = seen[way.name]
+    if column.lags and row.odds[-1].name in (*TIMED, "late CLOSE"):
+        pytest.skip("an engine got no CPU: what depends on time is rightly not said")
+    found = column.found.get(row.odds[-1].path, [])
+    wanted = row.alone if way.hop is None else row.around
+    worse = [one for one in found if one["severity"] != "note"]
+    if wanted is None:
+        assert told(worse) == []
+        return
+    ids, party = wanted
+    assert found
+    assert found[0]["id"] in ids, told(found)
+    assert found[0]["fault_of"] == party, told(found)
+    if row.cause:
+        assert row.cause in found[0]["causes"][0]["cause"]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+def test_what_was_printed_is_what_is_stored_and_diagnosed(seen, way):
+    if not way.apart:
+        assert disagreements(seen[way.name].engines[0]) == []
+    assert seen[way.name].code == 1
+    acted = {one["rule"] for one in seen[way.name].said["on_purpose"]["acted"]}
+    assert acted == {"slow", "outage", "cut"}
+
+
+# -- 24: an outage holds for every request
+
+
+POLLING = "/socket.io/?EIO=4&transport=polling"
+PLAIN = "/status"
+
+
+@pytest.mark.parametrize(
+    ("rule", "polled"),
+    [("refuse,status=503,name=outage", 503), ("refuse,status=503,name=outage,only=websocket", 404)],
+    ids=["every request", "WebSockets alone"],
+)
+@pytest.mark.parametrize("way", WAYS[:3], ids=lambda way: way.name)
+def test_24_an_outage_refuses_polling_too_and_blames_nobody(tmp_path, way, rule, polled):
+    """In two captures the rule is behind the hop, which passes its answer on.
+
+    What is polled there is none of Engine.IO's: the first capture alone cannot know who refused that.
+    """
+    statuses: list[int] = []
+
+    def poll(port: int) -> None:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as link:
+            link.request("GET", PLAIN if way.apart else POLLING)
+            statuses.append(link.getresponse().status)
+
+    async def then(port: int) -> None:
+        await asyncio.to_thread(poll, port)
+
+    options = ["--fault", rule]
+    odd = Odd("healthy", None)
+    here = [] if way.apart else options
+    column = asyncio.run(play(way, tmp_path, [[odd]], SERVERS_HERE, CLIENTS, here, options, then))
+    assert statuses == [polled]
+    if polled == 503:  # a 404 for Engine.IO's first request is the server's own
+        assert (column.code, column.found.get("", [])) == (0, [])
+    found = column.found[odd.path]
+    assert "WS-TOOL-010" in {one["id"] for one in found}
+    assert {(one["severity"], one["fault_of"]) for one in found} == {("note", "tool")}, told(found)
