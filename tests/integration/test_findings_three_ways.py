@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,7 +159,7 @@ BAD_ORIGIN = {"Origin": "https://evil.example"}
 GRAPHQL = {"Sec-WebSocket-Protocol": "graphql-transport-ws"}
 
 
-def _accepted(name: str, fields: dict[str, str | None]) -> Odd:
+def _accepted(name: str, fields: Mapping[str, str]) -> Odd:
     return Odd(name, None, server="origin-check", fields=fields)
 
 
@@ -184,6 +184,7 @@ ROWS = [
     # 9: a 101 with a body, HTTP in the tunnel, unfinished frames
     *_known(9, "chunked 101", "101 with a length", "HTTP in the tunnel", "half of a masked frame"),
     _row(9, "a body behind the 101", (("WS-HS-047",), "server"), server="body-101", client="patient"),
+    _row(9, "chunks behind the 101", (("WS-HS-047",), "server"), server="chunks-101", client="patient"),
     _row(9, "HTTP after a message", (("WS-HS-029",), "server"), server="http-later", client="strict"),
     _row(9, "an H in a message", None, server="h-in-text"),
     *_known(9, "more fields", "HTTP in a message"),

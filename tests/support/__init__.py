@@ -67,6 +67,7 @@ Captures and findings
     faulted         a connection with faults, without sockets
     lossy_tcp       Linux's TCP over a line that loses packets
     finding_lab, hop_taps, sandwich_lab   real traffic through one tap or two, and what is found
+    three_ways      the same peers at one tap, by two taps around a hop, and in two captures
     field_reports   what people reported, played again
     flows           WebSocket flows as mitmproxy makes and writes them
     packets         TCP connections, and TLS in them, as packets made by hand

@@ -17,6 +17,7 @@ from wsinspect.findings.rules.around import BROKEN_BY_EXTENSIONS, hop_of
 from wsinspect.findings.rules.drops import LEAST_TOGETHER
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
 from wsinspect.findings.rules.kept import UNANSWERED, elsewhere, has_left, kept
+from wsinspect.findings.rules.switching import is_body_of
 from wsinspect.findings.sandwich import PairFacts
 from wsinspect.findings.software import NAMES
 
@@ -148,6 +149,7 @@ class Link(NamedTuple):
         is_abandoned: a refusal came when the client had ended its side.
         kept: what the hop had and did not pass on when the client left without an answer.
         is_refused_behind: the hop accepted its client before it asked, and its own attempt failed.
+        is_body_behind: the text in the open tunnel is the body that the 101 behind the hop announced.
     """
 
     edge: int
@@ -163,6 +165,7 @@ class Link(NamedTuple):
     is_abandoned: bool = False
     kept: Literal["request", "answer"] | None = None
     is_refused_behind: bool = False
+    is_body_behind: bool = False
 
 
 def link_of(pair: PairFacts) -> Link:
@@ -188,6 +191,7 @@ def link_of(pair: PairFacts) -> Link:
         and edge.ended_by == "server"
         and origin is not None
         and has_failed(origin),
+        is_body_behind=origin is not None and is_body_of(edge, origin),
     )
 
 
@@ -234,6 +238,10 @@ class _Sorting:
                 for number in self._in_front_of(one.connection):
                     self._drop(self._mine(number, BROKEN_BY_EXTENSIONS))
         self._abandoned()
+        for link in self._links.values():
+            if link.is_body_behind and (causes := self._mine(link.origin or 0, ("WS-HS-047",))):
+                for number in (link.edge, *self._in_front_of(link.edge)):
+                    self._drop(self._mine(number, ("WS-HS-029",)), for_=causes[:1])
         for link in sorted(self._links.values(), key=self._depth):
             self._attempt(link)
             self._end(link)

@@ -245,6 +245,41 @@ def test_a_101_that_no_hop_has_to_pass_on_is_the_servers_fault(bad):
     assert "WS-HS-107" not in [one for one, _, _ in found(tap(1, "edge", edge), tap(2, "origin", origin))]
 
 
+def with_text(first, head):
+    """An open connection on which these bytes came in place of the first frame."""
+    read = frame(3, S2C, 0.1, 5, first[2:], header=first[:2], violation=RESERVED_BIT)
+    return cut(at=0.4, violations=((read, 1),), raw_response_in=head)
+
+
+CHUNK = b"5\r\nhello\r\n0\r\n\r\n"
+
+
+def test_a_body_whose_announcement_the_hop_drops_is_said_once_where_it_was_announced():
+    edge = tap(1, "edge", with_text(CHUNK, switching()))
+    middle = tap(2, "middle", with_text(CHUNK, switching()))
+    origin = tap(3, "origin", with_text(CHUNK, switching(Transfer_Encoding="chunked")))
+    assert "WS-HS-029" in {one.id for one in diagnose_connection(edge)}
+    for taps in ((edge, origin), (edge, middle, origin)):
+        said = found(*taps)
+        assert ("WS-HS-047", "server", 3) in said
+        assert "WS-HS-029" not in {one[0] for one in said}
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "behind", "is_body"),
+    [
+        (CHUNK, switching(), switching(Transfer_Encoding="chunked"), True),
+        (CHUNK, switching(), switching(), False),
+        (CHUNK, switching(), switching(Content_Length="5"), False),
+        (CHUNK, *[switching(Transfer_Encoding="chunked")] * 2, False),
+        (b"HTTP/1.1 502 Bad Gateway", switching(), switching(Transfer_Encoding="chunked"), False),
+    ],
+)
+def test_only_a_chunk_that_was_announced_is_a_body(text, before, behind, is_body):
+    taps = tap(1, "edge", with_text(text, before)), tap(2, "origin", with_text(text, behind))
+    assert link_of(pair(*taps)).is_body_behind is is_body
+
+
 def test_a_server_that_closed_is_not_also_a_bad_gateway():
     edge = tap(1, "edge", refused("502 Bad Gateway", Server="nginx"))
     dead = tap(2, "origin", failed("server closed the connection", "server"))

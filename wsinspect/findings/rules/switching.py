@@ -351,6 +351,15 @@ def _is_stray_chunk(facts: ConnectionFacts, first: bytes) -> bool:
     return _CHUNK.match(first) is not None and (head is None or not head.get_all("transfer-encoding"))
 
 
+def is_body_of(edge: ConnectionFacts, origin: ConnectionFacts) -> bool:
+    """Whether the text before a hop is a chunk that the 101 behind it announced, and the hop did not."""
+    found = _text(edge) if edge.was_open else None
+    heads = (edge.response_in, origin.response_in)
+    chunked = [head is not None and bool(head.get_all("transfer-encoding")) for head in heads]
+    is_chunk = found is not None and found[3] == S2C and _CHUNK.match(found[0]) is not None
+    return is_chunk and chunked == [False, True]
+
+
 def _on_wire(frame: FrameFact) -> bytes:
     """Payload as it was sent: masked again where the garbage happened to set the mask bit."""
     if len(frame.header) > 1 and frame.header[1] & 0x80:
