@@ -99,5 +99,7 @@ def test_the_older_subprotocol(play):
 def test_what_works_has_no_finding(play):
     operations = [{"query": "subscription { count(to: 5) }"}, {"query": "{ hello }"}]
     assert play(operations=operations) == []
-    # An operation that fails is the application's affair: the connection is well.
-    assert play(operations=[{"query": "subscription { fails }"}]) == []
+    # An operation that fails is the application's affair: the connection is well, and a note has its words.
+    (note,) = play(operations=[{"query": "subscription { fails }"}])
+    assert (note.id, note.severity, note.fault_of) == ("WS-APP-018", "note", "server")
+    assert any("nothing more to count" in line for line in note.evidence)

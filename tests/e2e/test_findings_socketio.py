@@ -180,9 +180,9 @@ def test_a_page_that_stays_on_polling(tmp_path, servers, browser, way, options, 
         browser_pages.append(page)
         browser.open(page, f"http://{LOOPBACK}:{engine.port('app')}/?options={quote(json.dumps(options))}")
         browser.until(page, "seen.events.length > 0")
-        if expected:
-            engine.wait_for_event("finding")
-        else:
+        for rule in expected:
+            engine.wait_for_event("finding", id=rule)
+        if not expected:
             browser.until(page, "seen.transports.includes('websocket')")
         browser.evaluate(page, "socket.disconnect(), 0")
         browser.close(page)

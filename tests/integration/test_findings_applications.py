@@ -17,8 +17,8 @@ from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
 
 from tests.support.finding_lab import by_path, factor_for, found_in, in_time, record, record_port, stretched
-from tests.support.hop_taps import attempts, record_around
-from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
+from tests.support.hop_taps import attempts, nginx_hop, record_around
+from tests.support.hops import LOOPBACK
 from tests.support.sandwich_lab import afterwards, stored, told
 from wsinspect.handshake.negotiation import accept_key
 
@@ -241,10 +241,6 @@ def test_application_protocols(tmp_path):
     text = repr([one.as_json() for one in told.values()])
     assert "secret-token" not in text
     assert token(0).split(".")[2] not in text
-
-
-def nginx_hop(folder, origin):
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
 
 
 @pytest.mark.lab

@@ -17,21 +17,14 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.bytes_of_frames import CLOSE, KEY, TEXT, frame
 from tests.support.engine import Engine
-from tests.support.hop_taps import Attempt, attempts, record_around
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
+from tests.support.hop_taps import Attempt, attempts, nginx_hop, record_around, with_nginx
+from tests.support.hops import LOOPBACK, Hop, haproxy
 from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.socket_echo import ACCEPTED, HEAD
 
 pytestmark = pytest.mark.lab
 
 BYE = (1000).to_bytes(2, "big")
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-hops = pytest.mark.parametrize("hop", [None, nginx_hop], ids=["one tap", "sandwich"])
 
 
 def seen_in(engine: Engine) -> list[Attempt]:
@@ -139,7 +132,7 @@ async def hear(socket: ServerConnection) -> None:
             pass
 
 
-@hops
+@with_nginx
 def test_a_client_that_exits_within_a_second_of_its_last_message_is_no_error(tmp_path, hop):
     left: list[float] = []
 
@@ -168,7 +161,7 @@ def test_a_client_that_exits_within_a_second_of_its_last_message_is_no_error(tmp
             break
 
 
-@hops
+@with_nginx
 def test_a_client_that_stays_and_answers_no_ping_is(tmp_path, hop):
     """The heartbeat is the server's; its library gives up."""
 

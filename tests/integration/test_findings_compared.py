@@ -8,8 +8,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import WebSocketException
 
-from tests.support.hop_taps import attempts, record_around
-from tests.support.hops import LOOPBACK, NGINX_GOOD, nginx
+from tests.support.hop_taps import attempts, nginx_hop, record_around
+from tests.support.hops import LOOPBACK
 from tests.support.sandwich_lab import afterwards, stored, told
 
 GOOD = "https://app.example"
@@ -45,10 +45,6 @@ async def ask(port, path, origin=GOOD, **headers):
             if headers:
                 await socket.send("hello")
             await asyncio.wait_for(socket.recv(), 20)
-
-
-def nginx_hop(folder, origin):
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
 
 
 async def _play(folder, paths, hop):

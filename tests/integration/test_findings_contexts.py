@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.support.hop_taps import attempts, record_around
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
+from tests.support.hop_taps import attempts, haproxy_hop, nginx_hop, record_around
+from tests.support.hops import LOOPBACK
 from tests.support.sandwich_lab import afterwards, stored, told
 from wsinspect.handshake.negotiation import accept_key
 
@@ -26,14 +25,6 @@ ANSWERS = {
     "/resets": "",
     "/well": "",
 }
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-def haproxy_hop(folder: Path, origin: int) -> Hop:
-    return haproxy(folder, f"server app {LOOPBACK}:{origin}", timeouts="timeout tunnel 60s")
 
 
 async def message(reader: asyncio.StreamReader) -> tuple[int, bytes]:

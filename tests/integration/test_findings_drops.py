@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
-from tests.support.finding_lab import by_path, factor_for, found_in, record, record_port, stretched
+from tests.support.finding_lab import by_path, factor_for, found_in, in_time, record, record_port, stretched
 from tests.support.hops import LOOPBACK, haproxy
 from tests.support.journals import need
 from wsinspect.capture.reader import Capture
@@ -144,7 +144,7 @@ def test_the_same_age_again_and_again(tmp_path):
             await asyncio.sleep(0.4)
         await asyncio.gather(*tasks)
 
-    capture = asyncio.run(record(tmp_path, ending, several))
+    capture = in_time(tmp_path, lambda folder: asyncio.run(record(folder, ending, several)))
     found = [one for one in found_in(capture) if one.severity == "error"]
     assert [one.id for one in found] == ["WS-DROP-008"]
     assert found[0].evidence[0].startswith("4 connections lived")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
 
 import pytest
 
 from tests.support.bytes_of_frames import KEY, TEXT, frame
-from tests.support.hop_taps import attempts, record_around
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
+from tests.support.hop_taps import attempts, each_hop, record_around
+from tests.support.hops import LOOPBACK
 from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.socket_echo import ACCEPTED, HEAD
 
@@ -19,17 +18,6 @@ pytestmark = pytest.mark.lab
 SAID = frame(TEXT, b"hello", key=KEY)
 SERVERS = frame(TEXT, b"welcome")
 CLOSE = b"\x88\x82" + KEY + bytes(a ^ b for a, b in zip(b"\x03\xe8", KEY, strict=False))
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-def haproxy_hop(folder: Path, origin: int) -> Hop:
-    return haproxy(folder, f"server app {LOOPBACK}:{origin}", timeouts="timeout tunnel 60s")
-
-
-hops = pytest.mark.parametrize("hop", [None, nginx_hop, haproxy_hop], ids=["one tap", "nginx", "haproxy"])
 
 
 async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +52,7 @@ async def client(port: int, path: str) -> None:
     writer.close()
 
 
-@hops
+@each_hop
 def test_who_sends_before_the_101_is_named(tmp_path, hop):
     async def run():
         listening = await asyncio.start_server(server, LOOPBACK, 0)

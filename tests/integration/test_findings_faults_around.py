@@ -19,26 +19,14 @@ from websockets.exceptions import WebSocketException
 
 from tests.support import warm
 from tests.support.engine import Engine, private_environment
-from tests.support.hop_taps import attempts
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
+from tests.support.hop_taps import attempts, each_hop, engine_around, haproxy_hop, nginx_hop
+from tests.support.hops import LOOPBACK
 from tests.support.sandwich_lab import afterwards, stored, told
-from tests.support.small_servers import free_port
 from tests.support.socket_echo import HEAD
 from wsinspect.capture.reader import Capture
 from wsinspect.findings.model import Finding
 
 pytestmark = pytest.mark.lab
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-def haproxy_hop(folder: Path, origin: int) -> Hop:
-    return haproxy(folder, f"server app {LOOPBACK}:{origin}", timeouts="timeout tunnel 60s")
-
-
-hops = pytest.mark.parametrize("hop", [None, nginx_hop, haproxy_hop], ids=["one tap", "nginx", "haproxy"])
 
 
 async def echo(connection: ServerConnection) -> None:
@@ -50,23 +38,9 @@ async def echo(connection: ServerConnection) -> None:
 async def record(
     folder: Path, hop: Any, app: int, talk: Callable[[Engine], Awaitable[Any]], *options: str
 ) -> Engine:
-    """An engine with those options, before an application or around a hop in front of it; stopped."""
-    async with contextlib.AsyncExitStack() as running:
-        taps = [f"edge={LOOPBACK}:0=http://{LOOPBACK}:{app}"]
-        if hop is not None:
-            origin = free_port()
-            started = await asyncio.to_thread(hop, folder / "hop", origin)
-            running.callback(started.stop)
-            taps = [
-                f"edge={LOOPBACK}:0=http://{LOOPBACK}:{started.port}",
-                f"origin={LOOPBACK}:{origin}=http://{LOOPBACK}:{app}",
-            ]
-        named = [part for tap in taps for part in ("--tap", tap)]
-        engine = await asyncio.to_thread(lambda: Engine.start(*named, *options, folder=folder / "engine"))
-        try:
-            await talk(engine)
-        finally:
-            await asyncio.to_thread(engine.stop)
+    """Talk through it; all three ways to get its findings agree."""
+    async with engine_around(folder, hop, app, *options) as engine:
+        await talk(engine)
     assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
     return engine
 
@@ -145,7 +119,7 @@ def test_a_client_that_gives_up_before_an_answer_ended_it_and_no_server_is_blame
 # -- what a rule of ours held and lost
 
 
-@hops
+@each_hop
 def test_a_frame_that_our_latency_held_and_an_abort_lost_is_no_loss_of_the_hop(tmp_path, hop):
     async def talk(engine: Engine) -> None:
         client = await connect(url(engine), ping_interval=None, proxy=None)
@@ -176,7 +150,7 @@ def test_a_frame_that_our_latency_held_and_an_abort_lost_is_no_loss_of_the_hop(t
     assert code == 0
 
 
-@hops
+@each_hop
 def test_what_a_hop_gets_late_from_us_is_not_late_by_the_hop(tmp_path, hop):
     """The near neighbour: the same rule, and everything arrives."""
 
@@ -202,7 +176,7 @@ def test_what_a_hop_gets_late_from_us_is_not_late_by_the_hop(tmp_path, hop):
 # -- what acted, and what did not
 
 
-@hops
+@each_hop
 def test_a_dropped_fragmented_message_is_one_hit_and_no_loss_of_the_hop(tmp_path, hop):
     async def talk(engine: Engine) -> None:
         async with connect(url(engine), ping_interval=None, proxy=None, compression=None) as client:
@@ -224,7 +198,7 @@ def test_a_dropped_fragmented_message_is_one_hit_and_no_loss_of_the_hop(tmp_path
     assert diagnose(engine, tmp_path)[0] == 0
 
 
-@hops
+@each_hop
 def test_a_reorder_that_nothing_overtook_did_not_act(tmp_path, hop):
     async def talk(engine: Engine) -> None:
         async with connect(url(engine), ping_interval=None, proxy=None) as client:
@@ -238,7 +212,7 @@ def test_a_reorder_that_nothing_overtook_did_not_act(tmp_path, hop):
     assert not [one for one in engine.events if one["event"] == "fault" and one.get("rule") == "mixer"]
 
 
-@hops
+@each_hop
 def test_clients_without_a_user_agent_are_told_apart_behind_a_hop_too(tmp_path, hop):
     async def talk(engine: Engine) -> None:
         for cookie in ("sid=a", "sid=b", "sid=a"):

@@ -23,7 +23,7 @@ from tests.support.app_capture import node
 from tests.support.app_uvicorn import running
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
-from tests.support.hop_taps import Attempt, attempts, record_around
+from tests.support.hop_taps import Attempt, attempts, record_around, with_nginx
 from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, envoy_program, nginx
 from tests.support.matrix_hops import KINDS, Behind
 from tests.support.sandwich_lab import afterwards, stored, told
@@ -35,13 +35,6 @@ pytestmark = pytest.mark.lab
 STATUSES = (500, 502, 503, 504, 505)
 WORDS = "the payment provider does not answer"
 RULES = {500: "WS-HS-019", 502: "WS-HS-020", 503: "WS-HS-021", 504: "WS-HS-022", 505: "WS-HS-014"}
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-hops = pytest.mark.parametrize("hop", [None, nginx_hop], ids=["one tap", "sandwich"])
 
 
 async def ask(port: int, path: str, number: int = 1) -> None:
@@ -137,7 +130,7 @@ APPS: dict[str, Callable[[ThreadedLoop], Any]] = {
 }
 
 
-@hops
+@with_nginx
 @pytest.mark.parametrize("app", APPS.values(), ids=APPS)
 def test_a_gateways_status_of_an_application_is_its_own(tmp_path, app, hop):
     with ThreadedLoop() as loop, app(loop) as port:

@@ -16,8 +16,8 @@ import pytest
 from tests.support import warm
 from tests.support.bytes_of_frames import KEY, TEXT, frame
 from tests.support.engine import Engine, private_environment
-from tests.support.hop_taps import attempts
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
+from tests.support.hop_taps import attempts, each_hop
+from tests.support.hops import LOOPBACK
 from tests.support.processes import children, wait_until_gone
 from tests.support.recorder_rig import wait_for
 from tests.support.sandwich_lab import afterwards, stored
@@ -26,17 +26,6 @@ from tests.support.socket_echo import ACCEPTED, HEAD
 from wsinspect.recorder.opening import open_capture
 
 pytestmark = pytest.mark.lab
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-def haproxy_hop(folder: Path, origin: int) -> Hop:
-    return haproxy(folder, f"server app {LOOPBACK}:{origin}", timeouts="timeout tunnel 60s")
-
-
-hops = pytest.mark.parametrize("hop", [None, nginx_hop, haproxy_hop], ids=["one tap", "nginx", "haproxy"])
 
 
 async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,7 +88,7 @@ def show(engine: Engine, folder: Path, *words: str) -> str:
     return done.stdout
 
 
-@hops
+@each_hop
 def test_after_a_clean_stop_the_client_ended_it_and_the_engine_did_not_die(tmp_path, hop):
     engine = asyncio.run(_play(tmp_path, hop, "stop"))
     rows = json.loads(show(engine, tmp_path, "--json"))["connections"]
@@ -117,7 +106,7 @@ def test_after_a_clean_stop_the_client_ended_it_and_the_engine_did_not_die(tmp_p
     assert stored(engine.capture) == afterwards(engine.capture)
 
 
-@hops
+@each_hop
 def test_after_a_crash_the_end_is_lost_and_nobody_is_blamed(tmp_path, hop):
     engine = asyncio.run(_play(tmp_path, hop, "kill"))
     rows = json.loads(show(engine, tmp_path, "--json"))["connections"]

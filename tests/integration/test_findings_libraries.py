@@ -22,19 +22,12 @@ from websockets.typing import Subprotocol
 
 from tests.support.app_capture import node
 from tests.support.engine import Engine
-from tests.support.hop_taps import Attempt, attempts, record_around
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, nginx
+from tests.support.hop_taps import Attempt, attempts, record_around, with_nginx
+from tests.support.hops import LOOPBACK, Hop, nginx
 from tests.support.sandwich_lab import afterwards, stored, times_said, told
 from tests.support.threaded_loop import ThreadedLoop
 
 pytestmark = pytest.mark.lab
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-hops = pytest.mark.parametrize("hop", [None, nginx_hop], ids=["one tap", "sandwich"])
 
 
 async def ask(
@@ -107,7 +100,7 @@ def body(connection: ServerConnection, request: Request) -> Response:
     return response
 
 
-@hops
+@with_nginx
 def test_a_code_of_engine_io_in_a_body_of_any_status(tmp_path, hop):
     wanted = [(code, status) for code in ENGINE for status in STATUSES]
 
@@ -143,7 +136,7 @@ def engine_io() -> Iterator[dict[str, int]]:
         yield ports
 
 
-@hops
+@with_nginx
 @pytest.mark.parametrize(
     ("way", "query", "expected"),
     [
@@ -232,7 +225,7 @@ async def closes(socket: ServerConnection) -> None:
         await socket.wait_closed()
 
 
-@hops
+@with_nginx
 def test_a_library_s_close_code_and_the_same_code_of_nobody_s(tmp_path, hop):
     """Each code where the library is known, and once more at a place without its marks."""
 
@@ -289,7 +282,7 @@ ENDLESS = json.dumps(
 )
 
 
-@hops
+@with_nginx
 def test_the_codes_of_the_real_graphql_ws(tmp_path, graphql, hop):
     cases = {
         4408: [],

@@ -21,8 +21,8 @@ from websockets.exceptions import WebSocketException
 from tests.support import warm
 from tests.support.bytes_of_frames import KEY, frame
 from tests.support.engine import Engine, private_environment
-from tests.support.hop_taps import Attempt, attempts, record_around
-from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
+from tests.support.hop_taps import Attempt, attempts, each_hop, nginx_hop, record_around
+from tests.support.hops import LOOPBACK, Hop
 from tests.support.sandwich_lab import afterwards, stored, told
 from tests.support.socket_echo import HEAD
 
@@ -37,17 +37,6 @@ REASON = "client too slow: queue is full"
 GOODBYES = (frame(CLOSE, b"\x03\xe8"), frame(CLOSE, b"\x03\xf0" + REASON.encode()))
 #: More than all buffers on the way take.
 MOST = 1200
-
-
-def nginx_hop(folder: Path, origin: int) -> Hop:
-    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
-
-
-def haproxy_hop(folder: Path, origin: int) -> Hop:
-    return haproxy(folder, f"server app {LOOPBACK}:{origin}", timeouts="timeout tunnel 60s")
-
-
-hops = pytest.mark.parametrize("hop", [None, nginx_hop, haproxy_hop], ids=["one tap", "nginx", "haproxy"])
 
 
 class Flood:
@@ -169,7 +158,7 @@ def blamed(found: list[Any]) -> set[tuple[str, str]]:
     return {(one.id, one.fault_of) for one in found if one.severity in ("error", "warning")}
 
 
-@hops
+@each_hop
 @pytest.mark.parametrize("how", ["abort", "policy"])
 def test_the_client_that_did_not_read_is_named(tmp_path, hop, how):
     engine, attempt = play(tmp_path, hop, how, sleeps)
@@ -186,14 +175,14 @@ def test_the_client_that_did_not_read_is_named(tmp_path, hop, how):
     assert "full for" in text
 
 
-@hops
+@each_hop
 def test_a_client_that_is_killed_while_it_does_not_read_is_blamed_for_no_server(tmp_path, hop):
     _, attempt = play(tmp_path, hop, "all", leaves)
     assert not [one for one in (*attempt.one, *attempt.all) if one.severity == "error"]
     assert "WS-DROP-016" in {one.id for one in attempt.one}
 
 
-@hops
+@each_hop
 @pytest.mark.parametrize("client", [sleeps, reads], ids=["slow", "quick"])
 def test_a_server_that_waits_and_says_goodbye_gave_up_nothing(tmp_path, hop, client):
     _, attempt = play(tmp_path, hop, "all", client)

@@ -35,7 +35,10 @@ WHERE state = 'closed' AND status = 101 AND how = 'close-frame' AND js_was_clean
 _MOST = 400
 #: Applications say of themselves that something failed, on connections that are healthy.
 _SAID_BY_APPLICATIONS = frozenset(
-    {"WS-APP-007", "WS-APP-009", "WS-APP-021", "WS-APP-023", "WS-APP-030", "WS-APP-040"}
+    {
+        *("WS-APP-007", "WS-APP-009", "WS-APP-018", "WS-APP-021", "WS-APP-023", "WS-APP-024"),
+        *("WS-APP-030", "WS-APP-032", "WS-APP-040", "WS-APP-042"),
+    }
 )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
 from tests.support.engine import Engine
-from tests.support.hops import LOOPBACK, Hop
+from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
 from tests.support.small_servers import free_port
 from wsinspect.capture.reader import Capture
 from wsinspect.diagnosis.facts import FactReader, diagnose
@@ -38,13 +40,26 @@ class Attempt(NamedTuple):
         return any(f"#{number} " in text for number in self.ids)
 
 
-async def record_around(
-    folder: Path,
-    make_hop: Callable[[Path, int], Hop] | None,
-    app: int,
-    talk: Callable[[int], Awaitable[Any]],
-) -> Engine:
-    """Talk to the port of the tap `edge`; the engine, stopped.
+def nginx_hop(folder: Path, origin: int) -> Hop:
+    """An nginx with all the lines that a WebSocket needs."""
+    return nginx(folder, f"location / {{ proxy_pass http://{LOOPBACK}:{origin}; {NGINX_GOOD} }}")
+
+
+def haproxy_hop(folder: Path, origin: int) -> Hop:
+    """A HAProxy that carries WebSockets."""
+    return haproxy(folder, f"server app {LOOPBACK}:{origin}", timeouts="timeout tunnel 60s")
+
+
+#: A test at one tap, and around real hops.
+each_hop = pytest.mark.parametrize("hop", [None, nginx_hop, haproxy_hop], ids=["one tap", "nginx", "haproxy"])
+with_nginx = pytest.mark.parametrize("hop", [None, nginx_hop], ids=["one tap", "sandwich"])
+
+
+@contextlib.asynccontextmanager
+async def engine_around(
+    folder: Path, make_hop: Callable[[Path, int], Hop] | None, app: int, *options: str
+) -> AsyncIterator[Engine]:
+    """An engine with those options, before an application or around a hop in front of it; stopped at the end.
 
     Args:
         make_hop: starts a hop of (folder, port of the tap `origin`); None for one tap before the application.
@@ -60,12 +75,23 @@ async def record_around(
                 f"edge={LOOPBACK}:0=http://{LOOPBACK}:{hop.port}",
                 f"origin={LOOPBACK}:{origin}=http://{LOOPBACK}:{app}",
             ]
-        options = [part for tap in taps for part in ("--tap", tap)]
-        engine = await asyncio.to_thread(lambda: Engine.start(*options, folder=folder / "engine"))
+        named = [part for tap in taps for part in ("--tap", tap)]
+        engine = await asyncio.to_thread(lambda: Engine.start(*named, *options, folder=folder / "engine"))
         try:
-            await talk(engine.port("edge"))
+            yield engine
         finally:
             await asyncio.to_thread(engine.stop)
+
+
+async def record_around(
+    folder: Path,
+    make_hop: Callable[[Path, int], Hop] | None,
+    app: int,
+    talk: Callable[[int], Awaitable[Any]],
+) -> Engine:
+    """Talk to the port of the tap `edge`; the engine, stopped."""
+    async with engine_around(folder, make_hop, app) as engine:
+        await talk(engine.port("edge"))
     return engine
 
 

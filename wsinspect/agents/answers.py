@@ -153,7 +153,7 @@ def diagnosis_answer(found: Mapping[str, Any], limit: int) -> Json:
         )
     if found["notes"]:
         answer["notes"] = found["notes"][:5]
-    if found["on_purpose"]:
+    if found["on_purpose"] or found.get("origin_on_purpose"):
         answer["faults_on_purpose"] = True
     return answer
 

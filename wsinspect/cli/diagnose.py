@@ -65,6 +65,9 @@ def diagnose(
         click.echo(f"wsinspect: {escape(note)}", err=True)
     if result.missing is not None:
         click.echo(f"wsinspect: {result.missing.words}; findings do not cover that", err=True)
+    if result.origin_missing is not None:
+        words = f"{result.origin}: {result.origin_missing.words}"
+        click.echo(f"wsinspect: {escape(words)}; findings do not cover that", err=True)
     if as_json:
         echo_json(result.as_json())
     else:

@@ -60,6 +60,7 @@ class Diagnosis:
         pairs: where there are two taps around a hop, each connection at both.
         origin: the capture of the other side.
         origin_findings: what that one alone says, with its own numbers of connections.
+        origin_story, origin_missing: `story` and `missing` of that one.
         missing: what the capture had given up before the rules saw it.
         notes: what the file it was imported from does not have, a line each.
         is_live: an engine is still writing the capture.
@@ -75,6 +76,8 @@ class Diagnosis:
     pairs: list[PairFacts] = field(default_factory=list)
     origin: str | None = None
     origin_findings: list[Finding] = field(default_factory=list)
+    origin_story: Story | None = None
+    origin_missing: Missing | None = None
     missing: Missing | None = None
     is_live: bool = False
     is_imported: bool = False
@@ -107,6 +110,9 @@ class Diagnosis:
         if self.origin is not None:
             content["origin"] = self.origin
             content["origin_findings"] = [one.as_json() for one in self.origin_findings]
+            done, lacks = self.origin_story, self.origin_missing
+            content["origin_on_purpose"] = None if done is None else done.as_json()
+            content["origin_missing"] = None if lacks is None else lacks.as_json()
         return content
 
 
@@ -199,11 +205,13 @@ def _diagnose(
             if capture.connection(connection) is None:
                 raise UsageError(f"{name} has no connection {connection}", hint="wsinspect show lists them")
             count = 1
+        origin_done, origin_lacks = None, None
         if origin is None:
             sandwich = diagnose_hop(Hop(capture.query), own)
         else:
             with open_capture(origin) as other:
                 sandwich = diagnose_hop(Hop(capture.query, other.query), own, diagnose(other.query))
+                origin_done, origin_lacks = story(other), missing(other)
         findings = [_placed(capture, one, places) for one in _only(sandwich.findings, connection)]
     behind_hop = {pair.origin.id for pair in sandwich.pairs if pair.origin is not None and origin is None}
     graded = [
@@ -222,6 +230,8 @@ def _diagnose(
         pairs=_pairs(sandwich, connection),
         origin=None if origin is None else str(origin),
         origin_findings=sandwich.behind,
+        origin_story=origin_done,
+        origin_missing=origin_lacks,
         missing=lacks,
         is_live=is_live,
         is_imported=is_partial,

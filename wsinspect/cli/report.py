@@ -47,8 +47,8 @@ def report(
     from wsinspect.formats.masking import Masker
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.present.clients import client_lines
+    from wsinspect.present.findings import stories
     from wsinspect.present.sandwich import sandwich_lines
-    from wsinspect.present.story import story_lines
     from wsinspect.recorder.opening import open_capture
     from wsinspect.report.content import heads_of
     from wsinspect.report.content import read as read_content
@@ -68,7 +68,7 @@ def report(
                 masker,
                 name=path.name,
                 clients=[[*client_lines(one)] for one in result.clients],
-                story=() if result.story is None else story_lines(result.story),
+                story=stories(result),
                 pairs=sandwich_lines(result.pairs),
             ):
                 out.write(piece.encode("utf-8", "backslashreplace"))

@@ -127,7 +127,7 @@ def _narrate(path: Path) -> None:
     with open_capture(path) as capture:
         lacks = missing(capture)
         if capture.is_live:
-            state = "an engine is writing it"
+            state = "it is still being written"  # by an engine, or by an import
         else:
             whole = "incomplete" if lacks else "complete"
             state = whole if capture.meta.get("closed_cleanly") else "the engine did not exit cleanly"

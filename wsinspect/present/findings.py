@@ -125,11 +125,19 @@ def _objects(facts: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [one for one in _items(facts, name) if isinstance(one, dict)]
 
 
-def diagnosis_lines(result: Any) -> Iterator[Line]:
-    """A diagnosis: what was done on purpose comes first."""
+def stories(result: Any) -> Iterator[Line]:
+    """What was done on purpose, in either capture of a diagnosis; an empty line behind each."""
     if result.story is not None:
         yield from story_lines(result.story)
         yield []
+    if result.origin_story is not None:
+        yield from story_lines(result.origin_story, f" behind the hop ({result.origin})")
+        yield []
+
+
+def diagnosis_lines(result: Any) -> Iterator[Line]:
+    """A diagnosis: what was done on purpose comes first."""
+    yield from stories(result)
     front = list(_groups(result.findings))
     behind = list(_groups(result.origin_findings))
     title: Line = [(f"Behind the hop ({escape(str(result.origin))})", "title")]

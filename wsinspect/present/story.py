@@ -18,11 +18,15 @@ _SHOWN: Final = 24
 _NOT_SETTINGS: Final = ("name", "kind", "armed")
 
 
-def story_lines(story: Story) -> Iterator[Line]:
-    """A title, a line for each step, and a line for each rule that acted."""
+def story_lines(story: Story, where: str = "") -> Iterator[Line]:
+    """A title, a line for each step, and a line for each rule that acted.
+
+    Args:
+        where: behind the title, of which capture it is; not escaped.
+    """
     seed = "" if story.seed is None else f", seed {story.seed}"
     scale = "" if story.time_scale == 1 else f", times multiplied by {story.time_scale:g}"
-    yield [("Done on purpose", "title"), (f"{seed}{scale}", "")]
+    yield [(escape(f"Done on purpose{where}"), "title"), (f"{seed}{scale}", "")]
     known: dict[str, Any] = {}
     for step in story.steps[:_SHOWN]:
         words = _rule(step.detail, known) if step.kind == "rule" else _phase(step.detail)

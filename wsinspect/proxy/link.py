@@ -81,7 +81,7 @@ class SocketLink:
         self.faults: LinkFaults | None = None
         self._reading_paused = [False, False]
         self.may_fault = self.client.endpoint is not None and self.server.endpoint is not None
-        self._stalls: list[Stall | None] = [None, None]
+        self._stalls: dict[int, Stall] | None = None  # most connections have none
         for number, side in enumerate((self.client, self.server)):
             if side.endpoint:
                 side.endpoint.on_late_reset = partial(self._late_reset, side)
@@ -96,7 +96,9 @@ class SocketLink:
         """A side takes nothing for now, or does again."""
         if self._is_over or self._is_aborted:
             return
-        stall = self._stalls[number]
+        if self._stalls is None:
+            self._stalls = {}
+        stall = self._stalls.get(number)
         if stall is not None and not is_full:
             stall.end()
         elif is_full:
@@ -107,9 +109,8 @@ class SocketLink:
                 stall.begin()
 
     def _end_stalls(self) -> None:
-        for stall in self._stalls:
-            if stall is not None:
-                stall.over()
+        for stall in (self._stalls or {}).values():
+            stall.over()
 
     def takes(self, direction: Direction, data: bytes, time_ns: int) -> bool:
         if self.faults is None:

@@ -140,6 +140,9 @@ def _findings(findings: Sequence[Finding], diagnosis: Any, content: Content, mas
         yield f'<p class="aside">{_e(escape(masker.text(note)))}</p>\n'
     if diagnosis.missing is not None:
         yield f'<p class="aside">{_e(diagnosis.missing.words)}; findings do not cover that.</p>\n'
+    if diagnosis.origin_missing is not None:
+        words = f"Behind the hop: {diagnosis.origin_missing.words}"
+        yield f'<p class="aside">{_e(words)}; findings do not cover that.</p>\n'
     yield "</section>\n"
 
 
@@ -379,7 +382,7 @@ def _clients(clients: Sequence[Sequence[Line]], masker: Masker) -> Iterator[str]
 
 
 def _on_purpose(content: Content, story: Iterable[Line], masker: Masker) -> Iterator[str]:
-    lines = [[(masker.text(text), style) for text, style in line] for line in story]
+    lines = [[(masker.text(text), style) for text, style in line] for line in story if line]
     if not lines and not content.faults:
         return
     yield '<section aria-labelledby="h-faults"><h2 id="h-faults">Faults: what was done on purpose</h2>\n'

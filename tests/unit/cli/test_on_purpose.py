@@ -149,6 +149,23 @@ def test_phases_and_who_armed_a_rule_are_the_story(tmp_path):
         assert (capture.story.seed, len(capture.story.steps)) == (7341, 7)
 
 
+def test_of_two_captures_each_has_its_story(tmp_path):
+    paths = []
+    for name in ("edge", "origin"):
+        maker = CaptureMaker(tmp_path / f"{name}.db")
+        rule(maker, 0, f"of-{name}", kind="latency", settings=SLOW, armed=True, source="b.yaml", by="b.yaml")
+        maker.attempt(1)
+        paths.append(maker.finish())
+    text = say("diagnose", paths[0], "--origin", paths[1])[0]
+    assert text.index("Done on purpose,") < text.index("`of-edge`") < text.index("`of-origin`")
+    assert f"Done on purpose behind the hop ({paths[1]})" in text
+    found = json.loads(say("diagnose", paths[0], "--origin", paths[1], "--json")[0])
+    said = [found[name]["steps"][0]["rule"] for name in ("on_purpose", "origin_on_purpose")]
+    assert said == ["of-edge", "of-origin"]
+    assert found["origin_missing"] is None
+    assert "origin_on_purpose" not in json.loads(say("diagnose", paths[0], "--json")[0])
+
+
 def test_without_faults_there_is_no_story(tmp_path):
     maker = CaptureMaker(tmp_path / "a.db")
     maker.attempt(1)
@@ -173,3 +190,16 @@ def test_a_rule_that_refused_all_before_an_attempt_is_the_reason(tmp_path):
         said = say("diagnose", maker.finish())[0]
         assert (words in said) is bool(times)
         assert ("disarm the rule" in said) is bool(times)
+
+
+def test_the_report_of_two_captures_has_both_stories(tmp_path):
+    paths = []
+    for name in ("edge", "origin"):
+        maker = CaptureMaker(tmp_path / f"{name}.db")
+        rule(maker, 0, f"of-{name}", kind="latency", settings=SLOW, armed=True, source="b.yaml", by="b.yaml")
+        maker.attempt(1)
+        paths.append(maker.finish())
+    page = tmp_path / "page.html"
+    say("report", paths[0], "--origin", paths[1], "-o", page)
+    text = page.read_text()
+    assert text.index("of-edge") < text.index("Done on purpose behind the hop") < text.rindex("of-origin")

@@ -85,7 +85,7 @@ def test_connections_appear_and_change(live):
     read_until(follower, "fin by client")
     live.end()
     assert follower.wait(30) == 0
-    assert "an engine is writing it" in follower.stderr.read()
+    assert "it is still being written" in follower.stderr.read()
 
 
 def test_a_follower_lets_the_capture_become_a_single_file(live):

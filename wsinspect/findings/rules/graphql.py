@@ -148,7 +148,9 @@ def operation_refused(facts: ConnectionFacts) -> Iterator[Found]:
             if is_misfit
             else f"GraphQL: an operation {'was refused' if is_auth else 'failed'} at the server",
             fault_of=None if is_misfit or is_auth else "server",
-            topic=None if is_misfit else "app-auth" if is_auth else "server-error",
+            # The connection is well, and the client's query was right.
+            severity=None if is_misfit or is_auth else "note",
+            topic=None if is_misfit else "app-auth" if is_auth else "app",
             confidence="high" if is_misfit else "medium",
         )
         return

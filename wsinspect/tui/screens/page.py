@@ -106,6 +106,10 @@ class Page(Screen[None]):
         """The keys are those of the pane with the focus."""
         self.key_line.refresh()
 
+    def on_line_pane_other_keys(self) -> None:
+        """What is shown has other keys."""
+        self.key_line.refresh()
+
     def refresh_lines(self) -> None:
         """Draw header, banner and keys again."""
         for line in (self.header_line, self.banner, self.key_line):

@@ -59,6 +59,9 @@ class LinePane(Widget, can_focus=True):
             super().__init__()
             self.pane = pane
 
+    class OtherKeys(Message):
+        """Other keys of the footer do nothing now (`idle_keys`)."""
+
     class Chosen(Message):
         """The row under the cursor was chosen by Enter or a click."""
 

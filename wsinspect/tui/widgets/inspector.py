@@ -162,10 +162,13 @@ class InspectorPane(LinePane):
     def rebuild(self) -> None:
         """Make the document again, of the record, tab, view and window as they are now."""
         self._about, self._views, self._blob = "", [], None
+        idle = self.idle_keys()
         try:
             self._document = self._make()
         except CaptureError as error:
             self._document = LinesDocument([[(str(error), "error")]])
+        if self.idle_keys() != idle:
+            self.post_message(self.OtherKeys())
         self.has_cursor = isinstance(self._document, JsonTree | HexDocument)
         self.matches = self._mark() if self.needle else 0
         self.clamp()
