@@ -405,7 +405,8 @@ class InterceptScreen(Page):
         try:
             after = self._in_editor(before, _ENDINGS.get(str(one.get("what")), ".txt"))
         except SuspendNotSupported:
-            self.workspace.say("this terminal cannot run an editor; e edits in place")
+            here = "e edits in place" if one.get("what") == "message" else "r answers instead"
+            self.workspace.say(f"this terminal cannot run an editor; {here}")
             return
         except OSError as error:
             self.workspace.say(f"cannot run an editor: {error.strerror}")

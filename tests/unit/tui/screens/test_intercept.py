@@ -197,6 +197,18 @@ async def test_a_text_of_several_lines_says_where_it_is_edited_as_text(lab):
         assert "to edit it as a text of several lines: esc, E" in said
 
 
+@pytest.mark.parametrize(
+    ("what", "key", "words"),
+    [("message", "E", "e edits in place"), ("request", "e", "r answers instead")],
+)
+async def test_where_no_editor_can_run_it_says_what_can_be_done(lab, what, key, words):
+    hold(lab, "m1-c2s-4", what)
+    async with opened(lab.engine.capture) as screen:
+        await intercepting(screen, 1)
+        await screen.press(key)
+        await screen.until(lambda: words in screen.line("keys"))
+
+
 async def test_a_handshake_is_answered_with_a_status(lab):
     hold(lab, "h2-request", "request", b"GET / HTTP/1.1")
     async with opened(lab.engine.capture) as screen:
