@@ -161,6 +161,7 @@ async def operation(port: int, query: str) -> dict[str, Any]:
         return dict(json.loads(await socket.recv()))
 
 
+@pytest.mark.lab
 def test_graphql_operation(loop):
     assert "names the field, argument or variable" in FIXES["graphql-operation"]["general"]
     named = {
