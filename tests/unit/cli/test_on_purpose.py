@@ -149,13 +149,19 @@ def test_phases_and_who_armed_a_rule_are_the_story(tmp_path):
         assert (capture.story.seed, len(capture.story.steps)) == (7341, 7)
 
 
-def test_of_two_captures_each_has_its_story(tmp_path):
+def with_a_rule_each(folder: Path) -> list[Path]:
+    """The captures of both sides of a hop, each with a rule of its own."""
     paths = []
     for name in ("edge", "origin"):
-        maker = CaptureMaker(tmp_path / f"{name}.db")
+        maker = CaptureMaker(folder / f"{name}.db")
         rule(maker, 0, f"of-{name}", kind="latency", settings=SLOW, armed=True, source="b.yaml", by="b.yaml")
         maker.attempt(1)
         paths.append(maker.finish())
+    return paths
+
+
+def test_of_two_captures_each_has_its_story(tmp_path):
+    paths = with_a_rule_each(tmp_path)
     text = say("diagnose", paths[0], "--origin", paths[1])[0]
     assert text.index("Done on purpose,") < text.index("`of-edge`") < text.index("`of-origin`")
     assert f"Done on purpose behind the hop ({paths[1]})" in text
@@ -193,12 +199,7 @@ def test_a_rule_that_refused_all_before_an_attempt_is_the_reason(tmp_path):
 
 
 def test_the_report_of_two_captures_has_both_stories(tmp_path):
-    paths = []
-    for name in ("edge", "origin"):
-        maker = CaptureMaker(tmp_path / f"{name}.db")
-        rule(maker, 0, f"of-{name}", kind="latency", settings=SLOW, armed=True, source="b.yaml", by="b.yaml")
-        maker.attempt(1)
-        paths.append(maker.finish())
+    paths = with_a_rule_each(tmp_path)
     page = tmp_path / "page.html"
     say("report", paths[0], "--origin", paths[1], "-o", page)
     text = page.read_text()
