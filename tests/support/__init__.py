@@ -82,7 +82,7 @@ Screens
     tui_pilot       the app without a terminal     tui_captures        captures row by row
     tui_parts       indexes, views and rows of the timeline, without a capture
     svg, tui_picture            snapshots, and the README's picture
-    tui_pages       the pictures of docs/pictures
+    tui_pages       the pictures of docs/pictures  tui_states          pictures of every state, to look at
 
 Small things
     bytes_of_frames frames as bytes, independent of our code

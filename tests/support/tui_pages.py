@@ -88,7 +88,7 @@ def make_capture(path: Path, *, is_live: bool = False) -> Path:
 
 
 @contextmanager
-def _proxy(capture: Path) -> Iterator[None]:
+def engine_at_work(capture: Path) -> Iterator[None]:
     """What writes the capture: three rules, and two messages and a handshake that are held, since 4 s."""
     lock = hold_engine_lock(capture)
     order = b'{"type":"order","id":40,"at":1764438590123,"lines":[{"sku":"A-1","count":2}],"paid":false}'
@@ -148,7 +148,7 @@ async def draw(name: str, folder: Path) -> str:
     """One page as an SVG."""
     is_live = name in LIVE
     capture = make_capture(folder / f"{name if is_live else 'chat'}.db", is_live=is_live)
-    with _proxy(capture) if is_live else nullcontext():
+    with engine_at_work(capture) if is_live else nullcontext():
         return await _draw(capture, PAGES[name])
 
 
