@@ -12,8 +12,8 @@ from wsinspect.findings.data import table
 from wsinspect.findings.limits import Kind
 from wsinspect.findings.software import NAMES, PROXIES
 
-NAMES_OF_FILES = ("fixes", "limits", "software", "catalogue", "close_codes")
-FIXES, LIMITS, SOFTWARE, CATALOGUE, CLOSE_CODES = map(table, NAMES_OF_FILES)
+NAMES_OF_FILES = ("fixes", "limits", "software", "catalogue", "close_codes", "close_reasons")
+FIXES, LIMITS, SOFTWARE, CATALOGUE, CLOSE_CODES, CLOSE_REASONS = map(table, NAMES_OF_FILES)
 
 
 def test_every_file_is_looked_at_here():
@@ -134,3 +134,18 @@ def test_a_remark_in_a_fix_of_apache_is_on_a_line_of_its_own():
         for topic, line in lines
         if not line.startswith(("#", "</", *commands)) and re.search(r"\s#", line)
     ] == []
+
+
+def test_a_kind_of_close_reasons_is_whole():
+    with every_case(10) as case:
+        for kind in CLOSE_REASONS["kind"]:
+            with case(kind["name"]):
+                assert {"name", "source", "who", "cause", "tell_apart", "topic"} <= set(kind)
+                assert set(kind) - {"match", "needs_content"} == {
+                    *("name", "source", "who", "cause", "tell_apart", "topic")
+                }
+                assert kind["who"] in ("closer", "other")
+                assert kind["topic"] in FIXES
+                assert all(is_pattern(shape) for shape in kind.get("match", ()))
+    names = [kind["name"] for kind in CLOSE_REASONS["kind"]]
+    assert len(names) == len(set(names))

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from wsinspect.findings.close_codes import known_code
-from wsinspect.findings.comparison import Comparison, compared_late
+from wsinspect.findings.close_reasons import what_is_said
+from wsinspect.findings.closed import closed_with, found_of, other_of, said_of, side_of
 from wsinspect.findings.evidence import (
     WORDS_OF_ENDS,
     answer_marks,
@@ -38,72 +39,6 @@ JS: Final = (
 _NO_FRAME: Final = (
     "no frame from the other side breaks RFC 6455 here, so it is about the handshake or an extension"
 )
-
-
-def closed_with(facts: ConnectionFacts, *codes: int) -> tuple[Direction, int, str] | None:
-    """Who closed first with one of these codes: (direction, code, reason)."""
-    server = facts.server_close_code, facts.server_close_reason
-    client = facts.client_close_code, facts.client_close_reason
-    order = [(S2C, server), (C2S, client)]
-    if facts.ended_by == "client":
-        order.reverse()
-    for direction, (code, reason) in order:
-        if code in codes:
-            return direction, code, reason or ""
-    return None
-
-
-def _found(
-    facts: ConnectionFacts,
-    who: Direction,
-    code: int,
-    reason: str,
-    *more: str,
-    fault_of: FaultOf | None = None,
-    title: str | None = None,
-    meaning: str | None = None,
-) -> Found:
-    frame = next((f.id for f in facts.last_frames if f.is_close and f.direction == who), None)
-    other = compared_late(facts) if who == S2C else None
-    said = f", reason {reason[:160]!r}" if reason else ", no reason"
-    return Found(
-        evidence=(
-            f"the {_self(who)} closed with {code} ({close_name(code)}){said}",
-            *more,
-            *(other.lines if other else ()),
-            end_line(facts),
-            js_sees(facts),
-        ),
-        frame=frame,
-        fault_of=fault_of,
-        title=title,
-        title_more=other.suffix if other else "",
-        meaning=meaning,
-        js=js_sees(facts),
-        software=named(answer_marks(facts)),
-        causes=late_causes(facts, other),
-    )
-
-
-def late_causes(facts: ConnectionFacts, other: Comparison | None) -> tuple[Cause, ...]:
-    """Why a server closes what it had accepted, where another attempt shows something."""
-    if other is None:
-        return ()
-    has_spoken = facts.frames[0] > (facts.client_close_reason is not None)
-    said = ("the client's first message", f"does #{other.other.id} begin with the same message?")
-    return two_causes(
-        *((said,) if has_spoken and not other.differences else ()),
-        other.cause,
-        *((said,) if has_spoken and other.differences else ()),
-    )
-
-
-def _other(who: Direction) -> FaultOf:
-    return "server" if who == C2S else "client"
-
-
-def _self(who: Direction) -> FaultOf:
-    return "client" if who == C2S else "server"
 
 
 @rules(
@@ -154,14 +89,14 @@ def too_big(facts: ConnectionFacts) -> Iterator[Found]:
     found = closed_with(facts, 1009)
     if found is not None:
         who, code, reason = found
-        yield _found(
+        yield found_of(
             facts,
             who,
             code,
             reason,
             *_largest(facts, who.other),
-            fault_of=_other(who),
-            title=f"The {_self(who)} closed with 1009: a message from the {_other(who)} is too big",
+            fault_of=other_of(who),
+            title=f"The {side_of(who)} closed with 1009: a message from the {other_of(who)} is too big",
         )
         return
     # The receiver cut TCP while the message was on its way.
@@ -174,7 +109,7 @@ def too_big(facts: ConnectionFacts) -> Iterator[Found]:
             yield Found(
                 evidence=(line, *_size_lines(limit), end_line(facts), js_sees(facts)),
                 confidence="medium",
-                fault_of=_self(one.direction),
+                fault_of=side_of(one.direction),
                 js=js_sees(facts),
                 software=named(answer_marks(facts)),
             )
@@ -234,8 +169,8 @@ def _is_about_compression(facts: ConnectionFacts, who: Direction, reason: str) -
 
 
 def _took_for_broken(facts: ConnectionFacts, who: Direction, code: int, reason: str) -> Found:
-    side, other = _self(who), _other(who)
-    made = _found(
+    side, other = side_of(who), other_of(who)
+    made = found_of(
         facts,
         who,
         code,
@@ -282,7 +217,7 @@ def _code_rule(
     usual = S2C
 
     def words(text: str, who: Direction) -> str:
-        said = text.format(who=_self(who), other=_other(who))
+        said = text.format(who=side_of(who), other=other_of(who))
         return said[0].upper() + said[1:]
 
     def check(facts: ConnectionFacts) -> Iterator[Found]:
@@ -290,12 +225,15 @@ def _code_rule(
         if found is None or (needs_silence and facts.violations):
             return
         who, _, reason = found
-        blame: FaultOf = _self(who) if fault == "sender" else _other(who)
+        blame: FaultOf = side_of(who) if fault == "sender" else other_of(who)
         more = (_NO_FRAME,) if code == 1002 else ()
         if needs_silence and _is_about_compression(facts, who, reason):
             yield _took_for_broken(facts, who, code, reason)
             return
-        made = _found(
+        if (said := said_of(facts, who, code, reason)) is not None:
+            yield said
+            return
+        made = found_of(
             facts,
             who,
             code,
@@ -312,7 +250,7 @@ def _code_rule(
     rules(
         f"WS-CL-{code - 1000:03}",
         severity,
-        _self(usual) if fault == "sender" else _other(usual),
+        side_of(usual) if fault == "sender" else other_of(usual),
         words(title, usual),
         meaning=words(meaning, usual),
         js=JS,
@@ -419,7 +357,10 @@ _code_rule(
 )
 def going_away(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.server_close_code == 1001 and facts.ended_by == "server":
-        yield _found(facts, S2C, 1001, facts.server_close_reason or "")
+        reason = facts.server_close_reason or ""
+        said = said_of(facts, S2C, 1001, reason) if reason else None
+        # What its words name is no restart, and the next connection ends the same way.
+        yield replace(said, severity="warning") if said else found_of(facts, S2C, 1001, reason)
 
 
 @rules(
@@ -448,25 +389,28 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
     )
     quoted = f" {without_secrets(reason)[:60]!r}" if reason else ""
     if known is None:
-        yield _found(
+        if (said := said_of(facts, who, code, reason) if reason else None) is not None:
+            yield said
+            return
+        yield found_of(
             facts,
             who,
             code,
             reason,
-            fault_of=_self(who),
-            title=f"The {_self(who)} closed with its own code {code}{quoted}",
+            fault_of=side_of(who),
+            title=f"The {side_of(who)} closed with its own code {code}{quoted}",
         )
         return
     source = known.library if known.library == "by convention" else f"in {known.library}"
     yield replace(
-        _found(
+        found_of(
             facts,
             who,
             code,
             reason,
             f"{code} {source}: {known.name} ({known.meaning})",
-            fault_of=_self(who) if who == C2S and known.is_general else known.who,
-            title=f"The {_self(who)} closed with {code}: {known.name}{quoted}",
+            fault_of=side_of(who) if who == C2S and known.is_general else known.who,
+            title=f"The {side_of(who)} closed with {code}: {known.name}{quoted}",
         ),
         topic="app-auth" if re.search(r"auth|forbidden|credential|token", known.name, re.I) else None,
     )
@@ -486,25 +430,39 @@ def private_code(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def well_but_failed(facts: ConnectionFacts) -> Iterator[Found]:
     found = closed_with(facts, 1000)
-    masked = without_secrets(found[2]) if found is not None else ""
-    said = failure_named(masked)
-    if found is None or said is None:
+    if found is None:
         return
     who, code, reason = found
+    masked = without_secrets(reason)
+    known = what_is_said(masked, code)
+    if known is not None and known.name in _FAILURES:
+        made = said_of(facts, who, code, reason)
+        title = (
+            f"The {side_of(who)} closed with 1000 (normal), and its reason names a failure: {masked[:80]!r}"
+        )
+        yield from (replace(made, title=title),) if made is not None else ()
+        return
+    said = failure_named(masked)
+    if said is None:
+        return
     yield replace(
-        _found(
+        found_of(
             facts,
             who,
             code,
             reason,
             fault_of="server" if who == S2C else "client",
-            title=f"The {_self(who)} closed with 1000 (normal), and its reason names a failure:"
+            title=f"The {side_of(who)} closed with 1000 (normal), and its reason names a failure:"
             f" {_around(masked, said)!r}",
         ),
         # Turned down is also what somebody else's bid or microphone was.
         confidence="medium" if said[0].lower() in ("denied", "rejected", "refused") else None,
         topic="app-auth" if is_about_login(reason) else None,
     )
+
+
+#: What is a failure whatever its code is (`close_reasons`): an end after idleness or at an age may be meant.
+_FAILURES: Final = ("rate", "quota", "pong", "fragments", "compression")
 
 
 def _around(reason: str, said: re.Match[str]) -> str:
@@ -546,14 +504,14 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
     if close is None:
         return
     first = next((end for end in facts.ends if end.time_ns >= close.time_ns), None)
-    answerer = next((end for end in facts.ends if end.side == _other(who)), None)
+    answerer = next((end for end in facts.ends if end.side == other_of(who)), None)
     # A side that had waited and left had no answer, whatever this proxy, stopped later, ended then.
     if first is None or any(end.side == "proxy" and end.time_ns <= first.time_ns for end in facts.ends):
         return
     waited = first.time_ns - close.time_ns
     # While this tap was blind it passed on neither the CLOSE nor an answer.
     has_waited = facts.has_waited(close.time_ns, first.time_ns, _LEAST_WAIT_NS)
-    if first.side == _self(who) and not has_waited:
+    if first.side == side_of(who) and not has_waited:
         # It left at once. The other side could still have answered, if it was there for some time.
         is_late = answerer is not None and facts.has_waited(close.time_ns, answerer.time_ns, _LEAST_WAIT_NS)
         if who == S2C or not is_late:
@@ -564,14 +522,14 @@ def one_sided(facts: ConnectionFacts) -> Iterator[Found]:
         return  # the end may have come before the CLOSE that it could have answered
     yield Found(
         evidence=(
-            f"the {_self(who)} sent CLOSE {code if code is not None else 'without a code'}",
-            f"no CLOSE from the {_other(who)}",
+            f"the {side_of(who)} sent CLOSE {code if code is not None else 'without a code'}",
+            f"no CLOSE from the {other_of(who)}",
             f"{seconds(waited)} later the {first.side} ended TCP ({WORDS_OF_ENDS.get(first.how, first.how)})",
             js_sees(facts),
         ),
         frame=close.id,
-        fault_of=_other(who),
-        title=f"The {_other(who)} did not answer the {_self(who)}'s CLOSE frame",
+        fault_of=other_of(who),
+        title=f"The {other_of(who)} did not answer the {side_of(who)}'s CLOSE frame",
         js=js_sees(facts),
         software=named(answer_marks(facts)),
     )

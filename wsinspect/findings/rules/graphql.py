@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from wsinspect.findings.close_codes import known_code
+from wsinspect.findings.closed import closed_with, late_causes
 from wsinspect.findings.comparison import compared_late
 from wsinspect.findings.evidence import js_sees
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json, shown_masked
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.closing import closed_with, late_causes
 
 rules = Rules()
 

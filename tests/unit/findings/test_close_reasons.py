@@ -1,0 +1,50 @@
+"""Reasons of CLOSE frames, as services and libraries write them: what they say before their code does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.findings.facts_made import HELLO, ended
+from wsinspect.findings.close_reasons import what_is_said
+from wsinspect.findings.fixes import FIXES
+from wsinspect.findings.registry import diagnose_connection
+
+#: Who closed, code, reason, the finding's id, whose fault it is, and the topic of its first fix.
+REPORTED = [
+    ("server", 1007, "Request contains an invalid argument.", "WS-CL-007", "client", "message-refused"),
+    ("server", 1007, "API key expired. Please renew the API key.", "WS-CL-007", "client", "app-auth"),
+    ("server", 1008, "models/x is not found for API version", "WS-CL-008", "client", "message-refused"),
+    ("server", 1011, "You exceeded your current quota, see your plan", "WS-CL-011", "client", "quota"),
+    ("server", 1008, "Too many requests", "WS-CL-008", "client", "message-rate"),
+    ("server", 1008, "Invalid origin!", "WS-CL-008", "server", "origin"),
+    ("server", 1011, "X did not receive audio data or a text message", "WS-CL-011", "client", "said-idle"),
+    ("server", 1001, "Your session hit the maximum duration.", "WS-CL-001", "server", "lifetime"),
+    ("server", 1001, "Connection Idle Timeout", "WS-CL-001", "client", "said-idle"),
+    ("client", 1003, "continuation frame is not implemented", "WS-CL-003", "client", "fragments-unread"),
+    ("client", 1002, "RSV1 bit must be set for DataFrames.", "WS-CL-002", "client", "compression"),
+    ("client", 1011, "Compression not implemented yet", "WS-CL-011", "client", "compression"),
+    ("client", 1000, "heartbeat timeout", "WS-CL-033", "server", "keepalive"),
+    ("server", 4014, "Disallowed intent(s).", "WS-CL-030", "client", "message-refused"),
+]  # fmt: skip
+#: What says no more than its code, or what an application says of something else.
+PLAIN = [
+    (1008, ""), (1008, "no seat"), (1008, "policy"), (1011, "internal error"), (1011, "unexpected error"),
+    (1011, "player not found"), (1001, "server shutting down"), (1001, "going away"), (1000, "bye"),
+    (1003, "text expected"), (1002, "invalid frame"), (1002, "Fragmented control frame"), (1008, "stage 3"),
+    (1011, "original message lost"), (1008, "kicked: original owner is back"), (1007, "invalid utf-8"),
+    (1000, "page file age"), (1001, "the maximum number of players left"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("by", "code", "reason", "expected", "fault", "topic"), REPORTED)
+def test_known_words_decide_before_the_code(by, code, reason, expected, fault, topic):
+    found = diagnose_connection(ended(*HELLO, by=by, code=code, reason=reason))[0]
+    assert (found.id, found.fault_of) == (expected, fault)
+    assert reason[:60] in found.title
+    assert found.fixes[-1].text == FIXES[topic]["general"]
+    assert found.causes
+
+
+@pytest.mark.parametrize(("code", "reason"), PLAIN)
+def test_other_words_leave_it_to_the_code(code, reason):
+    assert what_is_said(reason, code) is None

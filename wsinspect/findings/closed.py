@@ -1,0 +1,138 @@
+"""What findings about CLOSE frames share: who closed, with which code, and what its words say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from wsinspect.findings.close_reasons import Said, what_is_said
+from wsinspect.findings.comparison import Comparison, compared_late
+from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named, two_causes
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
+from wsinspect.findings.model import Cause, FaultOf, Found
+from wsinspect.findings.quotes import without_secrets
+from wsinspect.wire.close_codes import close_name
+from wsinspect.wire.opcodes import Direction
+
+
+def closed_with(facts: ConnectionFacts, *codes: int) -> tuple[Direction, int, str] | None:
+    """Who closed first with one of these codes: (direction, code, reason)."""
+    server = facts.server_close_code, facts.server_close_reason
+    client = facts.client_close_code, facts.client_close_reason
+    order = [(S2C, server), (C2S, client)]
+    if facts.ended_by == "client":
+        order.reverse()
+    for direction, (code, reason) in order:
+        if code in codes:
+            return direction, code, reason or ""
+    return None
+
+
+def found_of(
+    facts: ConnectionFacts,
+    who: Direction,
+    code: int,
+    reason: str,
+    *more: str,
+    fault_of: FaultOf | None = None,
+    title: str | None = None,
+    meaning: str | None = None,
+) -> Found:
+    """A finding about a CLOSE frame, with its code and reason as evidence.
+
+    Args:
+        who: sent it.
+        more: further evidence.
+        fault_of, title, meaning: instead of the rule's.
+    """
+    frame = next((f.id for f in facts.last_frames if f.is_close and f.direction == who), None)
+    other = compared_late(facts) if who == S2C else None
+    said = f", reason {reason[:160]!r}" if reason else ", no reason"
+    return Found(
+        evidence=(
+            f"the {side_of(who)} closed with {code} ({close_name(code)}){said}",
+            *more,
+            *(other.lines if other else ()),
+            end_line(facts),
+            js_sees(facts),
+        ),
+        frame=frame,
+        fault_of=fault_of,
+        title=title,
+        title_more=other.suffix if other else "",
+        meaning=meaning,
+        js=js_sees(facts),
+        software=named(answer_marks(facts)),
+        causes=late_causes(facts, other),
+    )
+
+
+def late_causes(facts: ConnectionFacts, other: Comparison | None) -> tuple[Cause, ...]:
+    """Why a server closes what it had accepted, where another attempt shows something."""
+    if other is None:
+        return ()
+    has_spoken = facts.frames[0] > (facts.client_close_reason is not None)
+    said = ("the client's first message", f"does #{other.other.id} begin with the same message?")
+    return two_causes(
+        *((said,) if has_spoken and not other.differences else ()),
+        other.cause,
+        *((said,) if has_spoken and other.differences else ()),
+    )
+
+
+#: A side that closes because of what it has just said does it at once.
+_AT_ONCE_NS: Final = SECOND_NS
+#: Most characters of a text before a CLOSE frame that can be its reason.
+_LONGEST_WORDS: Final = 160
+
+
+def _last_words(facts: ConnectionFacts, who: Direction) -> str:
+    """The text that a side sent right before its CLOSE frame without a reason; "" where none did."""
+    last = facts.last[-1] if facts.last else None
+    close = next((f for f in facts.last_frames if f.is_close and f.direction == who), None)
+    if last is None or close is None or last.direction != who:
+        return ""
+    is_short = last.opcode == 1 and 0 < len(last.text) <= _LONGEST_WORDS
+    return last.text if is_short and close.time_ns - last.time_ns < _AT_ONCE_NS else ""
+
+
+def said_of(facts: ConnectionFacts, who: Direction, code: int, reason: str, *more: str) -> Found | None:
+    """A finding about a code whose meaning is in the words of its reason, or of the message before it.
+
+    Returns:
+        None where those words are not known, so that the code alone decides.
+    """
+    before = "" if reason else _last_words(facts, who)
+    said = what_is_said(reason or before, code)
+    if said is None:
+        return None
+    quoted = without_secrets(reason or before)[:100]
+    side, other = side_of(who), other_of(who)
+    made = found_of(
+        facts,
+        who,
+        code,
+        reason,
+        *((f"right before it: {who.arrow} {quoted!r}",) if before else ()),
+        *more,
+        fault_of=side if said.is_closers else other,
+        title=f"The {side} closed with {code}: {quoted!r}",
+        meaning=_meant(said, who),
+    )
+    one = Cause(said.cause.format(who=side, other=other), said.tell_apart.format(who=side, other=other))
+    return replace(made, topic=said.topic, causes=(one, *made.causes))
+
+
+def _meant(said: Said, who: Direction) -> str:
+    cause = said.cause.format(who=side_of(who), other=other_of(who))
+    return f"The words are the {side_of(who)}'s own, and say more than the code: {cause}."
+
+
+def other_of(who: Direction) -> FaultOf:
+    """The side that received what `who` sent."""
+    return "server" if who == C2S else "client"
+
+
+def side_of(who: Direction) -> FaultOf:
+    """The side that sent it."""
+    return "client" if who == C2S else "server"
