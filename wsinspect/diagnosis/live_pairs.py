@@ -30,6 +30,10 @@ _OF_ONE_KEY: Final = 16
 _LOOKED_THROUGH: Final = 512
 
 
+#: The names by which taps are the sides of a hop, whatever keys say.
+_SIDES: Final = ("edge", "origin")
+
+
 class Due(NamedTuple):
     """What to judge now.
 
@@ -63,6 +67,7 @@ class LivePairs:
         self._hop = Hop(query)
         self._run = 0
         self._names: set[str] = set()
+        self._has_noted_taps = False
         self._keyed: set[tuple[str | None, str | None]] = set()
         self._order: list[tuple[str | None, str | None]] = []
         self._attempts: dict[int, Attempt] = {}
@@ -132,9 +137,10 @@ class LivePairs:
         if run != self._run:
             self._run = run
             self._names = tap_names(self._query, run)
+            self._has_noted_taps = bool(self._names)
             self._order = with_named(self._keyed, self._names)
             self._newest = max(self._newest, rows.newest_connection(self._query) - 2 * KEPT)
-        if len(self._names) < 2:
+        if self._has_noted_taps and len(self._names) < 2:
             return
         # An attempt committed in two parts gets its key later.
         again, self._headless = self._headless, set()
@@ -143,6 +149,10 @@ class LivePairs:
             if row.request_in is None:
                 self._headless.add(row.id)
             self._add(make_attempt(row))
+            if not self._has_noted_taps and row.tap in _SIDES and row.tap not in self._names:
+                # Nobody knows the taps of a trace before something came to them.
+                self._names.add(row.tap)
+                self._order = with_named(self._keyed, self._names)
 
     def _add(self, one: Attempt) -> None:
         self._attempts[one.id] = one

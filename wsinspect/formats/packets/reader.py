@@ -27,7 +27,7 @@ from wsinspect.formats.packets.link import (
     ends,
     usuals,
 )
-from wsinspect.formats.packets.tcp import Counts, Half, is_known
+from wsinspect.formats.packets.tcp import Counts, Half, is_known, was_there
 from wsinspect.formats.packets.tls import KeyLog
 from wsinspect.formats.staging import MAX_CONNECTIONS, Feed
 from wsinspect.handshake.heads import RawHead
@@ -48,6 +48,8 @@ from wsinspect.vocabulary import events
 MAX_CONVERSATIONS: Final = 200_000
 #: What is forgotten at once when there are too many.
 _FORGOTTEN: Final = MAX_CONVERSATIONS // 4
+#: TCP connections that ended of which late packets are still known for what they are.
+_ENDED: Final = 4096
 _MOST_HOSTS: Final = 3
 _MAX_REASONS: Final = 1000
 
@@ -101,6 +103,8 @@ class PacketReader:
         self._feed = feed
         self._taps = taps
         self._table: dict[bytes, _Lane] = {}  # by `link.ends`
+        #: Where each direction of a connection that ended was then, by `link.ends`.
+        self._ended: dict[bytes, int | None] = {}
         #: By reason, the gaps of a direction after its first one.
         self._holes: dict[tuple[int, int | None], dict[str, _Later]] = {}
         self._bodies: dict[int, int] = {}
@@ -176,8 +180,12 @@ class PacketReader:
             return
         conversation.feed(side, segment, time_ns)
         if conversation.is_over:
-            self._table.pop(key, None)
-            self._table.pop(ends(segment[1], segment[0]), None)
+            for one in (key, ends(segment[1], segment[0])):
+                if (lane := self._table.pop(one, None)) is not None:
+                    self._ended.pop(one, None)
+                    self._ended[one] = lane.half.next
+            while len(self._ended) > 2 * _ENDED:
+                del self._ended[next(iter(self._ended))]
 
     def _doubt(self, segment: Segment | Unread) -> None:
         """Nobody knows the end that this packet stands for."""
@@ -193,9 +201,18 @@ class PacketReader:
         if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].begun_at != segment[2]):
             # Another number than before: not sent again, but a new connection between the same addresses.
             return self._begin(key, segment, time_ns, is_midway=False)
-        if found is None and segment[6] and not segment[4] & (SYN | RST):
+        if found is None and segment[6] and not segment[4] & (SYN | RST) and not self._is_late(key, segment):
             return self._begin(key, segment, time_ns, is_midway=True)
         return found
+
+    def _is_late(self, key: bytes, segment: Segment) -> bool:
+        """Whether a segment with data is of a connection that ended: sent again, doubled by the network, or
+        on its way when a RST came."""
+        if key not in self._ended:
+            return False
+        was_seen = was_there(segment[2], segment[6], self._ended[key])
+        self.counts.repeated += bool(was_seen)
+        return was_seen is not None
 
     def _begin(self, key: bytes, segment: Segment, time_ns: int, *, is_midway: bool) -> _Lane:
         before = self._table.get(key)

@@ -20,6 +20,9 @@ _MAX_SEGMENTS: Final = 4096
 #: How long the packet before may come later in the trace than the one after it, or than its acknowledgement:
 #: queues of a network card are read in turns, and a lost packet is repeated much later.
 _PATIENCE_NS: Final = 200_000_000
+#: How far from where a direction ended its late segments are; a new connection begins anywhere (RFC 9293
+#: section 3.4.1).
+_NEAR: Final = MAX_WAITING
 _MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 
@@ -285,3 +288,17 @@ def _ahead(seq: int, place: int) -> int:
 def is_known(half: Half, ack: int) -> bool:
     """Whether an acknowledgement is of bytes that were there before the newest ones."""
     return half.next is not None and 0 < (half.next - ack & _MASK) < _HALF
+
+
+def was_there(seq: int, size: int, last: int | None) -> bool | None:
+    """Whether a segment after the end of its connection holds what had been seen.
+
+    Args:
+        seq, size: the segment.
+        last: the number after the last byte of its direction; None where none had come.
+
+    Returns:
+        False: it was on its way when a RST came. None: it is of another connection.
+    """
+    beyond = size if last is None else _ahead(seq + size & _MASK, last)
+    return beyond <= 0 if -_NEAR < beyond < _NEAR else None

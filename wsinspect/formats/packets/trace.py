@@ -162,7 +162,7 @@ def import_trace(
         target: must not exist.
         secrets: of TLS connections; those that the file holds are added.
         taps: names by the server's address or port.
-        follow: wait for more where a file ends, until `stop` says so.
+        follow: wait for more where a file ends, until `stop` says so; a pipe on stdin ends with its writer.
         progress: called with the number of bytes read.
         found: gets findings as they come, which are stored; None stores none.
 
@@ -176,7 +176,8 @@ def import_trace(
         file = io.FileIO(stdin.fileno(), closefd=False)
     else:
         file = io.FileIO(source)
-    is_live = follow or not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    mode = os.fstat(file.fileno()).st_mode
+    is_live = follow or not stat.S_ISREG(mode)
     with file, new_capture(target), writing(target, is_bulk=not is_live) as database:
         feed = Feed(Indexer(database), is_live=is_live)
         judge = None if found is None else _Judge(LiveFindings(database), feed.indexer, found)
@@ -184,7 +185,9 @@ def import_trace(
         if is_live:
             with _Busy(target):
                 due = _Due(feed, judge)
-                growing = Growing(file, is_endless=follow, stop=stop, idle=due.now)
+                # Nobody can write to stdin once its pipe has no writer; a named one may get another.
+                is_endless = follow and not (str(source) == "-" and stat.S_ISFIFO(mode))
+                growing = Growing(file, is_endless=is_endless, stop=stop, idle=due.now)
                 _read(growing, name, reader, feed, due.perhaps, judge)
         else:
             with io.BufferedReader(file, 1 << 20) as buffered:

@@ -316,6 +316,44 @@ def test_a_trace_with_one_direction_alone_says_what_to_record(tmp_path: Path) ->
         assert nothing["advice"].startswith("start tcpdump before the client connects")
 
 
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_late_packets_of_a_connection_that_ended_are_no_other_one(tmp_path: Path, is_reset: bool) -> None:
+    """The network doubled one, a FIN was sent again, and others were on their way when the RST came."""
+    wire = Wire()
+    tcp = Tcp(wire).upgrade()
+    at = tcp.seq[SERVER]
+    tcp.send(SERVER, HELLO)
+    tcp.send(SERVER, HELLO)
+    if is_reset:
+        tcp.rst(CLIENT)
+        tcp.send(SERVER, HELLO)
+    else:
+        tcp.fin(CLIENT)
+        tcp.fin(SERVER)
+    wire.add(tcp.packet(SERVER, PSH | ACK, HELLO + HELLO, seq=at))
+    tcp.send(CLIENT, flags=ACK)
+    found = Imported(tmp_path, wire)
+    assert [one.state for one in found.connections] == ["closed"]
+    assert found.texts() == [("s2c", b"hello"), ("s2c", b"hello")]
+    assert found.notes == ["1 retransmitted TCP segment, each taken once"]
+
+
+def test_addresses_of_a_connection_that_ended_in_use_again_are_another_one(tmp_path: Path) -> None:
+    """Its SYN is not in the trace; its numbers are far from those of the one before."""
+    wire = Wire()
+    tcp = Tcp(wire).upgrade()
+    tcp.fin(CLIENT)
+    tcp.fin(SERVER)
+    tcp.seq = [one + 1_000_000_000 & 0xFFFFFFFF for one in tcp.seq]
+    tcp.send(CLIENT, REQUEST)
+    tcp.send(SERVER, RESPONSE)
+    found = Imported(tmp_path, wire)
+    assert [one.state for one in found.connections] == ["closed", "open"]
+    assert found.notes == [
+        "1 TCP connection began before the trace: a WebSocket is found by its opening handshake"
+    ]
+
+
 def test_both_sides_of_a_hop_in_one_trace(tmp_path: Path) -> None:
     """`tcpdump -i any` next to nginx; the hop takes the response's accept away."""
     wire = Wire()

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,6 +188,56 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     notes = import_file(tmp_path / "pipe", tmp_path / "a.db", packets=PacketOptions(stop=lambda: 1))
     thread.join(20)
     assert (notes.connections, notes.frames) == (1, 2)
+
+
+def test_a_pipe_on_stdin_that_is_followed_ends_with_its_writer(tmp_path: Path) -> None:
+    """`ssh web1 tcpdump -U -w - | wsinspect import - --follow`, and ssh is gone."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(chat().pcap())
+    options = PacketOptions(follow=True, stop=lambda: 0)
+    with os.fdopen(reading, "rb") as stdin, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", SimpleNamespace(buffer=stdin))
+        notes = import_file(Path("-"), tmp_path / "a.db", packets=options)
+    assert (notes.connections, notes.frames) == (1, 2)
+
+
+@pytest.mark.parametrize("taps", [{}, {"80": "edge", "3000": "origin"}])
+def test_both_sides_of_a_hop_are_one_finding_while_packets_come_in(
+    tmp_path: Path, taps: dict[str, str]
+) -> None:
+    """`tcpdump -i any` next to nginx, which takes Upgrade away: nobody had told which taps there are."""
+    wire = Wire()
+    edge = Tcp(wire, server=("10.0.0.2", 80)).open()
+    origin = Tcp(wire, client=("10.0.0.2", 60000), server=("10.0.0.3", 3000)).open()
+    edge.send(CLIENT, REQUEST)
+    origin.send(CLIENT, REQUEST.replace(b"Upgrade: websocket\r\nConnection: Upgrade", b"Connection: close"))
+    for one in (origin, edge):
+        one.send(SERVER, b"HTTP/1.1 426 Upgrade Required\r\nServer: nginx\r\nContent-Length: 0\r\n\r\n")
+        one.fin(SERVER)
+        one.fin(CLIENT)
+    trace, asked, told = tmp_path / "a.pcap", [0], threading.Event()
+    trace.write_bytes(wire.pcap())
+    said: list[str] = []
+
+    def found(notes: list[Note]) -> None:
+        said.extend(one["id"] for one in notes)
+        told.set()
+
+    options = PacketOptions(taps=taps, follow=True, stop=lambda: asked[0])
+    thread = threading.Thread(
+        target=import_file,
+        args=(trace, tmp_path / "a.db"),
+        kwargs={"packets": options, "found": found},
+        daemon=True,
+    )
+    thread.start()
+    try:
+        assert told.wait(20)
+        assert said == ["WS-HS-101"]
+    finally:
+        asked[0] = 2
+        thread.join(20)
 
 
 def test_a_second_request_to_stop_ends_the_reading_of_a_pipe(tmp_path: Path) -> None:
