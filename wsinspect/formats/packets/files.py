@@ -151,7 +151,7 @@ def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[list
     head = window.take(20)
     if len(head) < 20:
         raise CaptureError(f"{name} is cut off in its header")
-    link = struct.unpack(order + "HHiIII", head)[5] & 0xFFFF
+    link = _link(head, order)
     unpack, new = struct.Struct(order + "IIII").unpack_from, tuple.__new__
     while True:
         buffer, place, page = window.buffer, window.place, list[Packet]()
@@ -160,7 +160,7 @@ def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[list
             # Nearly every packet: all of it is in memory. The same as below.
             seconds, fraction, size, _ = unpack(buffer, place)
             start = place + 16
-            if start + size > end:
+            if start + size > end or not size:
                 break
             place = start + size
             time_ns = seconds * 1_000_000_000 + fraction * unit_ns
@@ -173,6 +173,15 @@ def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[list
             if head:
                 yield TRUNCATED
             return
+        if head[:4] in _PCAP and not any(head[8:]):
+            # Not a packet of no bytes in 2055: files that tcpdump has rotated, one behind the other.
+            order, unit_ns = _PCAP[head[:4]]
+            head = head[4:] + window.take(8)
+            if len(head) < 20:
+                yield TRUNCATED
+                return
+            link, unpack = _link(head, order), struct.Struct(order + "IIII").unpack_from
+            continue
         seconds, fraction, size, _ = unpack(head)
         if size > MAX_PACKET_BYTES:
             raise CaptureError(f"{name} is damaged: a packet of {size:,} bytes")
@@ -181,6 +190,11 @@ def _pcap(window: _Window, name: str, order: str, unit_ns: int) -> Iterator[list
             yield TRUNCATED
             return
         yield [Packet(seconds * 1_000_000_000 + fraction * unit_ns, link, data)]
+
+
+def _link(head: bytes, order: str) -> int:
+    """The link layer that a pcap's header, behind its magic number, names."""
+    return int(struct.unpack(order + "HHiIII", head)[5]) & 0xFFFF
 
 
 def _pcapng(window: _Window, name: str) -> Iterator[list[Packet] | Secrets]:

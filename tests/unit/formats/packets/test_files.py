@@ -176,3 +176,21 @@ def test_they_are_told_by_their_first_bytes() -> None:
     assert not is_packet_file(b"{}")
     assert not is_packet_file(b"")
     assert read(wire().pcap())[0] == Packet(START_NS, 1, wire().packets[0][1])
+
+
+@pytest.mark.parametrize("size", [1, 17, 1 << 20])
+def test_rotated_files_one_behind_the_other_are_one_trace(size: int) -> None:
+    """`cat trace.pcap trace.pcap1`, also where another machine wrote the next one."""
+    expected = wire().read()
+    first, second = Wire(), Wire()
+    first.packets, second.packets = wire().packets[:3], wire().packets[3:]
+    joined = first.pcap() + second.pcap(order=">", is_nano=True)
+    assert outcome(joined, size) == expected
+    assert outcome(first.pcapng() + second.pcapng(order=">"), size) == expected
+    assert outcome(first.pcap() + second.pcap()[:20], size) == [*first.read(), TRUNCATED]
+
+
+def test_a_packet_of_no_bytes_is_a_packet() -> None:
+    made = wire()
+    made.packets.insert(1, (START_NS, b""))
+    assert outcome(made.pcap(), 1 << 20) == made.read()
