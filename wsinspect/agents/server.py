@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import os
+import types
 import unicodedata
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool as Offered
 from mcp.types import ToolAnnotations
 
 from wsinspect.agents import tools
@@ -127,22 +130,34 @@ _CHANGING: Final = (
 
 def make_server(*, allows_faults: bool) -> MCPServer[Any]:
     """The server with its tools."""
-    server: MCPServer[Any] = MCPServer(
-        "wsinspect", version=__version__, instructions=INSTRUCTIONS, log_level="ERROR"
+    return MCPServer(
+        "wsinspect",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        log_level="ERROR",
+        tools=[_offered(tool) for tool in _TOOLS + (_CHANGING if allows_faults else ())],
     )
-    for tool in _TOOLS + (_CHANGING if allows_faults else ()):
-        server.add_tool(
-            _answering(tool.function),
-            name=tool.name,
-            description=tool.description,
-            annotations=ToolAnnotations(
-                read_only_hint=tool.is_reading,
-                destructive_hint=not tool.is_reading,
-                open_world_hint=tool.reaches_out,
-            ),
-            structured_output=False,
-        )
-    return server
+
+
+def _offered(tool: Tool) -> Offered:
+    """The tool for the SDK. An argument that it does not have is refused: without it, the answer would be one
+    to another question, and nothing would say so."""
+    offered = Offered.from_function(
+        _answering(tool.function),
+        name=tool.name,
+        description=tool.description,
+        annotations=ToolAnnotations(
+            read_only_hint=tool.is_reading,
+            destructive_hint=not tool.is_reading,
+            open_world_hint=tool.reaches_out,
+        ),
+        structured_output=False,
+    )
+    its = offered.fn_metadata.arg_model
+    strict: Any = types.new_class(its.__name__, (its,), {"extra": "forbid"})
+    offered.fn_metadata.arg_model = strict
+    offered.parameters = strict.model_json_schema(by_alias=True)
+    return offered
 
 
 def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,6 +167,10 @@ def _answering(function: Callable[..., Any]) -> Callable[..., Any]:
             found = await asyncio.to_thread(function, *args, **kwargs)
         except WsinspectError as error:
             raise ToolError(str(error)) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise ToolError(f"{os.fsdecode(error.filename)}: {error.strerror}") from None
         return _json(found)
 
     answer.__annotations__ = {**function.__annotations__, "return": "str"}

@@ -64,6 +64,21 @@ _LOOK_SECONDS: Final = 0.2
 _MOST_REQUESTS: Final = 5
 
 Kind = Literal["connection", "frame", "close", "finding"]
+#: What an item of `frames` may have.
+Field = Literal[
+    "id",
+    "connection",
+    "direction",
+    "op",
+    "seconds",
+    "bytes",
+    "violations",
+    "rtt_ms",
+    "touched_by_a_fault",
+    "close_code",
+    "untrusted",
+    "payload",
+]
 
 
 def connections(capture: str = "last", filter: str = "", limit: int = 20, after: int = 0) -> Json:
@@ -99,7 +114,7 @@ def frames(
     limit: int = 50,
     after: int = 0,
     characters: int = 200,
-    fields: Sequence[str] | None = None,
+    fields: Sequence[Field] | None = None,
 ) -> Json:
     """Frames of one connection, or of all, in order; messages inflated, secrets masked."""
     limit, characters = _most(limit), min(max(characters, 0), MAX_CHARACTERS)

@@ -72,6 +72,9 @@ def test_a_call_is_answered_in_either_protocol(tmp_path, mode):
         ("connections", {"capture": "no-such-capture"}, "there is no capture"),
         ("frames", {"filter": "len>>3"}, "filter, column 5"),
         ("frames", {"connection": "many"}, "integer"),
+        ("frames", {"connection_id": 1}, "Extra inputs are not permitted"),
+        ("frames", {"fields": ["opcode"]}, "'op', 'seconds'"),
+        ("connections", {"capture": "a" * 300}, "File name too long"),
         ("inject", {"connection": 1, "direction": "s2c", "text": "x"}, "Unknown tool"),
     ],
 )
