@@ -84,6 +84,15 @@ def commands(command: click.Command, context: click.Context) -> Iterator[tuple[s
             yield from commands(below, click.Context(below, info_name=name, parent=context))
 
 
+def test_what_is_said_to_a_terminal_is_broken_between_words():
+    """A sentence on stderr goes through `narration`: a terminal breaks in the middle of words."""
+    said = re.compile(r'click\.echo\(\s*f?"wsinspect: ')
+    bare = [path.name for path in (ROOT / "wsinspect" / "cli").glob("*.py") if said.search(path.read_text())]
+    assert bare == []
+    assert said.search('click.echo(\n    f"wsinspect: {line}", err=True)')
+    assert not said.search('click.echo(narration(f"wsinspect: {line}"), err=True)')
+
+
 def test_help():
     texts = dict(commands(cli, click.Context(cli, info_name="wsinspect")))
     assert {"wsinspect run", "wsinspect replay", "wsinspect faults list"} <= set(texts)

@@ -22,6 +22,7 @@ from wsinspect.cli.options import (
     session_by_option,
     trusted_option,
 )
+from wsinspect.cli.output import narration
 from wsinspect.net import Endpoint
 
 if TYPE_CHECKING:
@@ -294,4 +295,4 @@ class _Check:
     def _say(self, line: str) -> None:
         from wsinspect.text import escape
 
-        click.echo(f"wsinspect: {escape(line)}", err=True)
+        click.echo(narration(f"wsinspect: {escape(line)}"), err=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from wsinspect.cli.output import narration
+
 if TYPE_CHECKING:
     from wsinspect.doctor.configuration.judging import Explained
     from wsinspect.doctor.configuration.reading import Configuration
@@ -45,7 +47,7 @@ def read(paths: Sequence[str]) -> tuple[Configuration, ...]:
         text = sys.stdin.buffer.read(MAX_TOTAL + 1).decode("utf-8", "surrogateescape")
     found = read_configurations(paths, text)
     for problem in (one for each in found for one in each.problems):
-        click.echo(f"wsinspect: not read: {escape(problem)}", err=True)
+        click.echo(narration(f"wsinspect: not read: {escape(problem)}"), err=True)
     return found
 
 
@@ -106,7 +108,7 @@ def prove_fix(
 
     proofs = asyncio.run(prove_all(explained, places, target))
     for note in (one for proof in proofs for one in proof.notes):
-        click.echo(f"wsinspect: proof: {escape(note)}", err=True)
+        click.echo(narration(f"wsinspect: proof: {escape(note)}"), err=True)
     if explained is None:
         return replace(judgement, ruled_out=(*judgement.ruled_out, *(proof.words for proof in proofs)))
     (proof,) = proofs
@@ -126,7 +128,7 @@ def save_patch(file: Path, explained: Explained | None) -> None:
     from wsinspect.text import escape
 
     if explained is None or not explained.diffs:
-        click.echo("wsinspect: there is no diff to save", err=True)
+        click.echo(narration("wsinspect: there is no diff to save"), err=True)
         return
     text = "".join(one.exact for one in explained.diffs)
     try:
@@ -137,4 +139,6 @@ def save_patch(file: Path, explained: Explained | None) -> None:
         raise LocalError(f"cannot write {file}: {error.strerror}") from None
     base = explained.configuration.base([one.file for one in explained.diffs])
     shown = escape(str(file.absolute()))
-    click.echo(f"wsinspect: saved {shown}; apply it with: patch -p1 -d {escape(base)} < {shown}", err=True)
+    click.echo(
+        narration(f"wsinspect: saved {shown}; apply it with: patch -p1 -d {escape(base)} < {shown}"), err=True
+    )

@@ -216,7 +216,7 @@ def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
 
     from wsinspect.cli.diagnosis import diagnose_file
     from wsinspect.cli.output import echo_json, narration, prose_columns
-    from wsinspect.launch.paths import captures_dir
+    from wsinspect.launch.paths import spoken
     from wsinspect.present.findings import finding_lines
     from wsinspect.present.terminal import Palette
 
@@ -228,7 +228,7 @@ def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
             for line in Palette.choose(color).folded(finding_lines([one]), prose_columns()):
                 click.echo(line, err=True)
     if not as_json:
-        name = path.stem if path.parent == captures_dir() else shlex.quote(str(path))
+        name = shlex.quote(spoken(path))
         click.echo(narration(f"wsinspect: recorded in {path}; to view it: wsinspect show {name} 1"), err=True)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from wsinspect.capture.queries.timeline import findings_about
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection, Event, FrameRow, Message, Opaque
 from wsinspect.cli.listing import NO_STATE, capture_state, is_final
@@ -15,12 +17,15 @@ from wsinspect.cli.output import columns, echo, echo_json, prose_columns
 from wsinspect.diagnosis.facts import FactReader
 from wsinspect.errors import CaptureError
 from wsinspect.findings.provenance import Card
+from wsinspect.launch.paths import spoken
 from wsinspect.present import objects
 from wsinspect.present.cells import Line
 from wsinspect.present.clock import RELATIVE_CLOCK, Clock
+from wsinspect.present.findings import finding_of
 from wsinspect.present.frame_table import FrameTable, Page, opaque_lines
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
+from wsinspect.present.notes import severity_sign, worst_style
 from wsinspect.present.pages import message_payload, read_pages
 from wsinspect.present.records import PREVIEW_BYTES
 from wsinspect.present.requests import asked_of, near_lines, request_object
@@ -31,6 +36,8 @@ from wsinspect.text import escape
 from wsinspect.vocabulary import EventKind
 
 _ROWS = 1000
+#: A damaged stream may have thousands; a screen has room for few.
+_MOST_FINDINGS = 12
 #: Events whose facts are columns of the connection and its handshake.
 _SHOWN_ELSEWHERE = frozenset({"attempt", "server", "open", "refused", "failed", "closed", "end"})
 
@@ -142,6 +149,7 @@ def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CL
             _print(palette.folded(_event_lines(detail, connection), cells))
             title, *facts = end_lines(connection, _card(detail))
             _print(palette.folded([title, *_indented(facts)], cells))
+            _print(palette.folded(_finding_lines(detail), cells))
 
 
 def _event_lines(detail: Detail, connection: Connection) -> Iterator[Line]:
@@ -151,6 +159,25 @@ def _event_lines(detail: Detail, connection: Connection) -> Iterator[Line]:
             known = ((name, value) for name, value in event.detail.items() if value is not None)
             facts = "".join(f", {name} {value}" for name, value in known)
             yield [(escape(f"At {at_ns / 1e9:.6f} s: {event.kind}{facts}"), "")]
+
+
+def _finding_lines(detail: Detail) -> Iterator[Line]:
+    """The findings about this connection, the worst first, each in a line, and what prints them in full."""
+    found = findings_about(detail.capture, detail.number, _MOST_FINDINGS + 1)
+    if not found:
+        return
+    yield []
+    yield [("Findings", "title")]
+    for row in sorted(found[:_MOST_FINDINGS], key=lambda row: finding_of(row).rank):
+        one = finding_of(row)
+        style = worst_style([row.severity])
+        frame = f" (frame {row.frame_id})" if row.frame_id is not None else ""
+        sign = severity_sign(row.severity, UNICODE)
+        yield [(f"  {sign} {escape(one.id)}  ", style), (escape(f"{one.title}{frame}"), "")]
+    if len(found) > _MOST_FINDINGS:
+        yield [("  and more", "muted")]
+    file = escape(shlex.quote(spoken(detail.capture.path)))
+    yield [(f"  what to do about it: wsinspect diagnose {file} --connection {detail.number}", "muted")]
 
 
 def _asked_lines(detail: Detail, connection: Connection, *, is_before: bool) -> Iterator[Line]:

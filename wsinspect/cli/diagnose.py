@@ -9,6 +9,7 @@ import click
 from wsinspect.cli.completion import complete_capture_file, complete_diagnosed
 from wsinspect.cli.configurations import config_option
 from wsinspect.cli.options import color_option, examples, json_option
+from wsinspect.cli.output import narration
 from wsinspect.cli.packets import packet_options, packet_reading
 
 
@@ -62,12 +63,12 @@ def diagnose(
     with packet_options(path, keylog, taps, follow=False) as packets:
         result = diagnose_file(path, origin, connection, read(configurations), packets)
     for note in result.notes:
-        click.echo(f"wsinspect: {escape(note)}", err=True)
+        click.echo(narration(f"wsinspect: {escape(note)}"), err=True)
     if result.missing is not None:
-        click.echo(f"wsinspect: {result.missing.words}; findings do not cover that", err=True)
+        click.echo(narration(f"wsinspect: {result.missing.words}; findings do not cover that"), err=True)
     if result.origin_missing is not None:
         words = f"{result.origin}: {result.origin_missing.words}"
-        click.echo(f"wsinspect: {escape(words)}; findings do not cover that", err=True)
+        click.echo(narration(f"wsinspect: {escape(words)}; findings do not cover that"), err=True)
     if as_json:
         echo_json(result.as_json())
     else:

@@ -10,6 +10,7 @@ import click
 
 from wsinspect.cli.configurations import DEFAULT_PATCH, config_option
 from wsinspect.cli.options import DURATION, color_option, examples, json_option
+from wsinspect.cli.output import narration
 
 if TYPE_CHECKING:
     from wsinspect.doctor.examination import Examination
@@ -188,7 +189,7 @@ def doctor(
         check_prove(configurations)
     places = read(configurations)
     if assumed:
-        click.echo(f"wsinspect: {escape(assumed)}", err=True)
+        click.echo(narration(f"wsinspect: {escape(assumed)}"), err=True)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
 
     def examined(target: Target, extras: Extras, watch: Watch) -> Examined:
@@ -218,7 +219,7 @@ def doctor(
                 judgement = prove_fix(judgement, explained, places, target)
             found = replace(found, judgement=judgement)
         if found.stopped:
-            click.echo(f"wsinspect: {found.stopped}", err=True)
+            click.echo(narration(f"wsinspect: {found.stopped}"), err=True)
         return Examined(found, explained, is_stopped)
 
     def show(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from wsinspect.cli.output import narration
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -126,7 +128,7 @@ def _asked_for_permission(
     try:
         return opened_directly(page, visit)
     except LocalError as error:
-        click.echo(f"wsinspect: the page was not opened without the proxy: {error}", err=True)
+        click.echo(narration(f"wsinspect: the page was not opened without the proxy: {error}"), err=True)
         return page
 
 
@@ -151,7 +153,7 @@ def _opened(asked: PageAsked, watch: Watch) -> tuple[PageExamination, list[Tried
         return unopened(asked.target, asked.extras, is_socket=True)
     browser = usable_browser()
     if isinstance(browser, str):
-        click.echo(f"wsinspect: {browser}: the page is read, not opened", err=True)
+        click.echo(narration(f"wsinspect: {browser}: the page is read, not opened"), err=True)
         page, tried = asyncio.run(read_page(asked.target, answer, asked.extras, asked.asker, browser))
     else:
         page, tried = open_page(

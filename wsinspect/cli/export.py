@@ -18,6 +18,7 @@ from wsinspect.cli.capture_options import (
     find_connections,
 )
 from wsinspect.cli.options import examples, parse_filter
+from wsinspect.cli.output import narration
 from wsinspect.formats.exporting import EXPORTERS, Exporter, Written
 
 if TYPE_CHECKING:
@@ -216,4 +217,4 @@ def output_file(name: str, force: bool, *, keeps_part: bool) -> Iterator[IO[byte
 
 
 def _say(line: str) -> None:
-    click.echo(f"wsinspect: {line}", err=True)
+    click.echo(narration(f"wsinspect: {line}"), err=True)

@@ -8,6 +8,7 @@ import click
 
 from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.options import examples
+from wsinspect.cli.output import narration
 from wsinspect.cli.packets import packet_options, packet_reading, telling
 
 
@@ -61,8 +62,8 @@ def import_(
             file, output, file_format=file_format, progress=progress, packets=options, found=tell
         )
     for line in notes.lines():
-        click.echo(f"wsinspect: {escape(line)}", err=True)
+        click.echo(narration(f"wsinspect: {escape(line)}"), err=True)
     others = notes.entries - notes.connections
     also = f"; {others} of {notes.entries} entries are not WebSockets" if others > 0 else ""
     found = f"{counted(notes.connections, 'connection')}, {counted(notes.frames, 'frame')}"
-    click.echo(f"wsinspect: {escape(str(output))}: {found}{also}", err=True)
+    click.echo(narration(f"wsinspect: {escape(str(output))}: {found}{also}"), err=True)

@@ -273,11 +273,44 @@ def _say(lines: Sequence[str]) -> None:
         return  # stderr is gone too: the exit code has to do
 
 
+#: What other tools call it (mitmproxy, curl, wscat, websocat, ssh): the spelling here.
+_ELSEWHERE = {
+    "--listen": ("-p", "--port", "--listen-port", "--listen-host", "--bind"),
+    "--reverse": ("--target", "--upstream"),
+    "--insecure": ("-k", "--ssl-insecure", "--no-check", "--no-verify"),
+    "--ca": ("--cacert", "--ca-file"),
+    "--ca-dir": ("--confdir",),
+    "--capture": ("-w", "--write", "--save-stream-file"),
+    "--send": ("--execute", "-d", "--data"),
+    "--subprotocol": ("--protocol", "--proto"),
+    "--filter": ("-Y", "--display-filter"),
+    "--header": ("--headers",),
+    "--time": ("--clock",),
+}
+
+
+def _ours(error: click.NoSuchOption) -> str | None:
+    """How this command spells an option of another tool, with its value; None where it has none."""
+    if error.ctx is None:
+        return None
+    for parameter in error.ctx.command.params:
+        for name in parameter.opts:
+            if isinstance(parameter, click.Option) and error.option_name in _ELSEWHERE.get(name, ()):
+                value = "" if parameter.is_flag else f" {parameter.make_metavar(error.ctx)}"
+                return f"{name}{value}"
+    return None
+
+
 def _usage(error: click.ClickException) -> _Complaint:
     message, excerpt = error.format_message().rstrip("."), getattr(error, "excerpt", ())
     if not isinstance(error, click.UsageError) or error.ctx is None:
         return _Complaint(message, error.exit_code, "", excerpt)
     help_ = f"see '{error.ctx.command_path} --help'"
+    if isinstance(error, click.NoSuchOption):
+        guesses = " or ".join(error.possibilities or ())
+        ours = _ours(error)
+        guess = f"here it is {ours}; " if ours else f"did you mean {guesses}? " if guesses else ""
+        return _Complaint(f"no such option '{error.option_name}'", error.exit_code, f"{guess}{help_}")
     return _Complaint(f"{message[:1].lower()}{message[1:]}", error.exit_code, help_, excerpt)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from wsinspect.cli.options import examples
+from wsinspect.cli.output import narration
 
 #: How clients have it in their configuration: the file, and what is around the entry.
 _CLIENTS = {
@@ -46,7 +47,7 @@ def mcp(allow_faults: bool, client: str | None) -> None:
 
     if client is not None:
         click.echo(_config(client, allow_faults))
-        click.echo(f"wsinspect: add this to {_CLIENTS[client]}", err=True)
+        click.echo(narration(f"wsinspect: add this to {_CLIENTS[client]}"), err=True)
         return
     try:
         from wsinspect.agents.server import serve
@@ -58,7 +59,7 @@ def mcp(allow_faults: bool, client: str | None) -> None:
             hint="with Python 3.12 or newer: pipx inject wsinspect mcp, or pip install 'wsinspect[mcp]'",
         ) from None
     if sys.stdin.isatty():
-        click.echo("wsinspect: waiting for a client on stdin; Ctrl-C ends it", err=True)
+        click.echo(narration("wsinspect: waiting for a client on stdin; Ctrl-C ends it"), err=True)
     serve(allows_faults=allow_faults)
 
 

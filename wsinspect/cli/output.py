@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 from typing import Any
 
-from wsinspect.present.terminal import json_line
+from wsinspect.present.terminal import json_line, narration
 
 #: Columns assumed where stdout is not a terminal: wide enough that nothing ordinary is cut.
 _PIPE_COLUMNS = 160
@@ -29,14 +28,6 @@ def prose_columns() -> int | None:
     return columns() if sys.stdout.isatty() else None
 
 
-def narration(line: str) -> str:
-    """A line for stderr; on a terminal broken between words, continued below with two spaces."""
-    if not sys.stderr.isatty():
-        return line
-    width = shutil.get_terminal_size().columns
-    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-
-
 def screen_rows() -> int | None:
     """Rows of the terminal that stdout is; None is a pipe."""
     return shutil.get_terminal_size().lines if sys.stdout.isatty() else None
@@ -45,3 +36,6 @@ def screen_rows() -> int | None:
 def columns() -> int:
     """Cells of a line on stdout."""
     return shutil.get_terminal_size((_PIPE_COLUMNS, 24)).columns if sys.stdout.isatty() else _PIPE_COLUMNS
+
+
+__all__ = ["columns", "echo", "echo_json", "narration", "prose_columns", "screen_rows"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 @json_option
 def ps(as_json: bool) -> None:
     """List running engines: process id, listeners, capture."""
-    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.cli.output import echo, echo_json, prose_columns
     from wsinspect.launch.engines import list_engines
+    from wsinspect.launch.paths import spoken
     from wsinspect.present.terminal import table
+    from wsinspect.text import escape, truncate
 
     engines = list_engines()
     if as_json:
@@ -28,8 +31,14 @@ def ps(as_json: bool) -> None:
     elif not engines:
         click.echo("no engine is running; start one with: wsinspect run", err=True)
     else:
-        for line in table(["PID", "STARTED", "LISTENS ON", "CAPTURE"], map(_row, engines)):
-            echo(line)
+        columns = prose_columns()
+        rows = [_row(info) for info in engines]
+        if columns is not None:
+            # A screen has no room for the folder that all of them are in; a script gets the path.
+            for row, info in zip(rows, engines, strict=True):
+                row[-1] = escape(spoken(Path(info.capture))) if info.capture else "-"
+        for line in table(["PID", "STARTED", "LISTENS ON", "CAPTURE"], rows):
+            echo(line if columns is None else truncate(line, columns))
 
 
 def _row(info: EngineInfo) -> list[str]:
@@ -45,4 +54,7 @@ def _listener(listener: dict[str, object]) -> str:
     if listener.get("port") is None:
         return str(mode)
     address = Address(str(listener.get("host")), int(str(listener["port"])))
-    return f"{tap}={address} ({mode})" if tap else f"{address} ({mode})"
+    kind, _, target = str(mode).partition(":")
+    words = f"{address} to {target}" if kind == "reverse" and target else f"{address} ({mode})"
+    # A listener without a name of its own is called by its mode: nothing that the mode does not say.
+    return f"{tap}={words}" if tap and tap != kind else words

@@ -9,6 +9,7 @@ import click
 from wsinspect.cli.completion import complete_capture
 from wsinspect.cli.configurations import config_option
 from wsinspect.cli.options import examples
+from wsinspect.cli.output import narration
 
 
 @click.command(
@@ -73,12 +74,9 @@ def report(
             ):
                 out.write(piece.encode("utf-8", "backslashreplace"))
     frames = counted(made.frames - made.frames_left_out, "frame")
-    click.echo(
-        f"wsinspect: {output}: {counted(len(result.findings), 'finding')}, "
-        f"{counted(len(made.connections), 'connection')}, {frames}",
-        err=True,
-    )
+    findings = counted(len(result.findings), "finding")
+    counts = f"{findings}, {counted(len(made.connections), 'connection')}, {frames}"
+    click.echo(narration(f"wsinspect: {output}: {counts}"), err=True)
     if not include_secrets:
-        click.echo(
-            "wsinspect: cookies, credentials and tokens are masked; --include-secrets keeps them", err=True
-        )
+        masked = "cookies, credentials and tokens are masked; --include-secrets keeps them"
+        click.echo(narration(f"wsinspect: {masked}"), err=True)

@@ -402,7 +402,7 @@ def _say_old_captures() -> None:
     if old.captures:
         captures = "1 capture" if old.captures == 1 else f"{old.captures} captures"
         kept = f"{captures} of earlier runs ({format_size(old.size_bytes)}) in {captures_dir()}"
-        _warn(f"{kept}; wsinspect ls lists them")
+        _warn(f"{kept}; wsinspect ls lists {'it' if old.captures == 1 else 'them'}")
 
 
 def _say_ready(facts: dict[str, Any], as_json: bool, ready_fd: int | None, *, with_advice: bool) -> None:

@@ -19,12 +19,11 @@ from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError, UsageError
 from wsinspect.journal.format import is_in_use, journal_directory
 from wsinspect.launch.engines import list_engines
-from wsinspect.launch.paths import STAMP_FORMAT, captures_dir, ensure_private_dir
+from wsinspect.launch.paths import CAPTURE_NAME, STAMP_FORMAT, captures_dir, ensure_private_dir
 
 LAST = "last"
 #: What is said about a run that no client used.
 NOTHING_KEPT = "no client came: nothing was recorded, so the capture was not kept"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STAMPED = re.compile(r"(?P<stamp>[0-9]{8}-[0-9]{6})-[0-9]+\.db")
 
 
@@ -66,7 +65,7 @@ def newest_first() -> list[Path]:
 
 def named(name: str) -> Path | None:
     """The capture of the default directory with that name, with or without `.db`; None without one."""
-    if not _NAME.fullmatch(name):
+    if not CAPTURE_NAME.fullmatch(name):
         return None
     found = captures_dir() / f"{name.removesuffix('.db')}.db"
     return found if found.is_file() else None
@@ -78,7 +77,7 @@ def path_for(name: str) -> Path:
     Raises:
         UsageError: it cannot be a name, or there is such a capture.
     """
-    if not _NAME.fullmatch(name) or name == LAST or name.isdigit():
+    if not CAPTURE_NAME.fullmatch(name) or name == LAST or name.isdigit():
         raise UsageError(
             f"invalid name {name!r}", hint="letters, digits, - and _, such as checkout-bug; not a number"
         )

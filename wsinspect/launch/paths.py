@@ -7,6 +7,7 @@ XDG Base Directory Specification asks.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -19,6 +20,8 @@ from wsinspect.errors import LocalError
 APP = "wsinspect"
 #: The first part of a capture's default name: local time, sorts by age.
 STAMP_FORMAT = "%Y%m%d-%H%M%S"
+#: What a capture of the default directory may be called.
+CAPTURE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def data_dir() -> Path:
@@ -47,6 +50,15 @@ def run_dir() -> Path:
     if Path(runtime).is_absolute() and Path(runtime).is_dir():
         return Path(runtime) / APP
     return state_dir() / "run"
+
+
+def spoken(path: Path) -> str:
+    """What other commands take for a capture: the name of one in the default directory, else its path.
+
+    Not quoted for a shell.
+    """
+    is_named = path == captures_dir() / f"{path.stem}.db" and CAPTURE_NAME.fullmatch(path.stem)
+    return path.stem if is_named else str(path)
 
 
 def new_capture_path() -> Path:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -85,6 +87,14 @@ def table(
         ).rstrip()
         for row in cells
     ]
+
+
+def narration(line: str) -> str:
+    """A line for stderr; on a terminal broken between words, continued below with two spaces."""
+    if not sys.stderr.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def date_time(time_ns: int) -> str:

@@ -261,6 +261,27 @@ def best_view(payload: Payload, opcode: int) -> str:
     return TEXT if opcode == 1 or (opcode >= 8 and begin.isascii()) else HEX
 
 
+def fits_view(name: str, payload: Payload, opcode: int) -> bool:
+    """Whether a view that was chosen for another payload says something about this one too.
+
+    Hex and text are of any bytes and of any text; JSON is of JSON, also where a decoder knows the protocol
+    around it: what is not JSON would be an error in place of the payload.
+    """
+    if name == TEXT:
+        return opcode == 1 or payload.data.isascii()
+    if name != JSON:
+        return True
+    if payload.data[:64].lstrip()[:1] not in (b"{", b"["):
+        return False
+    if not payload.is_whole:
+        return opcode == 1
+    try:
+        parse_json(payload.text)
+    except NotJson:
+        return False
+    return True
+
+
 def make_document(
     name: str, blob: Blob, window: int = 0, payload: Payload | None = None, *, is_utc: bool | None = None
 ) -> Document:

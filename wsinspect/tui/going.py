@@ -64,7 +64,7 @@ class Going:
             self._frames.go_to_position(view.position(y))
 
     def to(self, text: str) -> str | None:
-        """`98197`, `conn 2`, `t 14.3`, `t 2 min`, `t 14:03:22`, `t +12.5s`.
+        """`98197`, `conn 2`, `t 14.3`, `t 2 min`, `t 14:03:22` or `14:03:22`, `t +12.5s`.
 
         Returns:
             What is wrong with it; None when it went there.
@@ -73,6 +73,9 @@ class Going:
             QuantityError: the time behind `t` is neither a duration nor a time of day.
         """
         words = text.split()
+        if len(words) == 1 and ":" in words[0] and words[0][0].isdigit():
+            text, words = f"t {text.strip()}", ["t", *words]  # nothing else has colons: 14:03:22
+        self._workspace.unsay()  # what was said about another place
         if len(words) > 1 and words[0] == "t":
             moment = text[text.index("t") + 1 :]
             found = self._moment(moment)
@@ -107,8 +110,26 @@ class Going:
         self._reading.then(select)
 
     def _to_moment(self, time_ns: int, words: str) -> None:
+        """Go there, and say where that is: a time outside of what is listed is not "at or after" anything."""
+        view, count = self._frames.view, self._frames.row_count()
         self.to_time(time_ns)
-        self._workspace.say(f"the first frame at or after {words}")
+        times = self._model.index.columns.times_ns
+        if count == 0 or not times:
+            self._workspace.say(f"no frame to go to at {words}")
+            return
+        newest = len(times) - 1  # a request's row is of the frame after it, which may be yet to come
+        first_ns, last_ns = (times[min(view.position(y), newest)] for y in (0, count - 1))
+        if time_ns > last_ns:
+            said = f"nothing at or after {words}: the last frame came at {self._at(last_ns)}"
+        elif time_ns < first_ns:
+            said = f"nothing before {self._at(first_ns)}: {words} is before the first frame"
+        else:
+            said = f"the first frame at or after {words}"
+        self._workspace.say(said)
+
+    def _at(self, time_ns: int) -> str:
+        """A moment as the user's clock writes it."""
+        return self._workspace.clock.at(time_ns, self._selection.zero_ns)
 
     def _moment(self, text: str) -> tuple[int, str]:
         """A time of day, since the start, or from the chosen frame on (`+12.5s`, `-2 s`); and in words.

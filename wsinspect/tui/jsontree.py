@@ -307,7 +307,7 @@ class JsonTree:
     def _folded_words(self, node: Node) -> str:
         if node.is_read:
             return counted(len(node.children), "member" if self._text[node.start] == "{" else "element")
-        return f"{self._end_or_text(node) - node.start} characters"
+        return counted(self._end_or_text(node) - node.start, "character")
 
     def _end_or_text(self, node: Node) -> int:
         try:
@@ -346,7 +346,11 @@ class JsonTree:
         return self._again_from(node)
 
     def fold_all(self, is_open: bool) -> None:
-        """Fold whatever is inside of the whole, or unfold everything that was read."""
+        """Fold whatever is inside of the whole, or unfold everything that was read.
+
+        The whole itself is open then, also where a key had folded it: one line has nothing to find.
+        """
+        self._root.is_open = True
         waiting = [self._root]
         while waiting:
             node = waiting.pop()

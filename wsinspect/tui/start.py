@@ -17,7 +17,8 @@ from wsinspect.launch.browser.session import Visit, find_engine, open_browser, o
 from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
 from wsinspect.launch.child import Engine, EngineChild
 from wsinspect.launch.interrupts import Ending
-from wsinspect.launch.paths import own_command
+from wsinspect.launch.paths import own_command, spoken
+from wsinspect.present.terminal import narration
 from wsinspect.text import escape
 
 #: Thresholds of the cycle collector once the screens are there (`gc.set_threshold`).
@@ -178,7 +179,7 @@ def finish(engine: EngineChild, *, keeps_empty: bool = True) -> int:
     if not keeps_empty and is_complete and discard_if_empty(capture):
         _say(NOTHING_KEPT)
         return 0
-    _say(f"recorded in {capture}; to view it again: {own_command()} open {shlex.quote(str(capture))}")
+    _say(f"recorded in {capture}; to view it again: {own_command()} open {shlex.quote(spoken(capture))}")
     if not is_complete:
         _say(f"the engine did not exit cleanly: {engine.last_words() or 'it was killed'}")
     return 0 if is_complete else 3
@@ -186,4 +187,4 @@ def finish(engine: EngineChild, *, keeps_empty: bool = True) -> int:
 
 def _say(line: str) -> None:
     with contextlib.suppress(OSError):  # a closed terminal: nobody is left to notify
-        print(f"wsinspect: {escape(line)}", file=sys.stderr, flush=True)
+        print(narration(f"wsinspect: {escape(line)}"), file=sys.stderr, flush=True)

@@ -98,6 +98,20 @@ assert not heavy, heavy
         (["nonsense"], "wsinspect: no such command 'nonsense' (see 'wsinspect --help')\n"),
         (["ps", "--x"], "wsinspect: no such option '--x' (see 'wsinspect ps --help')\n"),
         (
+            ["run", "-p", "9200"],
+            "wsinspect: no such option '-p' (here it is --listen [HOST:]PORT; see 'wsinspect run --help')\n",
+        ),
+        (
+            ["connect", "ws://h", "--ssl-insecure"],
+            "wsinspect: no such option '--ssl-insecure' (here it is --insecure; see",
+        ),
+        # A command without the like of it: nothing is promised.
+        (["ps", "-p", "9200"], "wsinspect: no such option '-p' (see 'wsinspect ps --help')\n"),
+        (
+            ["run", "--revers", "http://h"],
+            "wsinspect: no such option '--revers' (did you mean --reverse",
+        ),
+        (
             ["show", "--filter"],
             "wsinspect: option '--filter' requires an argument (see 'wsinspect show --help')\n",
         ),

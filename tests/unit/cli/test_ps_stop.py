@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +13,7 @@ from wsinspect.cli.ps import ps
 from wsinspect.cli.stop import stop
 from wsinspect.errors import UsageError
 from wsinspect.launch.engines import EngineInfo, RunFile
+from wsinspect.launch.paths import captures_dir
 
 INFO = EngineInfo(
     4_000_000,
@@ -45,12 +48,29 @@ def test_ps_says_that_nothing_runs():
     assert json.loads(done.stdout) == {"schema": 1, "engines": []}
 
 
+def test_on_a_terminal_a_line_is_no_wider_and_has_the_captures_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    here = captures_dir() / "checkout-bug.db"
+    listener = {"tap": "reverse", "mode": "reverse:http://localhost:3000", "host": "127.0.0.1", "port": 9200}
+    run_file = RunFile.create(replace(INFO, capture=str(here), listeners=[listener]))
+    try:
+        monkeypatch.setattr("wsinspect.cli.output.prose_columns", lambda: 100)
+        line = CliRunner().invoke(ps).stdout.splitlines()[1]
+        assert re.search(r"  127\.0\.0\.1:9200 to http://localhost:3000  checkout-bug$", line)
+        monkeypatch.setattr("wsinspect.cli.output.prose_columns", lambda: 40)
+        assert max(map(len, CliRunner().invoke(ps).stdout.splitlines())) <= 40
+        monkeypatch.setattr("wsinspect.cli.output.prose_columns", lambda: None)
+        assert CliRunner().invoke(ps).stdout.splitlines()[1].endswith(str(here))
+    finally:
+        run_file.close()
+
+
 @pytest.mark.usefixtures("engine")
 def test_ps_lists_an_engine():
     done = CliRunner().invoke(ps)
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["PID", "STARTED", "LISTENS", "ON", "CAPTURE"]
-    assert "edge=127.0.0.1:81 (reverse:http://h:1), [::1]:82 (regular)" in lines[1]
+    assert "edge=127.0.0.1:81 to http://h:1, [::1]:82 (regular)" in lines[1]
     assert lines[1].endswith("/a␛[31m.db")
     done = CliRunner().invoke(ps, ["--json"])
     (found,) = json.loads(done.stdout)["engines"]

@@ -510,3 +510,21 @@ def test_on_a_terminal_every_line_of_a_connection_fits_and_words_stay_whole(capt
         said = [line for line in whole.splitlines() if re.match(r"Connection|Ended|  [a-z]+ ", line)]
         assert len(said) > 5
         assert [word for line in said for word in line.split() if len(word) < 60 and word not in words] == []
+
+
+def test_the_findings_about_a_connection_are_named_worst_first_with_what_prints_them(show, tmp_path):
+    path = tmp_path / "found.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        bad = builder.frame(1, 10, 3, b"x")
+        builder.connection(2)
+        builder.finding("WS-CL-001", "note", 1, None, title="a note")
+        builder.finding("WS-FR-003", "error", 1, bad, title="a bad \x1b[31mframe")
+    shown = show(path, 1)
+    at = shown.index("\nFindings\n")
+    assert shown[at:].splitlines()[2:] == [
+        f"  ✖ WS-FR-003  a bad ␛[31mframe (frame {bad})",
+        "  · WS-CL-001  a note",
+        f"  what to do about it: wsinspect diagnose {path} --connection 1",
+    ]
+    assert "Findings" not in show(path, 2)

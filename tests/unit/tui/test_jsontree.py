@@ -139,7 +139,7 @@ def test_deep_nesting_ends():
     tree = JsonTree("[" * 5_000 + "]" * 5_000)
     assert tree.line_count(80) == STEP_ROWS
     assert tree.fold(0) == 0
-    assert shown(tree) == ["[ 10000 characters ]"]
+    assert shown(tree) == ["[ 10 000 characters ]"]
 
 
 def test_matches_are_marked_and_found_in_what_was_folded():
@@ -154,6 +154,25 @@ def test_matches_are_marked_and_found_in_what_was_folded():
     assert tree.next_match(5, -1, 80) == 2
     assert tree.find("") == 0
     assert not any(style == "match" for number in range(8) for _, style in tree.line(number, 80))
+
+
+@pytest.mark.parametrize("is_whole_folded", [True, False])
+def test_finding_and_unfolding_open_the_whole_too(is_whole_folded):
+    tree = JsonTree('{"a":{"needle":1}}')
+    shown(tree)
+    tree.fold(1)
+    if is_whole_folded:
+        tree.fold(0)
+        assert shown(tree) == ["{ 1 member }"]
+    assert tree.find("needle") == 1
+    assert tree.next_match(-1, 1, 80) == 2
+    tree.find("")
+    tree.fold(0)
+    tree.fold_all(False)
+    assert shown(tree) == ["{", '  "a": { 1 member }', "}"]
+    tree.fold(0)
+    tree.fold_all(True)
+    assert len(shown(tree)) == 5
 
 
 def test_numbers_that_are_times_say_so():

@@ -116,6 +116,12 @@ def finding_rows(capture: Capture, after: int, limit: int) -> list[FindingRow]:
     return [FindingRow(*row) for row in rows]
 
 
+def findings_about(capture: Capture, connection: int, most: int) -> list[FindingRow]:
+    """The first findings about a connection and its frames."""
+    rows = capture.query(f"{_FINDING} WHERE connection_id = ? ORDER BY id LIMIT ?", (connection, most))
+    return [FindingRow(*row) for row in rows]
+
+
 def findings_mark(capture: Capture, upto: int) -> tuple[int, int]:
     """Two numbers that change when one of the findings up to an id was replaced or withdrawn."""
     ((count, weight),) = capture.query(_MARK, (upto,))

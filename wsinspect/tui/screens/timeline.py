@@ -76,11 +76,11 @@ class TimelinePane(LinePane):
     help_title = "Connection timeline"
     help_text = (
         "All connections on one time axis, with a line for each client, and its grade. A bar is an open "
-        "connection: it begins with |, is dotted until the connection is open, and ends with | for a clean "
-        "close or x for any other end; X is an attempt that was refused or failed. Left and right go to the "
-        "next one, + and - zoom around it, Enter shows its frames. Space unfolds the client's story: how it "
-        "lost its connection, when it noticed, each try, how that ended, and the reasons of its grade; space "
-        "on tries shows each of them, Enter goes to the frame or connection that a line is about."
+        "connection: an upright where it begins, dots until it is open, an upright for a clean close at its "
+        "end, x for any other end; a cross alone is an attempt that was refused or failed. Left and right go "
+        "to the next one, + and - zoom around it, Enter shows its frames. Space unfolds the client's story: "
+        "how it lost its connection, when it noticed, each try, how that ended, and the reasons of its "
+        "grade; space on tries shows each of them, Enter goes to the frame or connection of a line."
     )
     header_lines = 2
 

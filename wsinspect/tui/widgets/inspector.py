@@ -34,6 +34,7 @@ from wsinspect.tui.documents import (
     LinesDocument,
     best_view,
     count_in_text,
+    fits_view,
     make_document,
     next_text_window,
     payload_of,
@@ -67,7 +68,7 @@ class InspectorPane(LinePane):
     Attributes:
         tab: index into `TABS`.
         form: the form of the bytes in the payload tab.
-        view: the chosen payload view; None takes the one that fits each payload best.
+        view: the chosen payload view; None, and a payload that it does not fit, take what fits best.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -124,6 +125,8 @@ class InspectorPane(LinePane):
         self.tab = 0
         self.form = MESSAGE
         self.view: str | None = None
+        #: The frame for which it was chosen: there it is shown even where it does not fit, and says why not.
+        self._view_of: int | None = None
         self.window = 0
         self.record: Record | None = None
         self.position: int | None = None
@@ -213,7 +216,10 @@ class InspectorPane(LinePane):
         if opcode == Opcode.CLOSE and form != WIRE:
             self._views.insert(0, CLOSE)
         best = HEX if form == WIRE else best_view(payload, opcode)
-        self._shown_view = self.view if self.view in self._views else best
+        is_kept = self.view in self._views and (
+            self._view_of == record.frame.id or fits_view(self.view or "", payload, opcode)
+        )
+        self._shown_view = self.view if self.view is not None and is_kept else best
         if form == MESSAGE and opcode < 8 and (what := recognise(payload.data[:LOOKED_AT])) is not None:
             self._about = f"{what.words}; {self._about}"
         is_utc = self.workspace.clock.is_utc
@@ -425,12 +431,14 @@ class InspectorPane(LinePane):
         self.rebuild()
         if self._views:
             self.view = self._views[(self._views.index(self._shown_view) + 1) % len(self._views)]
+            self._view_of = self.record.frame.id if self.record is not None else None
             self.top, self._match_line = 0, -1
             self.rebuild()
 
     def choose_view(self, name: str) -> None:
         """This way to look at payloads."""
         self.tab, self.view, self._match_line = 0, name, -1
+        self._view_of = self.record.frame.id if self.record is not None else None
         self.rebuild()
 
     def next_form(self) -> None:

@@ -166,7 +166,39 @@ async def test_a_step_in_time_is_from_the_frame_that_was_chosen_when_it_was_type
         assert screen.main.frames.selected_time_ns() is None
         is_read = True
         screen.main.reading.tick()
-        assert "the first frame at or after -8.800 s" in screen.line("keys")
+        assert "no frame to go to at -8.800 s" in screen.line("keys")
+
+
+async def test_a_time_outside_of_what_is_listed_is_said_to_be_that(failures):
+    """The last frame is not "at or after" a time that comes later."""
+    async with opened(failures, size=(120, 44)) as screen:
+        screen.main.show_connection(2)
+        await screen.until(lambda: screen.selection.connection == 2)
+        await screen.settle()
+        for typed, expected in (
+            ("t 30 s", "nothing at or after 30.000 s: the last frame came at 0.200 s"),
+            ("t 50ms", "nothing before 0.100 s: 0.050 s is before the first frame"),
+            ("t 100ms", "the first frame at or after 0.100 s"),
+            ("t 150ms", "the first frame at or after 0.150 s"),
+            ("t 200ms", "the first frame at or after 0.200 s"),
+        ):
+            assert screen.main.going.to(typed) is None
+            assert screen.app.workspace.said() == expected
+
+
+async def test_a_time_of_day_needs_no_letter_and_another_place_ends_what_was_said(failures):
+    async with opened(failures, size=(120, 44)) as screen:
+        await screen.settle()
+        workspace = screen.app.workspace
+        for typed in ("00:00", "23:59:59.5", "t 12:00"):
+            assert screen.main.going.to(typed) is None
+            assert typed.removeprefix("t ") in workspace.said()
+        with pytest.raises(QuantityError):
+            screen.main.going.to("24:00")
+        screen.main.going.to("99")
+        assert "there is no frame 99" in workspace.said()
+        screen.main.going.to("conn 2")
+        assert workspace.said() == ""
 
 
 async def test_a_time_of_day_that_no_clock_shows_is_refused_as_one(failures):

@@ -68,6 +68,33 @@ async def test_json_is_a_tree_whose_values_are_copied_and_filtered_by(payloads):
         assert screen.selection.filter is None
 
 
+async def test_a_chosen_view_is_not_kept_for_payloads_that_it_cannot_show(payloads):
+    """JSON that was chosen once must not put "not JSON" in place of an image, of XML or of gzip."""
+    async with opened(payloads) as screen:
+        pane = await at_frame(screen, 1)
+        while "[json]" not in lines(screen) or pane.view is None:
+            await screen.press("v")
+        assert pane.view == "json"
+        for number in (4, 5, 6, 7):
+            await at_frame(screen, number)
+            assert "not JSON" not in lines(screen)
+        await at_frame(screen, 2)
+        assert '"id": 7' in lines(screen)
+        # Asked for on this very frame, it says why there is none.
+        await at_frame(screen, 6)
+        while pane.view != "json" or "not JSON" not in lines(screen):
+            await screen.press("v")
+        # Text that was chosen is of text, and not of an image's bytes; hex is of all.
+        pane.choose_view("text")
+        await at_frame(screen, 1)
+        assert '{"type":"tick"' in lines(screen)
+        await at_frame(screen, 4)
+        assert "89 50 4e 47" in lines(screen)
+        pane.choose_view("hex")
+        await at_frame(screen, 2)
+        assert "7b 22 74 79" in lines(screen)
+
+
 async def test_text_is_found_in_the_payload_and_every_match_is_marked(payloads):
     async with opened(payloads) as screen:
         pane = await at_frame(screen, 1)
