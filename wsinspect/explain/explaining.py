@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from wsinspect.explain.matching import Seen, match_all
 from wsinspect.explain.places import Places, best, read_places
 from wsinspect.explain.reading import Line, Reading
 from wsinspect.explain.table import Ask, Cause, Pattern, Situation, situations
 from wsinspect.findings.close_codes import known_code
+from wsinspect.findings.close_reasons import what_is_said
 from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.model import Fix
 from wsinspect.text import ELLIPSIS
@@ -182,9 +184,10 @@ def _explanation(group: Sequence[Seen], together: Places) -> Explanation:
     if situation.name == "close-private" and (said := _private(first)) is not None:
         meaning = f"{said} {meaning}".strip()
     chosen = first.pattern.first
-    causes = sorted(
-        situation.causes, key=lambda one: bool(chosen) and chosen not in (*one.findings, one.words)
-    )
+    causes = [
+        *_of_line(first, situation, places),
+        *sorted(situation.causes, key=lambda one: bool(chosen) and chosen not in (*one.findings, one.words)),
+    ]
     return Explanation(
         pattern=first.pattern,
         situation=situation,
@@ -200,6 +203,38 @@ def _explanation(group: Sequence[Seen], together: Places) -> Explanation:
         probe=situation.probe,
         next=tuple(_commands(situation.ask, places)),
     )
+
+
+#: What a URL's scheme says of the port that it is for, where the port is the other scheme's own.
+_CROSSED: Final[dict[tuple[str, int | None], tuple[str, str]]] = {
+    ("wss", 80): ("WS-TLS-017", "wss:// is TLS, and the URL's port 80 is plain HTTP's"),
+    ("ws", 443): ("WS-TLS-018", "ws:// is plain, and the URL's port 443 is that of TLS"),
+}
+#: Situations that such a URL explains: the line says no more than that it failed.
+_VAGUE: Final = ("abnormal", "status-other", "handshake-timeout", "empty-answer", "tls-version", "status-400")
+
+
+def _of_line(seen: Seen, situation: Situation, places: Places) -> Iterable[Cause]:
+    """What the line itself names: words of a close reason, and a URL whose scheme is not its port's."""
+    said = what_is_said(seen.groups.get("reason", ""), places.code or 0)
+    if said is not None and seen.pattern.situation == "close":
+        who, other = "side that closed", "other side"
+        finding = f"WS-CL-{places.code - 1000:03}" if places.code and places.code < 3000 else "WS-CL-030"
+        words = said.cause.format(who=who, other=other)
+        tell = said.tell_apart.format(who=who, other=other)
+        yield Cause(words[0].upper() + words[1:], (finding,), tell, said.topic)
+    if situation.name in _VAGUE and places.url is not None:
+        finding, words = _CROSSED.get(_scheme_and_port(places.url), ("", ""))
+        if finding:
+            yield Cause(words, (finding,), "the same URL without a port, or with the other scheme", "scheme")
+
+
+def _scheme_and_port(url: str) -> tuple[str, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme.lower(), parts.port
+    except ValueError:
+        return "", None
 
 
 def _filled(text: str, words: dict[str, str]) -> str:

@@ -245,3 +245,40 @@ def test_a_command_is_printed_once_and_opens_a_page():
     mixed = "Mixed Content: The page at 'https://a.test/x' was loaded over HTTPS, but attempted to connect to"
     one = first(f"{mixed} the insecure WebSocket endpoint 'ws://a.test/'. This request has been blocked")
     assert one.next == ("wsinspect browser https://a.test/x",)
+
+
+@pytest.mark.parametrize(
+    ("text", "situation", "words"),
+    [
+        ("closed due to 1008: Too many requests", "close-1008", "sent more messages"),
+        ("received 1007 (invalid data) API key expired.; then sent 1007", "close-1007", "credentials"),
+        ("received 1011 (internal error) You exceeded your quota; then sent 1011", "close-1011", "quota"),
+        ("received 1001 (going away) Connection Idle Timeout; then sent 1001", "close-1001", "sent nothing"),
+        ("WebSocket closed: code: 4014, reason: 'Disallowed intents'", "close-private", "does not accept"),
+        ("WebSocket connection to 'wss://a.test:80/app' failed: ", "abnormal", "wss:// is TLS"),
+        ("WebSocket connection to 'ws://a.test:443/app' failed: ", "abnormal", "ws:// is plain"),
+        ("closed with code 1006 and reason read ECONNRESET", "reset", "An open WebSocket was reset"),
+        ("Software caused connection abort", "client-aborted", "background"),
+        ("failed: WebSocket is closed due to suspension.", "page-suspended", "The page was left"),
+        ("reason=Received continuation frame, which is not implemented.", "receiver-limited", "incomplete"),
+    ],
+)  # fmt: skip
+def test_what_the_line_itself_names_comes_first(text, situation, words):
+    found = first(text)
+    assert found.situation.name == situation
+    assert words in found.causes[0].cause.words
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "received 1008 (policy violation) policy; then sent 1008 (policy violation) policy",
+        "received 1011 (internal error) internal error; then sent 1011",
+        "WebSocket connection to 'wss://a.test:8080/app' failed: ",
+        "WebSocket connection to 'wss://a.test/app' failed: ",
+        "WebSocket connection to 'ws://a.test:80/app' failed: ",
+    ],
+)
+def test_a_line_that_names_nothing_leaves_the_causes_as_they_are(text):
+    found = first(text)
+    assert [one.cause for one in found.causes] == list(found.situation.causes)

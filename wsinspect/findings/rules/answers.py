@@ -49,6 +49,7 @@ from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import NAMES, PROXIES, hop_author
+from wsinspect.findings.web_filters import challenged, filtered
 from wsinspect.vocabulary import Lack
 
 rules = Rules()
@@ -70,6 +71,9 @@ _LARGE_HEADERS: Final = 7000
 )
 def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
     if is_refused(facts) and facts.status is not None and 200 <= facts.status < 300:
+        if (of_filter := filtered(facts)) is not None:
+            yield of_filter
+            return
         is_greeting = facts.wording.startswith(b"welcome to sockjs!")
         yield sockjs_greeting(facts, facts.response_line("Content-Type")) if is_greeting else content(facts)
 
@@ -334,6 +338,9 @@ def _own_refusal(facts: ConnectionFacts, software: str) -> Found:
 )
 def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status != 403:
+        return
+    if (stranger := filtered(facts) or challenged(facts)) is not None:
+        yield replace(stranger, confidence="high")
         return
     marks = answer_marks(facts)
     author = hop_author(marks)

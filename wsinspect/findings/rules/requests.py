@@ -54,6 +54,7 @@ _SAYS_NO_UPGRADE: Final = re.compile(
     rb"|connection header [\"'][^\"']*[\"'] (does not|must) contain|unsupported upgrade request"
     rb"|expected websocket"
     rb"|(websocket|connection) upgrade (is )?(required|expected)|request upgrade required"
+    rb"|\"upgrade request required\""
     rb"|invalid websocket upgrade|this (is a|service requires use of the) websocket"
     rb"|missing (connection|upgrade)( or upgrade)? header|websocket (connections?|requests?) only",
 )
