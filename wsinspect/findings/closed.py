@@ -1,4 +1,4 @@
-"""What findings about CLOSE frames share: who closed, with which code, and what its words say."""
+"""What findings about ends share: who closed, with which code, what its words say, and what came before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from wsinspect.findings.close_reasons import Said, what_is_said
 from wsinspect.findings.comparison import Comparison, compared_late
 from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named, two_causes
-from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
+from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact
 from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.quotes import without_secrets
 from wsinspect.wire.close_codes import close_name
@@ -126,6 +126,19 @@ def said_of(facts: ConnectionFacts, who: Direction, code: int, reason: str, *mor
 def _meant(said: Said, who: Direction) -> str:
     cause = said.cause.format(who=side_of(who), other=other_of(who))
     return f"The words are the {side_of(who)}'s own, and say more than the code: {cause}."
+
+
+def first_fragment(facts: ConnectionFacts, sender: Direction) -> FrameFact | None:
+    """The first fragment of a side's first message in several frames, where the end came right after it.
+
+    None where it had sent such a message before, or the end came later: then it was borne.
+    """
+    mine = [one for one in facts.last_frames if one.direction == sender and one.opcode < 8]
+    begun = next((one for one in mine if not one.fin), None)
+    if begun is None or begun.opcode == 0 or facts.end_ns is None:
+        return None
+    is_new = all(one.opcode == 0 or one is begun for one in mine[mine.index(begun) :])
+    return begun if is_new and 0 <= facts.end_ns - begun.time_ns < _AT_ONCE_NS else None
 
 
 def other_of(who: Direction) -> FaultOf:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, ended, frame
-from wsinspect.findings.closed import closed_with, other_of, side_of
+from tests.unit.findings.facts_made import HELLO, cut, ended, frame
+from wsinspect.findings.closed import closed_with, first_fragment, other_of, side_of
 from wsinspect.findings.facts import C2S, S2C
 from wsinspect.findings.registry import diagnose_connection
 
@@ -42,3 +42,26 @@ def test_a_secret_in_a_reason_is_not_shown():
     reason = "invalid api key: sk-abcdefgh12345678"
     found = diagnose_connection(ended(*HELLO, by="server", code=1008, reason=reason))[0]
     assert "abcdefgh" not in str(found.as_json())
+
+
+WHOLE, PART, REST = frame(1, C2S, 0.1), frame(2, C2S, 0.2)._replace(fin=False), frame(3, C2S, 0.3, 0)
+AGAIN = (frame(4, C2S, 0.35)._replace(fin=False), frame(5, C2S, 0.36, 0))
+
+
+def test_an_end_right_after_the_first_fragment_is_of_a_server_that_reads_none():
+    found = diagnose_connection(cut(WHOLE, PART, at=0.25, how="rst"))[0]
+    assert (found.id, found.fault_of) == ("WS-DROP-001", "server")
+    assert found.causes[0].cause == "the server cannot read a message in several frames"
+    assert "frame 2 c>s was its first that is only a part of a message" in found.evidence
+
+
+@pytest.mark.parametrize(
+    "frames", [(WHOLE,), (PART, REST, *AGAIN), (frame(1, C2S, 0.1, 9), WHOLE), (REST, PART, WHOLE)]
+)
+def test_an_end_after_other_frames_is_not(frames):
+    assert first_fragment(cut(*frames, at=0.4), C2S) is None
+
+
+def test_a_fragment_long_before_the_end_was_borne():
+    assert first_fragment(cut(PART, at=9), C2S) is None
+    assert first_fragment(cut(PART, REST, at=0.4), C2S) == PART

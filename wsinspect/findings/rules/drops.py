@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from wsinspect.findings.closed import first_fragment
 from wsinspect.findings.evidence import (
     WORDS_OF_ENDS,
     answer_hop,
@@ -107,6 +108,13 @@ def _ender(facts: ConnectionFacts) -> tuple[FaultOf, str]:
     return "hop", "the client, or a hop between it and this tap"
 
 
+#: Why an end comes with the first fragment: libraries of small servers often read whole messages alone.
+_FRAGMENTS: Final = (
+    "the server cannot read a message in several frames",
+    "the same message in one frame is accepted",
+)
+
+
 @rules(
     "WS-DROP-001",
     "error",
@@ -127,7 +135,9 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
             # Whoever read the client's first bytes spoke WebSocket: the server is at least as likely.
             has_spoken = facts.sizes[0] > 0
             when = "on the client's first message" if has_spoken else "as soon as the connection was open"
+            begun = first_fragment(facts, C2S)
             causes = two_causes(
+                *((_FRAGMENTS,) if begun is not None else ()),
                 (
                     f"the server's application crashed, or its handler returned, {when}",
                     "its log for this moment; a tap right before the server shows the same end",
@@ -141,6 +151,7 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
                 evidence=(
                     f"101, then {WORDS_OF_ENDS.get(facts.how or '', facts.how)} after {seconds(age)}",
                     f"{facts.sizes[0]} bytes c>s, 0 bytes s>c",
+                    f"frame {begun.id} c>s was its first that is only a part of a message" if begun else "",
                     end_line(facts),
                 ),
                 hop=None if has_spoken else answer_hop(facts),
