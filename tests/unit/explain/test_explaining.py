@@ -259,6 +259,8 @@ def test_a_command_is_printed_once_and_opens_a_page():
         ("WebSocket connection to 'ws://a.test:443/app' failed: ", "abnormal", "ws:// is plain"),
         ("closed with code 1006 and reason read ECONNRESET", "reset", "An open WebSocket was reset"),
         ("Software caused connection abort", "client-aborted", "background"),
+        ("[vite] ws proxy socket error: Error: read ECONNRESET", "reset", "An open WebSocket was reset"),
+        ("Invalid handshake response getStatus: 403 Forbidden", "status-403", "Origin"),
         ("failed: WebSocket is closed due to suspension.", "page-suspended", "The page was left"),
         ("reason=Received continuation frame, which is not implemented.", "receiver-limited", "incomplete"),
     ],

@@ -4,9 +4,21 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.findings.facts_made import MS_NS, OPEN, SECOND, cut, ended, opened, refused, request, response
+from tests.unit.findings.facts_made import (
+    MS_NS,
+    OPEN,
+    SECOND,
+    START,
+    cut,
+    ended,
+    opened,
+    refused,
+    request,
+    response,
+    switching,
+)
 from tests.unit.findings.pairs_made import GOOD, NO_UPGRADE, behind, pair, traces
-from wsinspect.findings.facts import C2S, S2C
+from wsinspect.findings.facts import C2S, S2C, Other
 from wsinspect.findings.registry import diagnose_pair
 from wsinspect.findings.sandwich import Clocks, Through, change_line, clock_difference, compare
 
@@ -20,6 +32,16 @@ def test_what_one_tap_said_is_covered():
     (one,) = diagnose_pair(pair(edge, behind(edge, NO_UPGRADE)))
     assert (1, "WS-HS-002") in one.covers
     assert (2, "WS-HS-001") in one.covers
+
+
+@pytest.mark.parametrize(("sent", "is_told"), [({"Connection": "keep-alive, Upgrade"}, True), ({}, False)])
+def test_a_hop_that_lets_another_connection_field_through_says_so(sent, is_told):
+    """Apache with `RewriteCond %{HTTP:Connection} ^Upgrade$`; Firefox sends `keep-alive, Upgrade`."""
+    came = Other(9, "/chat", START, START, response=switching(), request=request())
+    edge = refused("426 Upgrade Required", head=request(**sent), facts={"others": (came,)})
+    (one,) = diagnose_pair(pair(edge, behind(edge, NO_UPGRADE)))
+    assert one.id == "WS-HS-101"
+    assert ("#9 was accepted with another Connection" in one.title) is is_told
 
 
 def test_lost_and_added_messages_are_counted():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from wsinspect.findings.changes import LIKELY, Kind, is_mute
+from wsinspect.findings.comparison import compared
 from wsinspect.findings.evidence import JS_FAILED, body_line, seconds, status_line, two_causes
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Found
@@ -53,6 +54,8 @@ _BAD_101: Final = {
     "extension-not-offered": ("sec-websocket-extensions",),
     "deflate-params": ("sec-websocket-extensions",),
 }
+#: What rules of hops ask for before they pass an upgrade on: `RewriteCond %{HTTP:Connection} ^Upgrade$`.
+_RULED: Final = ("Connection", "Host")
 
 
 @rules(
@@ -75,16 +78,22 @@ def removes_upgrade(pair: PairFacts) -> Iterator[Found]:
     is_reason = found[0].weight >= LIKELY
     # An answer with another reason comes first: this is what fails next.
     covers = covered_by(pair, "attempt")
+    # A hop that lets others through removes by a rule of its own: what differs is what that rule asks for.
+    other = compared(pair.edge) if is_reason else None
+    first = other.differences[0].what if other is not None and other.differences else ""
+    rule = other if first in _RULED else None
     yield Found(
         evidence=(
             *lines_of(found),
             answered_behind(pair),
+            *(rule.lines if rule else ()),
             ""
             if is_reason
             else "the answer has another reason; without Upgrade it would not be a 101 either",
             pair.joined_words,
         ),
         severity=None if is_reason else "warning",
+        title_more=rule.suffix if rule else "",
         hop=hop_of(pair),
         software=software_of(pair),
         covers=covers if is_reason else tuple(one for one in covers if one[1] in ("WS-HS-001", "WS-HS-002")),
