@@ -220,6 +220,23 @@ def test_a_reverse_proxy_that_is_used_says_which_server_it_is_in_front_of(lab):
 
 
 @pytest.mark.slow
+def test_an_interrupted_client_says_where_what_it_saw_is(lab):
+    words = ["connect", lab.url, "--name=interrupted", "--send=hello", "--wait=60s"]
+    with tempfile.TemporaryFile() as errors:
+        client = warm.start(words, folder=lab.folder, environment=lab.environment, stderr=errors)
+        assert client.stdout is not None
+        while b"welcome" not in client.stdout.readline():
+            assert client.poll() is None
+        client.send_signal(signal.SIGINT)
+        assert client.wait(30) == 130
+        client.stdout.close()
+        errors.seek(0)
+        said = errors.read().decode()
+    assert "interrupted.db; to view it: wsinspect show interrupted 1\n" in said
+    assert "welcome" in lab.run("show", "interrupted", "1").stdout
+
+
+@pytest.mark.slow
 def test_a_mock_prints_what_happens(tmp_path):
     lab = Lab(tmp_path)
     lab.connect("--subprotocol=chat.v1", "--send=restart", "--expect=op:close")

@@ -152,7 +152,13 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
         if as_json
         else _HumanShows(_whither(url, plan), plan, Palette.choose(color))
     )
-    outcome = talk(plan, shows)
+    try:
+        outcome = talk(plan, shows)
+    except KeyboardInterrupt:
+        is_gone = options["capture"] is None and path.is_file() and discard_if_empty(path)
+        if through is None and not as_json and not is_gone and path.is_file():
+            _say_where(path)  # what was seen until then is kept
+        raise
     if through is not None:
         return 1 if outcome.has_failed else 0
     if not outcome.is_open and options["capture"] is None and discard_if_empty(path):
@@ -212,11 +218,8 @@ def _capture_path(capture: Path | None, name: str | None) -> Path:
 
 def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
     """What the rules make of a failure, and where the recording is."""
-    import shlex
-
     from wsinspect.cli.diagnosis import diagnose_file
-    from wsinspect.cli.output import echo_json, narration, prose_columns
-    from wsinspect.launch.paths import spoken
+    from wsinspect.cli.output import echo_json, prose_columns
     from wsinspect.present.findings import finding_lines
     from wsinspect.present.terminal import Palette
 
@@ -228,8 +231,18 @@ def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
             for line in Palette.choose(color).folded(finding_lines([one]), prose_columns()):
                 click.echo(line, err=True)
     if not as_json:
-        name = shlex.quote(spoken(path))
-        click.echo(narration(f"wsinspect: recorded in {path}; to view it: wsinspect show {name} 1"), err=True)
+        _say_where(path)
+
+
+def _say_where(path: Path) -> None:
+    """Where the recording is."""
+    import shlex
+
+    from wsinspect.cli.output import narration
+    from wsinspect.launch.paths import spoken
+
+    name = shlex.quote(spoken(path))
+    click.echo(narration(f"wsinspect: recorded in {path}; to view it: wsinspect show {name} 1"), err=True)
 
 
 class _HumanShows:

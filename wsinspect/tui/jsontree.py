@@ -1,14 +1,16 @@
 """JSON as a tree that folds: read as it is shown, every token as it was sent.
 
 Contract: pure. Only what is on the screen, and what must be passed over to get there, is read: the first
-lines of 10 MB cost as much as those of 10 KB. What is folded is skipped. Peers may send anything: where it
-stops being JSON, a line says so, and there are no more.
+lines of 10 MB cost as much as those of 10 KB. What is folded is skipped. A match or the end far down is
+gone to without laying out what comes before: a line says that it is left out. Peers may send anything: where
+it stops being JSON, a line says so, and there are no more.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -20,6 +22,8 @@ from wsinspect.text import counted, escape, folded
 STEP_ROWS: Final = 2_000
 #: Rows that one key may make: the last line of a long document takes several.
 MOST_ROWS: Final = 20_000
+#: Characters before a far place that are laid out with it.
+_BEFORE_CHARS: Final = 16_384
 #: Characters of a string that are shown; the whole is copied, and is in the pager.
 _SHOWN_CHARS: Final = 16_384
 #: No screen is so wide.
@@ -36,6 +40,10 @@ _RUN: Final = re.compile(r'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*
 _SKIP: Final = json.JSONDecoder(parse_int=len, parse_float=len)
 #: Where a folded container's last bracket is looked for: brackets of one kind say nothing without the others.
 _OPENERS: Final = "{["
+
+
+#: In place of what comes before a far place.
+_LEFT_OUT: Final = "… what comes before is not laid out: home lays it out"
 
 
 class _Broken(Exception):
@@ -72,11 +80,19 @@ class Node:
 
 
 class _Row(NamedTuple):
-    """One line before it is wrapped: a value, the bracket that ends one, or what is wrong."""
+    """One line before it is wrapped: a value, the bracket that ends one, what is wrong or left out."""
 
     node: Node
     is_close: bool = False
     problem: str = ""
+    is_note: bool = False
+
+    @property
+    def at(self) -> int:
+        """Where it begins in the text."""
+        if self.is_close:
+            return self.node.end - 1
+        return self.node.start if self.node.name is None else self.node.name[0]
 
 
 class _Shown(NamedTuple):
@@ -157,6 +173,31 @@ class JsonTree:
         child = Node(node, name, len(node.children), at)
         self._begin(child)
         node.children.append(child)
+
+    def _read_elements(self, node: Node, offset: int) -> None:
+        """Read the elements of an array up to a place as fast as that goes: there may be 300,000.
+
+        Where anything is unusual it leaves off, and `_read_child` says what.
+        """
+        text, children, end = self._text, node.children, len(self._text)
+        if node.is_read or text[node.start] != "[" or not children:
+            return
+        last = children[-1]
+        while last.start < offset:
+            if last.end < 0:
+                try:
+                    last.end = _SKIP.raw_decode(text, last.start)[1]
+                except (ValueError, RecursionError):
+                    return
+            at = last.end
+            if at + 1 >= end or text[at] != ",":
+                return
+            at += 1
+            if text[at] in " \t\r\n":
+                at = self._space(at)
+            last = Node(node, None, len(children), at)
+            self._begin(last)
+            children.append(last)
 
     def _space(self, at: int) -> int:
         found = _SPACE.match(self._text, at)
@@ -261,6 +302,61 @@ class JsonTree:
         """Make many rows: somebody goes to the end."""
         self._extend(MOST_ROWS)
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether what comes first is left out."""
+        return bool(self._rows) and self._rows[0].is_note
+
+    def begin(self) -> None:
+        """Lay out from the beginning again, where that was left out."""
+        if self.is_partial:
+            self._again_from(self._root)
+
+    def seek(self, offset: int) -> int:
+        """Lay out what is around a place in the text, and nothing of what comes long before it.
+
+        Returns:
+            The line of what is there; what is folded stays folded.
+        """
+        node, number = self._before(max(offset - _BEFORE_CHARS, 0))
+        self._rows, self._lines, self._drawn, self._is_whole = [], [], 0, False
+        if node is self._root and number == 0:
+            self._walk = self._rows_from(node)
+        else:
+            self._rows = [_Row(node, problem=_LEFT_OUT, is_note=True)]
+            self._walk = self._rows_from(node, number, is_begun=True)
+        self._extend(1)
+        while not self._is_whole and self._rows[-1].at < offset:
+            self._extend(STEP_ROWS // 10)
+        self._draw(max(self._width, 10))
+        after = (at for at, row in enumerate(self._rows) if not row.is_note and row.at > offset)
+        row = max(next(after, len(self._rows)) - 1, int(self.is_partial))
+        return next((at for at, shown in enumerate(self._lines) if shown.row >= row), len(self._lines) - 1)
+
+    def seek_end(self) -> None:
+        """Lay out the end of the document."""
+        self.seek(len(self._text))
+        self.read_all()
+
+    def _before(self, offset: int) -> tuple[Node, int]:
+        """The first value that begins at or after a place, as its container and its number there."""
+        node = self._root
+        try:
+            while self._is_container(node) and node.is_open:
+                self._read_elements(node, offset)
+                while not node.is_read and not (node.children and node.children[-1].start >= offset):
+                    self._read_child(node)
+                number = bisect_left(node.children, offset, key=lambda one: one.start)
+                inside = node.children[number - 1] if number else None
+                if inside is None or not self._is_container(inside) or self._end_of(inside) <= offset:
+                    return node, number
+                if not inside.is_open:
+                    return node, number - 1
+                node = inside
+        except _Broken:  # the walk comes to it, too, and says so
+            return node, max(len(node.children) - 1, 0)
+        return self._root, 0
+
     def read_all(self) -> None:
         """Make every row, for a pager; what may be a tree there is small (`documents.JSON_CHECKED_BYTES`)."""
         while not self._is_whole:
@@ -274,7 +370,7 @@ class JsonTree:
     def _row_lines(self, row: _Row, width: int) -> tuple[list[Line], list[int]]:
         """The lines of a row, and those of them in which a match begins."""
         if row.problem:
-            return cut([(row.problem, "error")], width), []
+            return cut([(row.problem, "muted" if row.is_note else "error")], width), []
         margin = min(min(row.node.depth, _MAX_INDENT) * 2, width // 2)
         most = _SHOWN_CHARS if width < _PAGER_CELLS else len(self._text)
         line: Line = [(" " * margin, ""), *self._row_line(row, most)]
@@ -364,7 +460,10 @@ class JsonTree:
         if not self._rows:
             return 0
         self._draw(max(self._width, 10))
-        at = next(number for number, row in enumerate(self._rows) if row.node is node and not row.is_close)
+        rows = enumerate(self._rows)
+        at = 0 if node is self._root else next((at for at, row in rows if _begins(row, node)), -1)
+        if at < 0:  # it begins in what is left out
+            return self.seek(node.start)
         line = next(number for number, shown in enumerate(self._lines) if shown.row == at)
         del self._rows[at:], self._lines[line:]
         self._drawn, self._is_whole = at, False
@@ -416,7 +515,27 @@ class JsonTree:
         return folded(self._text).count(folded(escape(needle))) if needle else 0
 
     def next_match(self, number: int, step: int, width: int) -> int | None:
-        """The next line with a match; lines that are not made yet are made, up to `MOST_ROWS`."""
+        """The next line with a match; lines that are not made yet are made, up to `MOST_ROWS`.
+
+        Behind them, and before what is laid out, it is found in the text and gone to: lines have other
+        numbers then.
+        """
+        at = self._made_match(number, step, width)
+        if at is not None or not self._needle or not self._rows:
+            return at
+        text, needle = folded(self._text), folded(self._needle)
+        if step > 0:
+            last = self._rows[-1]
+            offset = -1 if self._is_whole else text.find(needle, max(last.at, last.node.end - 1))
+        else:
+            offset = text.rfind(needle, 0, self._rows[1].at) if self.is_partial else -1
+        if offset < 0:
+            return None
+        line = self.seek(offset)
+        self._draw(width)
+        return self._made_match(line - 1, 1, width)
+
+    def _made_match(self, number: int, step: int, width: int) -> int | None:
         made = len(self._rows)
         at = number + step
         while at >= 0:
@@ -430,6 +549,11 @@ class JsonTree:
                 return at
             at += step
         return None
+
+
+def _begins(row: _Row, node: Node) -> bool:
+    """Whether it is the first line of a value."""
+    return row.node is node and not row.is_close and not row.problem
 
 
 def row_is_open(tree: JsonTree, row: _Row) -> bool:

@@ -19,6 +19,7 @@ from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.cli.detail import Detail, show_connection
 from wsinspect.cli.main import cli
 from wsinspect.present.terminal import Palette
+from wsinspect.recorder.opening import open_capture
 from wsinspect.text import cell_width
 from wsinspect.wire.opcodes import Opcode
 
@@ -304,6 +305,7 @@ def test_an_unknown_connection_is_one_line_and_exit_code_2(show, capture):
 )
 def test_values_that_do_not_belong_there_are_damage(show, capture, tmp_path, sql, words):
     path = tmp_path / "damaged.db"
+    open_capture(capture).close()  # indexed, whichever test comes first
     path.write_bytes(capture.read_bytes())
     database = sqlite3.connect(path)
     database.execute(sql)
@@ -326,6 +328,7 @@ def test_values_that_do_not_belong_there_are_damage(show, capture, tmp_path, sql
 )
 def test_odd_values_are_shown_as_they_are(show, capture, tmp_path, sql):
     path = tmp_path / "odd.db"
+    open_capture(capture).close()  # indexed, whichever test comes first
     path.write_bytes(capture.read_bytes())
     database = sqlite3.connect(path)
     database.execute(sql)

@@ -178,3 +178,76 @@ def test_finding_and_unfolding_open_the_whole_too(is_whole_folded):
 def test_numbers_that_are_times_say_so():
     tree = JsonTree('{"ts":1764438590123,"id":1764438590}', time_words)
     assert shown(tree)[1:3] == ['  "ts": 1764438590123,  2025-11-29 17:49:50.123 UTC', '  "id": 1764438590']
+
+
+def laid_out(tree: JsonTree, width: int = 80) -> list[str]:
+    """Every line from where the tree begins now, without the note that something is left out."""
+    tree.line_count(width)
+    tree.read_all()
+    lines = [text_of(tree.line(number, width)) for number in range(tree.line_count(width))]
+    return lines[1:] if tree.is_partial else lines
+
+
+@given(VALUES, st.data())
+def test_what_is_laid_out_around_a_place_is_an_end_of_the_whole(value, data):
+    text = json.dumps(value)
+    text = text[: data.draw(st.sampled_from([len(text), len(text) // 2]))]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("wsinspect.tui.jsontree._BEFORE_CHARS", data.draw(st.integers(0, 9)))
+        whole = laid_out(JsonTree(text))
+        tree = JsonTree(text)
+        tree.line_count(80)
+        line = tree.seek(data.draw(st.integers(0, len(text))))
+        assert 0 <= line < tree.line_count(80)
+        end = laid_out(tree)
+        assert end == whole[len(whole) - len(end) :]
+        tree.begin()
+        assert laid_out(tree) == whole
+
+
+def match(tree: JsonTree, line: int, step: int) -> int:
+    """The line of the next match, which there is."""
+    found = tree.next_match(line, step, 80)
+    assert found is not None
+    return found
+
+
+def path_at(tree: JsonTree, line: int) -> str:
+    node = tree.node_at(line)
+    assert node is not None
+    return tree.path(node)
+
+
+def test_a_match_far_down_is_gone_to_in_both_directions_and_the_end_is_there():
+    """No line of the 300,000 before it is made."""
+    text = json.dumps({"data": [{"id": number} for number in range(100_000)], "end": "x"})
+    tree = JsonTree(text)
+    tree.line_count(80)
+    assert tree.find('"id": 99998') == 1
+    line = match(tree, -1, 1)
+    assert text_of(tree.line(line, 80)).strip() == '"id": 99998'
+    assert path_at(tree, line) == "$.data[99998].id"
+    assert "home" in text_of(tree.line(0, 80))
+    assert tree.node_at(0) is None
+    assert tree.line_count(80) < 5_000
+    assert tree.next_match(line, 1, 80) is None
+    assert tree.find("id") == 100_000
+    tree.seek_end()
+    last = tree.line_count(80) - 1
+    assert [text_of(tree.line(number, 80)) for number in (last - 1, last)] == ['  "end": "x"', "}"]
+    assert tree.find('"id": 70') == 1111
+    tree.seek_end()
+    line = match(tree, tree.line_count(80), -1)
+    assert path_at(tree, line) == "$.data[70999].id"
+    before = match(tree, line, -1)
+    assert path_at(tree, before) == "$.data[70998].id"
+
+
+def test_what_begins_in_the_part_that_is_left_out_is_folded_and_shown():
+    tree = JsonTree(json.dumps({"data": [*range(50_000)], "end": 1}))
+    tree.line_count(80)
+    tree.seek_end()
+    assert tree.is_partial
+    line = tree.fold(tree.line_count(80) - 3)
+    assert text_of(tree.line(line, 80)) == '  "data": [ 50 000 elements ],'
+    assert not tree.is_partial

@@ -290,13 +290,19 @@ class InspectorPane(LinePane):
             self.move_to(at // size)
 
     def action_last(self) -> None:
-        """The last line; of a long JSON document, the last of as many as a moment allows."""
+        """The last line; of a long JSON document without laying out all that comes before."""
         document = self._document
         if isinstance(document, JsonTree) and not document.is_whole:
             document.read_on()
             if not document.is_whole:
-                self.workspace.say("there is more: end goes on")
+                document.seek_end()
         super().action_last()
+
+    def action_first(self) -> None:
+        """The first line, also where it was left out."""
+        if isinstance(self._document, JsonTree):
+            self._document.begin()
+        super().action_first()
 
     # -- JSON as a tree
 
@@ -395,12 +401,6 @@ class InspectorPane(LinePane):
                 at = count - 1 if at is None else at
         if at is not None:
             self._show_line(at)
-        elif isinstance(document, JsonTree) and step > 0 and not document.is_whole:
-            looked = grouped(document.line_count(self._width))
-            self.workspace.say(
-                f"no match for {escape(self.needle)} in the first {looked} lines: "
-                "n looks further, text (v) finds all"
-            )
         else:
             self.workspace.say(f"no match for {escape(self.needle)} {where}")
 

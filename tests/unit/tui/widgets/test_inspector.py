@@ -10,7 +10,6 @@ import pytest
 
 from tests.support.tui_captures import CaptureBuilder, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened, shown_ids
-from wsinspect.text import grouped
 from wsinspect.tui.documents import TEXT_WINDOW_BYTES
 from wsinspect.tui.widgets.inspector import InspectorPane
 
@@ -209,24 +208,30 @@ async def test_finding_begins_at_the_top_of_what_is_shown_now(payloads):
         assert pane._match_line == pane.top - 1
 
 
-async def test_where_json_is_too_long_to_be_laid_out_at_once_the_search_says_how_far_it_came(
+async def test_in_json_too_long_to_be_laid_out_at_once_a_match_and_both_ends_are_one_key_away(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr("wsinspect.tui.jsontree.MOST_ROWS", 2_000)
     path = tmp_path / "long.db"
     with CaptureBuilder(path) as builder:
         builder.connection(1)
-        builder.frame(1, 10, 1, json.dumps([*range(9_000), "needle"]).encode(), s2c=True)
+        builder.frame(1, 10, 1, json.dumps([*range(90_000), "needle", *range(9)]).encode(), s2c=True)
     async with opened(path) as screen:
         pane = await at_frame(screen, 1)
         pane.find("needle")
         assert "1 match of needle" in lines(screen)
-        assert (
-            f"no match for needle in the first {grouped(6_000)} lines: n looks further"
-            in screen.app.workspace.said()
-        )
-        await screen.press("n")
-        assert pane.cursor == 9_001
+        assert '"needle",' in lines(screen)
+        assert screen.app.workspace.said() == ""
+        await screen.press("p")
+        assert screen.app.clipboard == "$[90000]"
+        await screen.press("home")
+        assert pane.cursor == 0
+        assert "   0," in lines(screen)
+        await screen.press("end")
+        assert lines(screen).splitlines()[-1].startswith(" ]")
+        assert "more" not in screen.app.workspace.said()
+        await screen.press("home", "n")
+        assert '"needle",' in lines(screen)
 
 
 async def test_hex_shows_the_values_under_the_cursor(payloads):
@@ -282,11 +287,12 @@ async def test_a_payload_of_ten_megabytes_is_there_at_once(tmp_path):
         builder.connection(1)
         builder.frame(1, 10, 1, text)
     async with opened(path) as screen:
-        pane = await at_frame(screen, 1)
+        await at_frame(screen, 1)
         assert '"data": [' in lines(screen)
         await screen.press("end")
-        assert pane.cursor > 10_000
-        assert "there is more: end goes on" in screen.line("keys")
+        assert lines(screen).splitlines()[-1].startswith(" }")
+        await screen.press("home")
+        assert '"data": [' in lines(screen)
 
 
 async def test_under_traffic_what_is_compared_or_looked_through_stays(tmp_path):
