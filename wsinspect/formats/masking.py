@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import unquote
 
-from wsinspect.formats.secrets import MASK, has_secret, mask_json, mask_target
+from wsinspect.formats.secrets import MASK, has_secret, mask_json, mask_target, mask_url
 from wsinspect.handshake.heads import RawHead
 
 #: Shorter ones are no secrets, and would be found in words.
@@ -51,13 +51,17 @@ class Masker:
         self._known = _Known(one for one in found if len(one) >= _SHORTEST)
 
     def text(self, text: str) -> str:
-        """A sentence, a line of a header block, or a URL."""
+        """A sentence, or a line of a header block; URLs in it end at quotes and angle brackets."""
         if self.is_off:
             return text
         text = str(mask_json(text))
         if text.startswith("/"):
-            text = mask_target(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+            text = mask_url(text)
         return self._known.mask(text)
+
+    def url(self, text: str) -> str:
+        """A whole URL, or a path with its query, whatever characters it has."""
+        return text if self.is_off else self._known.mask(mask_url(text))
 
     def payload(self, text: str) -> str:
         """The beginning of a message: values with telling names are masked, too, and JSON Web Tokens."""

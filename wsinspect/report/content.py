@@ -165,12 +165,11 @@ class _Reader:
         return made
 
     def _said(self, one: Connection) -> Said:
-        text = self._masker.text
         ended = "" if one.closed_ns is None else f"{ender(one)}, {one.how or 'unknown'}"
         gone = lacks(one)
         return Said(
             one,
-            escape(text(one.url)),
+            escape(self._masker.url(one.url)),
             escape(ended),
             close_codes(one) if one.open_ns is not None else "",
             [self._line(line) for line in end_lines(one)],
@@ -189,7 +188,7 @@ class _Reader:
 
     def _asked(self, one: Asked) -> Asked:
         """A request whose URL is masked while it is whole: a path alone is not known for one."""
-        return one._replace(facts=replace(one.facts, url=self._masker.text(one.facts.url or "")))
+        return one._replace(facts=replace(one.facts, url=self._masker.url(one.facts.url or "")))
 
     def _line(self, line: Line) -> Line:
         """A line whose secrets are masked, also one that is cut into pieces."""

@@ -27,6 +27,18 @@ def test_what_a_handshake_holds_as_a_secret_is_masked_wherever_it_is_quoted(line
     assert Masker(HEADS, is_off=True).text(line) == line
 
 
+@pytest.mark.parametrize("odd", ["it's", '"a"', "<b>", "a b", "\u202e"])
+def test_a_whole_url_is_masked_whatever_characters_it_has(odd: str) -> None:
+    """In a sentence a URL ends at a quote; clients other than browsers send them as they are."""
+    for url in (
+        f"ws://chat.example/?q={odd}&token=abc123",
+        f"ws://{odd}.example/?token=abc123",
+        f"/{odd}?token=abc123",
+    ):
+        assert Masker([]).url(url) == url.replace("abc123", "***")
+        assert Masker([], is_off=True).url(url) == url
+
+
 def test_words_that_are_no_secrets_stay() -> None:
     masker = Masker(HEADS)
     for line in ("id=7 in room 7", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "a dark theme is bad"):

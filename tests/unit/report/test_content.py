@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.chats import Chat, chat_capture, random_capture, store
 from wsinspect.capture.reader import Capture
 from wsinspect.formats.masking import Masker
@@ -63,19 +65,19 @@ def test_connections_with_findings_come_first(tmp_path: Path, monkeypatch) -> No
     assert [*made(chat_capture(tmp_path / "a.db"), (2,)).handshakes] == [2]
 
 
-def test_requests_near_an_attempt_are_listed_without_secrets(tmp_path: Path) -> None:
+@pytest.mark.parametrize("query", ["", "q=it's&"])
+def test_requests_near_an_attempt_are_listed_without_secrets(tmp_path: Path, query: str) -> None:
     script = Chat()
     script.accept(1)
-    script.event(
-        1, "http", number=1, method="POST", url="http://a.example/t?token=s3cret", status=401, ms=2.0
-    )
+    url = f"http://a.example/t?{query}token=s3cret"
+    script.event(1, "http", number=1, method="POST", url=url, status=401, ms=2.0)
     script.event(1, "http", number=2, method="GET", url="ws.js", status=None, error="refused <b>")
     lines = [
         "".join(text for text, _ in line) for line in made(store(tmp_path / "a.db", script)).handshakes[1]
     ]
     text = "\n".join(lines)
     assert "HTTP requests from the same client soon after it" in text
-    assert "POST http://a.example/t?token=*** " in text
+    assert f"POST http://a.example/t?{query}token=*** " in text
     assert "401 in 2 ms" in text
     assert "refused <b>" in text
     assert "s3cret" not in text
