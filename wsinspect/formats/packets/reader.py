@@ -45,9 +45,10 @@ from wsinspect.net import DEFAULT_PORTS, Address, parse_endpoint
 from wsinspect.text import counted
 from wsinspect.vocabulary import events
 
+#: WebSockets at once.
 MAX_CONVERSATIONS: Final = 200_000
-#: What is forgotten at once when there are too many.
-_FORGOTTEN: Final = MAX_CONVERSATIONS // 4
+#: TCP connections without one at once; a quarter of them is forgotten when there are more.
+MAX_IDLE: Final = 50_000
 #: TCP connections that ended of which late packets are still known for what they are.
 _ENDED: Final = 4096
 _MOST_HOSTS: Final = 3
@@ -103,6 +104,7 @@ class PacketReader:
         self._feed = feed
         self._taps = taps
         self._table: dict[bytes, _Lane] = {}  # by `link.ends`
+        self._room = 2 * MAX_IDLE  # lanes, until the idle ones are counted again
         #: Where each direction of a connection that ended was then, by `link.ends`.
         self._ended: dict[bytes, int | None] = {}
         #: By reason, the gaps of a direction after its first one.
@@ -218,7 +220,7 @@ class PacketReader:
         before = self._table.get(key)
         if before is not None:
             before[0].replace(time_ns)
-        if len(self._table) >= 2 * MAX_CONVERSATIONS:
+        if len(self._table) >= self._room:
             self._forget()
         conversation = Conversation(self, segment, is_midway=is_midway)
         self._midway += is_midway
@@ -232,11 +234,14 @@ class PacketReader:
             ((one.last_ns, key) for key, (one, *_) in self._table.items() if not one.alive),
             key=lambda pair: pair[0],
         )
-        if not idle:
+        alive = len(self._table) - len(idle)
+        if alive > 2 * MAX_CONVERSATIONS:
             raise CaptureError(f"there are more than {MAX_CONVERSATIONS:,} WebSockets at once in the trace")
-        for _, key in idle[: 2 * _FORGOTTEN]:
+        oldest = idle[: max(0, len(idle) - 2 * (MAX_IDLE - MAX_IDLE // 4))]
+        for _, key in oldest:
             del self._table[key]
-        self._forgotten += min(len(idle), 2 * _FORGOTTEN) // 2
+        self._forgotten += len(oldest) // 2
+        self._room = alive + 2 * MAX_IDLE
 
     def finish(self) -> None:
         """The trace is over: what has not ended is open."""
