@@ -40,7 +40,7 @@ from opentelemetry.trace import (
 
 from wsinspect.capture.records import Connection
 from wsinspect.telemetry.spans import Context, SpanFacts
-from wsinspect.text import counted
+from wsinspect.text import counted, escape
 from wsinspect.version import __version__
 from wsinspect.wire.opcodes import opcode_name
 
@@ -51,6 +51,12 @@ _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 _LONG: Final = (0.1, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
 #: What the SDK's words end with where it tries once more: it may not come to that.
 _NEXT_TRY: Final = re.compile(r",? retrying in [\d.]+ ?s\.?$")
+#: ... how it wraps the reason, the reason of a failed call of the system, and what it says last without one.
+_WRAPPED: Final = re.compile(r"^Transient error (.*?) encountered while exporting \w+(?: batch)?$", re.DOTALL)
+_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
+_NO_REASON: Final = "due to timeout, max retries or shutdown"
+#: Characters of a reason: whoever answers in a collector's place can make one of any length.
+_REASON: Final = 160
 _SIDES: Final = ("c2s", "s2c")
 
 
@@ -78,14 +84,21 @@ class _Ended(SpanProcessor):
 
 
 class _LastWords(logging.Handler):
-    """What the SDK says last, instead of a log on stderr."""
+    """The reason that the SDK gives last, short, instead of a log on stderr."""
 
     def __init__(self) -> None:
         super().__init__()
         self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = _NEXT_TRY.sub("", record.getMessage())
+        text = _NEXT_TRY.sub("", record.getMessage()).rstrip(".")
+        if _NO_REASON in text and self.text:
+            return
+        if (failed := _ERRNO.search(text)) is not None:
+            text = failed[1].strip().lower()
+        else:
+            text = _WRAPPED.sub(r"\1", text)
+        self.text = escape(text if len(text) <= _REASON else f"{text[:_REASON]}...")
 
 
 class Collector:

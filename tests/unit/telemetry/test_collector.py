@@ -11,7 +11,7 @@ from tests.support.chats import chat_capture
 from tests.support.otlp import receiving, receiving_grpc
 from wsinspect.capture.queries.telemetry import Marks
 from wsinspect.capture.reader import Capture
-from wsinspect.telemetry.collector import Collector
+from wsinspect.telemetry.collector import Collector, _LastWords
 from wsinspect.telemetry.following import Follower
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -127,3 +127,34 @@ def test_what_a_collector_does_not_take_is_dropped_counted_and_said_once(tmp_pat
     assert said[1:] == ["the collector takes spans again; 4 spans dropped so far"]
     assert len(receiver.spans) == 2
     assert receiver.total("wsinspect.otlp.dropped") == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            "Transient error HTTPConnectionPool(host='a', port=9): Max retries exceeded with url: /v1/traces "
+            "(Caused by NewConnectionError('HTTPConnection(host=a, port=9): Failed to establish a new "
+            "connection: [Errno 111] Connection refused')) encountered while exporting span batch, "
+            "retrying in 1.05s.",
+            "connection refused",
+        ),
+        (
+            "Transient error Service Unavailable encountered while exporting traces batch, retrying in 0.9s",
+            "Service Unavailable",
+        ),
+        (
+            "Failed to export span batch code: 400, reason: no",
+            "Failed to export span batch code: 400, reason: no",
+        ),
+        (
+            "Transient error " + "\x9b" * 500 + " encountered while exporting span batch",
+            "\\x9b" * 160 + "...",
+        ),
+    ],
+)
+def test_why_something_was_not_sent_is_short(said: str, words: str) -> None:
+    heard = _LastWords()
+    for one in (said, "Failed to export span batch due to timeout, max retries or shutdown."):
+        heard.emit(logging.LogRecord("opentelemetry", logging.WARNING, "", 0, one, None, None))
+    assert heard.text == words
