@@ -49,7 +49,7 @@ from wsinspect.present.pages import page_of
 from wsinspect.present.records import PREVIEW_BYTES
 from wsinspect.present.requests import asked_of, request_object
 from wsinspect.recorder.opening import open_capture
-from wsinspect.units import SECOND, format_duration, parse_duration
+from wsinspect.units import SECOND, QuantityError, format_duration, parse_duration
 from wsinspect.wire.opcodes import Opcode
 
 #: Longest waits, whatever is asked for: a client of ours waits for each answer.
@@ -228,7 +228,10 @@ def wait_for(
         within: at most two minutes.
         after: the id behind which it counts; what was there before does not.
     """
-    seconds = min(parse_duration(within) / SECOND, MAX_WAIT_SECONDS)
+    try:
+        seconds = min(parse_duration(within) / SECOND, MAX_WAIT_SECONDS)
+    except QuantityError as error:
+        raise UsageError(f"within: {error}") from None
     until = time.monotonic() + seconds
     while True:
         found = _newest(kind, filter, after, capture)

@@ -74,6 +74,8 @@ def test_a_call_is_answered_in_either_protocol(tmp_path, mode):
         ("frames", {"connection": "many"}, "integer"),
         ("frames", {"connection_id": 1}, "Extra inputs are not permitted"),
         ("frames", {"fields": ["opcode"]}, "'op', 'seconds'"),
+        ("wait_for", {"kind": "frame", "within": "soon"}, "within: expected a duration"),
+        ("wait_for", {"kind": "frame", "within": "99999d"}, "within: expected a duration"),
         ("connections", {"capture": "a" * 300}, "File name too long"),
         ("inject", {"connection": 1, "direction": "s2c", "text": "x"}, "Unknown tool"),
     ],
