@@ -326,7 +326,7 @@ def test_open_last_follows_what_runs(tmp_path, origin, home):
 def test_the_demo_shows_all_of_it_within_ten_seconds(home):
     with Tmux(wsinspect("demo"), home, (120, 44)) as terminal:
         terminal.wait_for(
-            "├◀─────────────┤ TEXT", "↺", "rtt", "REFUSED", "HTTP 426", "fin by server", timeout=10
+            "├◀─────────────┤ TEXT", "↺", "rtt", "REFUSED", "HTTP 426", "FIN by server", timeout=10
         )
         terminal.press("q")
         terminal.wait_for("ended with 0")

@@ -36,7 +36,7 @@ def test_demo_when_it_runs_for_a_few_seconds_and_its_capture_is_read(environment
         "the answer says: This is a WebSocket endpoint, and the request that arrived here had no Upgrade",
         "101 with permessage-deflate",
         "1000 by client; JavaScript sees code 1000 (normal closure), wasClean true",
-        "1006 no CLOSE fin by server; JavaScript sees code 1006 (abnormal closure), wasClean false",
+        "1006: FIN by server, no CLOSE; JavaScript sees code 1006 (abnormal closure), wasClean false",
         "error  WS-DROP-006  The server's side ended TCP without a CLOSE frame",
         "error  WS-HS-101  The hop removes the Upgrade headers  [the hop between edge and origin]",
         "2 errors; 4 connections looked at",

@@ -366,18 +366,17 @@ class Scene:
         return path
 
     async def draw(self, name: str, size: tuple[int, int], themes: Sequence[str]) -> dict[str, str]:
-        """One state in each theme, as SVGs."""
-        state = STATES[name]
-        capture = self.capture(state.capture)
-        with ENGINES.get(state.capture, lambda _path: nullcontext())(capture):
-            async with opened(capture, size=size) as screen:
-                await reach(screen, state)
-                shown = {}
-                for theme in themes:
+        """One state in each theme, as SVGs; each is reached in its theme, as users reach it."""
+        state, shown = STATES[name], {}
+        for theme in themes:
+            capture = self.capture(state.capture)
+            with ENGINES.get(state.capture, lambda _path: nullcontext())(capture):
+                async with opened(capture, size=size) as screen:
                     screen.app.theme = f"textual-{theme}"
-                    await screen.pilot.pause()
-                    shown[theme] = screen.app.export_screenshot(title=f"{name} {size[0]}x{size[1]} {theme}")
-                return shown
+                    await reach(screen, state)
+                    title = f"{name} {size[0]}x{size[1]} {theme}"
+                    shown[theme] = screen.app.export_screenshot(title=title)
+        return shown
 
 
 async def reach(screen: Screen, state: State) -> None:

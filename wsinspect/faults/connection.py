@@ -172,6 +172,9 @@ class ConnectionFaults:
             self.lanes[direction].end(how, now)
             if how == "rst":
                 self._lose_receiver(self.lanes[direction.other], now)
+            if len(self._ended) == len(Direction):
+                # Nobody waits for a decision any more, and the connection could not end before one.
+                self.pass_all(now)
 
     def wake(self, now: int) -> None:
         """The time in `due` has come."""

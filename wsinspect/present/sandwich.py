@@ -40,7 +40,9 @@ def sandwich_lines(pairs: Sequence[PairFacts]) -> Iterator[Line]:
 
 def _pair(pair: PairFacts) -> Iterator[Line]:
     behind = (
-        f"#{pair.origin.id} (joined by {pair.joined_by})" if pair.origin else "nothing arrived behind the hop"
+        f"#{pair.origin.id} {escape(pair.origin.tap or 'origin')} (joined by {pair.joined_by})"
+        if pair.origin
+        else "nothing arrived behind the hop"
     )
     yield [(f"Sandwich  #{pair.edge.id} {escape(pair.edge.tap or 'edge')} -> {behind}", "title")]
     if pair.origin is None:

@@ -21,6 +21,9 @@ _NAME_CELLS: Final = 14
 GRADE_STYLES: Final = {"A": "note", "B": "note", "C": "warn", "D": "warn", "E": "error", "F": "error"}
 _LOST_END: Final = "its end was not recorded"
 _ENGINE_DIED: Final = "the engine died"
+_NO_CLOSE: Final = "no CLOSE"
+#: How connections end, as people write it.
+_ENDS: Final = {"fin": "FIN", "rst": "RST", "close-frame": "CLOSE frame"}
 
 
 def fact(name: str, words: str, style: str = "") -> Line:
@@ -52,10 +55,26 @@ def end_words(connection: Connection) -> str:
         return _LOST_END if connection.gaps else _ENGINE_DIED
     if connection.closed_ns is None:
         return "-"
+    return _ended(connection)[0]
+
+
+def _ended(connection: Connection) -> list[str]:
+    """How a connection ended that has, in forms from the longest to the shortest.
+
+    Without a CLOSE frame, the FIN or RST says what happened, and the code that JavaScript sees stands before
+    it: `1006: FIN by server, no CLOSE`. With close codes, these say it, and the rest is who and how.
+    """
     codes = close_codes(connection)
-    who = f" by {ender(connection)}" if connection.ended_by not in (None, "unknown") else ""
-    how = "" if connection.how in (None, "close-frame") else f" {escape(connection.how)}"
-    return f"{codes}{how}{who}"
+    who = f"by {ender(connection)}" if connection.ended_by not in (None, "unknown") else ""
+    how = "" if connection.how in (None, "close-frame") else _ENDS.get(connection.how, escape(connection.how))
+    rest = " ".join(part for part in (how, who) if part)
+    if not rest:
+        return [codes]
+    if not codes.endswith(_NO_CLOSE):
+        return [f"{codes} {rest}" if not how else f"{codes}, {rest}", codes]
+    code = codes.removesuffix(_NO_CLOSE).strip()
+    begin = f"{code}: {rest}" if code else rest
+    return [f"{begin}, {_NO_CLOSE}", *([begin] if code else []), rest]
 
 
 def _begin(text: str, cells: int) -> str:
@@ -84,11 +103,7 @@ def end_in(connection: Connection, cells: int) -> str:
             forms += [f"cannot connect: {reason}", reason]
         forms.append(_begin(what.partition(" to ")[0] if what.startswith(_NO_WAY) else forms[0], cells))
     if connection.state not in ("refused", "failed", "lost") and connection.closed_ns is not None:
-        codes, rest = close_codes(connection), forms[0].removeprefix(close_codes(connection)).strip()
-        if codes.endswith("no CLOSE") and rest:
-            forms += [f"{codes.removesuffix('no CLOSE')}{rest}", rest]
-        elif codes:
-            forms.append(codes)
+        forms = _ended(connection)
     return next((form for form in forms if cell_width(form) <= cells), forms[-1])
 
 
@@ -113,7 +128,7 @@ def close_codes(connection: Connection) -> str:
     server = _code(connection.server_close_code, connection.server_close_reason)
     if not client and not server:
         code = "" if connection.js_code is None else f"{connection.js_code} "
-        return f"{code}no CLOSE" if _is_end_known(connection) else code.strip() or "end not on record"
+        return f"{code}{_NO_CLOSE}" if _is_end_known(connection) else code.strip() or "end not on record"
     if client == server or not server or not client:
         return client or server
     return f"{client}/{server}"
@@ -180,7 +195,7 @@ def _end_title(one: Connection) -> str:
     if one.closed_ns is not None and one.attempt_ns is not None:
         lasted = f" after {format_duration(one.closed_ns - one.attempt_ns)}"
     error = f" ({escape(one.error)})" if one.error else ""
-    how = escape(one.how or "unknown")
+    how = _ENDS.get(one.how or "", escape(one.how or "unknown"))
     if one.rule is not None and one.state == "refused":
         how = f"HTTP {one.status}{'' if one.ended_by == 'fault' else by_rule(one)}"
     return f"Ended{lasted}: by {ender(one)}, {how}{error}"

@@ -48,11 +48,12 @@ from wsinspect.tui.model import DISCONNECTED
 from wsinspect.tui.screens.faults import FaultsScreen
 from wsinspect.tui.screens.findings import FindingsPane, FindingsScreen
 from wsinspect.tui.screens.handshake import HandshakeScreen
-from wsinspect.tui.screens.intercept import InterceptScreen
+from wsinspect.tui.screens.intercept import HeldPane, InterceptScreen
 from wsinspect.tui.screens.main import MainScreen
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
 from wsinspect.tui.style import Palette
+from wsinspect.tui.widgets.bar import BarInput
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.lines import KeyLine
 from wsinspect.tui.widgets.playback import PlaybackPane
@@ -310,8 +311,8 @@ class InspectApp(App[int]):
     def _use_keymap(self) -> None:
         """The user's own keys."""
         known = set(BY_ID)
-        panes: list[type[LinePane]] = [LinePane, *(type(pane) for pane in self.main.panes)]
-        panes += [PlaybackPane, TimelinePane, FindingsPane]
+        panes: list[type[Widget]] = [LinePane, *(type(pane) for pane in self.main.panes)]
+        panes += [PlaybackPane, TimelinePane, FindingsPane, HeldPane, BarInput]
         for kind in panes:
             known |= {one.id for one in kind.BINDINGS if isinstance(one, Binding) and one.id}
         try:

@@ -9,7 +9,7 @@ from textual.app import SystemCommand
 
 from wsinspect import decoders
 from wsinspect.tui.documents import HEX, JSON, TEXT
-from wsinspect.tui.keys import ALL_KEYS
+from wsinspect.tui.keys import ALL_KEYS, PAGE_OF, Key
 
 _AREAS = {
     "pane": "pane",
@@ -75,7 +75,7 @@ def system_commands(app: Commands) -> Iterable[SystemCommand]:
     for key in ALL_KEYS:
         if key.id != "palette":
             area = _AREAS.get(key.id.split(".")[0], "wsinspect")
-            yield SystemCommand(f"{area}: {key.words}", f"key {key.shown}", _key(app, key.id))
+            yield SystemCommand(f"{area}: {_words(area, key)}", f"key {key.shown}", _key(app, key.id))
     for text in app.saved_filters():
         yield SystemCommand(f"filter: {text}", "a saved one", _filter(app, text))
     for name in (TEXT, JSON, HEX, *(decoder.name for decoder in decoders.known())):
@@ -92,6 +92,13 @@ def system_commands(app: Commands) -> Iterable[SystemCommand]:
         yield SystemCommand(f"export: {words}", "asks for a file name", _export(app, name))
     for theme in ("textual-dark", "textual-light", "ansi-dark", "ansi-light"):
         yield SystemCommand(f"theme: {theme}", "colours", _theme(app, theme))
+
+
+def _words(area: str, key: Key) -> str:
+    """What a key does, without its area, and without the page that the area stands for."""
+    words = key.words.removeprefix(f"{area} ")
+    page = PAGE_OF.get(key.id, "")
+    return words.removesuffix(f" ({page})") if area in (page, page.removesuffix("s")) else words
 
 
 def _key(app: Commands, key_id: str) -> Callable[[], None]:

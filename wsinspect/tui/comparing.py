@@ -127,9 +127,14 @@ def compare(before: Sequence[str], after: Sequence[str], words: str, *, is_cut: 
         return Compared(f"{words}: the same", [*lines, [("no difference", "good")], *_same(new)])
     changed = 0
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    shown_to: int | None = None
     for group in matcher.get_grouped_opcodes(_CONTEXT):
-        if lines:
-            lines.append([(f"… line {group[0][3] + 1}", "muted")])
+        begin = group[0][3]
+        if shown_to is not None and begin - shown_to == 1:
+            lines += _same(new[shown_to:begin])  # it takes no more room than the words about it
+        elif lines:
+            lines.append([(f"… line {begin + 1}", "muted")])
+        shown_to = group[-1][4]
         for tag, first, end, other_first, other_end in group:
             if tag == "equal":
                 lines += _same(new[other_first:other_end])

@@ -248,6 +248,11 @@ PANE_BY_ID: Final = {
         Key("plus,equals_sign,up", "+", "screen.play_speed(1)", "faster", "playback.faster"),
         Key("minus,down", "-", "screen.play_speed(-1)", "slower", "playback.slower"),
         Key("l", "l", "screen.play_loop", "loop", "playback.loop"),
+        Key("enter", "enter", "submit", "do what is typed", "bar.apply"),
+        Key("tab", "tab", "complete", "complete", "bar.complete"),
+        Key("up", "up", "history(-1)", "older", "bar.older"),
+        Key("ctrl+s", "ctrl+s", "save", "save the filter", "bar.save"),
+        Key("escape", "esc", "leave", "leave", "bar.leave"),
     )
 }
 #: Of the main page, by the pane with the focus: its keys come first.
@@ -300,6 +305,14 @@ PANE_FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("inspector.path", "path"),
         FooterKey("inspector.filter", "filter by it"),
         FooterKey("quit", "quit"),
+    ),
+    # Other keys are characters while something is typed.
+    "bar-input": (
+        FooterKey("bar.apply", "apply"),
+        FooterKey("bar.leave", "cancel"),
+        FooterKey("bar.complete", "complete"),
+        FooterKey("bar.older", "earlier"),
+        FooterKey("bar.save", "save"),
     ),
     "playback": (
         FooterKey("help", "help"),

@@ -25,6 +25,8 @@ MOST_SHAPES: Final = 4_000
 MOST_ROUND_TRIPS: Final = 20_000
 _SHAPES_SHOWN: Final = 12
 _PLOT_ROWS: Final = 3
+#: What stands before a plot, `max 19.5 KiB` at the longest.
+_LABEL_CELLS: Final = 13
 _SHARE_CELLS: Final = 20
 
 
@@ -147,7 +149,7 @@ def statistics_lines(one: Statistics, width: int, glyphs: Glyphs) -> list[Line]:
     if glyphs.is_plain:
         lines += _round_trip_lines(one, 10, glyphs)[:3]
         return [*lines, *_size_lines(one), *_opcode_lines(one, glyphs), *_shape_lines(one, width, glyphs)]
-    cells = max(min(width - 12, BUCKETS), 10)
+    cells = max(min(width - _LABEL_CELLS, BUCKETS), 10)
     bucket_s = one.seconds / min(cells, BUCKETS)
     for title, style, values in (
         ("c>s frames", "c2s", one.sides[0].frame_buckets),
@@ -156,7 +158,7 @@ def statistics_lines(one: Statistics, width: int, glyphs: Glyphs) -> list[Line]:
         ("s>c bytes", "s2c", one.sides[1].byte_buckets),
     ):
         lines += _plot_lines(title, style, _joined(values, cells), cells, glyphs, is_bytes="bytes" in title)
-    lines.append([(" " * 12, ""), (f"each cell is {duration(round(bucket_s * 1e9))}", "muted")])
+    lines.append([(" " * _LABEL_CELLS, ""), (f"each cell is {duration(round(bucket_s * 1e9))}", "muted")])
     lines += _round_trip_lines(one, cells, glyphs)
     lines += _size_lines(one)
     lines += _opcode_lines(one, glyphs)
@@ -183,7 +185,7 @@ def _plot_lines(
     return [
         [],
         *(
-            [(pad(truncate(label, 11), 12), "muted"), (line, style)]
+            [(pad(label, _LABEL_CELLS), "muted"), (line, style)]
             for label, line in zip(labels, drawn, strict=False)
         ),
     ]
@@ -209,7 +211,7 @@ def _round_trip_lines(one: Statistics, cells: int, glyphs: Glyphs) -> list[Line]
     labels = ["rtt", f"max {duration(most)}", ""]
     drawn = plot(buckets, len(buckets), glyphs)
     return lines + [
-        [(pad(truncate(label, 11), 12), "muted"), (line, "note")]
+        [(pad(label, _LABEL_CELLS), "muted"), (line, "note")]
         for label, line in zip(labels, drawn, strict=True)
     ]
 

@@ -163,8 +163,8 @@ class Workspace:
         if not search.is_whole:
             words += " so far"
         return [
-            (f"  find {escape(search.filter.source)}", "key"),
-            (f"  {words}", "match" if place else "good"),
+            (f"  find {escape(search.filter.source)}  ", "key"),
+            (words, "match" if place else "good"),
         ]
 
     # -- the bottom line

@@ -98,9 +98,9 @@ def test_the_server_s_own_refusal_names_no_rule(tmp_path):
 )
 def test_the_rule_that_ended_a_connection_is_named(tmp_path, name, words):
     path = aborted(tmp_path / "a.db", name).finish()
-    assert f"1006 no CLOSE rst by {words}" in say("show", path)[0]
+    assert f"1006: RST by {words}, no CLOSE" in say("show", path)[0]
     shown = say("show", path, 1)[0]
-    assert f": by {words}, rst" in shown
+    assert f": by {words}, RST" in shown
     assert f"on purpose    {words} acted (abort)" in shown
     detail = json.loads(say("show", path, 1, "--json")[0])
     assert (detail["provenance"]["rule"], detail["provenance"]["rules"]) == (name, [name])

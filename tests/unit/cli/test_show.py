@@ -106,7 +106,7 @@ def test_connections_are_listed(show, capture):
     assert lines[0].endswith("1001 by server")
     assert lines[1].endswith("HTTP 403")
     assert "…" in lines[1]
-    assert lines[2].endswith("1006 no CLOSE rst by client")
+    assert lines[2].endswith("1006: RST by client, no CLOSE")
     assert "refused ␛]0;owned" in lines[3]
     assert lines[4].endswith("the engine died")
 
@@ -165,7 +165,7 @@ def test_frames_are_rows_with_what_they_belong_to(show, capture):
 def test_the_end_is_shown(show, capture):
     output = show(capture, 1)
     assert "At 0.030000 s" not in output  # the line about the server's leg says it
-    assert "Ended after 30 ms: by server, close-frame" in output
+    assert "Ended after 30 ms: by server, CLOSE frame" in output
     assert "JavaScript    code 1001 (going away), wasClean true" in output
     assert 'server sent   1001 going away "bye ␛]0;owned' in output
     assert "client sent   1001 going away\n" in output
@@ -422,7 +422,7 @@ def test_what_could_not_be_stored_is_said_for_the_capture_and_for_each_connectio
     assert "incomplete; 4.0 KiB could not be stored (No space left on device)" in listed.stderr
     first, second = listed.stdout.splitlines()[1:]
     assert first.endswith("end not on record")
-    assert second.endswith("1006 no CLOSE fin by server")
+    assert second.endswith("1006: FIN by server, no CLOSE")
     lacking, whole = run("1").stdout, run("2").stdout
     assert "missing       4.0 KiB from the server could not be stored" in lacking
     assert "server sent   no CLOSE frame on record" in lacking

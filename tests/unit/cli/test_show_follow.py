@@ -82,7 +82,7 @@ def test_connections_appear_and_change(live):
     live.maker.refuse(2, b"no")
     read_until(follower, "HTTP 403")
     live.maker.closed(1, 40, side="client", how="fin")
-    read_until(follower, "fin by client")
+    read_until(follower, "FIN by client")
     live.end()
     assert follower.wait(30) == 0
     assert "it is still being written" in follower.stderr.read()
@@ -139,7 +139,7 @@ def test_frames_appear_and_the_end_is_shown(live):
     live.maker.frame(1, C2S, Opcode.PONG, b"x", 23)
     read_until(follower, "rtt 3 ms")
     live.maker.closed(1, 40, side="server", how="fin")
-    read_until(follower, "by server, fin")
+    read_until(follower, "by server, FIN")
     assert follower.wait(30) == 0
 
 

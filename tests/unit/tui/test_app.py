@@ -44,7 +44,7 @@ async def test_the_panes_say_what_the_capture_holds(chat):
         assert "deflate" in connections[3]
         assert "5.1 ms" in connections[3]
         assert "↯2 ✖1 1001 by server" in connections[3]
-        assert "1006 fin by server" in connections[4]
+        assert "1006: FIN by server" in connections[4]
         assert "REFUSED" in connections[5]
         assert "HTTP 403" in connections[5]
         frames = screen.pane("frames")

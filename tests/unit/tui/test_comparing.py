@@ -88,3 +88,13 @@ def test_removed_and_added_lines_are_those_of_the_two_sides(before, after):
 def test_any_payload_has_a_shape_and_lines(data, opcode):
     assert shape_of(data, opcode)
     assert isinstance(lines_of(data, is_text=opcode == 1), list)
+
+
+@pytest.mark.parametrize(("between", "shown"), [(6, True), (7, True), (8, False)])
+def test_one_line_between_two_differences_is_shown_not_announced(between, shown):
+    """Three lines stand around each difference: what is between them takes a line at least."""
+    same = [f"line {number}" for number in range(between)]
+    compared = compare(["a", *same, "b"], ["c", *same, "d"], "6 compared with 5")
+    text = [text_of(line) for line in compared.lines]
+    assert any("…" in line for line in text) != shown
+    assert all(f"  {line}" in text for line in same) == shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -239,3 +240,42 @@ async def test_what_is_typed_at_once_after_the_key_is_typed_into_the_bar(chat):
         await screen.pilot.press("colon", "1", "2", "enter")
         await screen.press("escape")
         assert not screen.main.bar.is_open
+
+
+@pytest.mark.parametrize(
+    ("key", "has_completion"), [("slash", True), ("ctrl+f", True), ("colon", False)], ids=str
+)
+@pytest.mark.parametrize("size", [(80, 24), (60, 20)], ids=str)
+async def test_the_footer_has_the_keys_of_the_line_that_is_typed_into(chat, key, has_completion, size):
+    async with opened(chat, size=size) as screen:
+        before = screen.line("keys")
+        await screen.press(key)
+        shown = screen.line("keys")
+        assert "enter apply  esc cancel" in shown
+        assert "up earlier" in shown
+        assert ("tab complete" in shown) == has_completion
+        assert ("ctrl+s save" in shown) == (has_completion and size[0] >= 80)
+        assert "help" not in shown, "? is a character here"
+        await screen.press("escape")
+        assert screen.line("keys") == before
+
+
+async def test_a_click_on_the_footer_does_what_the_key_does_in_the_line(chat):
+    async with opened(chat) as screen:
+        await screen.press("slash")
+        await screen.type("op:tex")
+        await screen.pilot.click("#keys", offset=(screen.line("keys").index("tab"), 0))
+        await screen.until(lambda: screen.main.bar.input.value == "op:text")
+        await screen.pilot.click("#keys", offset=(screen.line("keys").index("esc"), 0))
+        await screen.until(lambda: not is_open(screen))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("page", ["f", "B", "i", "h", "1"])
+async def test_help_and_quit_are_in_the_footer_at_any_width_and_no_key_touches_the_next(chat, width, page):
+    async with opened(chat, size=(width, 24)) as screen:
+        await screen.press(page)
+        shown = screen.line("keys")
+        assert "? help" in shown
+        assert shown.endswith("q quit")
+        assert not re.search(r"\) ?\S", shown.replace(")  ", "")), shown

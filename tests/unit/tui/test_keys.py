@@ -13,6 +13,7 @@ from wsinspect.tui.keys import BY_ID, FOOTER, PANE_BY_ID, PANE_FOOTER, read_keym
 from wsinspect.tui.screens.findings import FindingsPane
 from wsinspect.tui.screens.intercept import HeldPane
 from wsinspect.tui.screens.timeline import TimelinePane
+from wsinspect.tui.widgets.bar import BarInput
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.connections import ConnectionsPane
 from wsinspect.tui.widgets.frames import FrameTable
@@ -30,6 +31,7 @@ PANES = (
     TimelinePane,
     FindingsPane,
     HeldPane,
+    BarInput,
 )
 
 
@@ -73,7 +75,7 @@ def test_keys_of_panes_in_the_footer_are_those_of_the_panes():
         assert (bound[key.id].key, bound[key.id].action) == (key.keys, key.action)
     for keys in (*PANE_FOOTER.values(), *FOOTER.values()):
         assert {key.id for key in keys} <= set(BY_ID) | set(PANE_BY_ID)
-        assert keys[0].id in ("help", "back")
+        assert keys[0].id in ("help", "back", "bar.apply")
 
 
 def test_ids_of_earlier_versions_still_work(tmp_path):

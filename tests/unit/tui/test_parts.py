@@ -148,7 +148,7 @@ def test_sessions_of_a_client_come_before_its_address(tmp_path):
         ({"state": "lost"}, "the engine died"),
         (
             {"state": "closed", "closed_ns": 1, "js_code": 1006, "how": "rst", "ended_by": "server"},
-            "1006 no CLOSE rst by server",
+            "1006: RST by server, no CLOSE",
         ),
         # What a file does not record, or could not be stored, was not therefore never sent.
         ({"state": "closed", "closed_ns": 1, "ended_by": "unknown"}, "end not on record"),

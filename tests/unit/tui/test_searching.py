@@ -172,3 +172,23 @@ async def test_the_palette_lists_saved_filters(chat):
         assert str(screen.selection.filter) == "op:ctl"
         screen.app.use_filter("op:nonsense")
         assert "cannot filter by op:nonsense" in screen.line("keys")
+
+
+async def test_what_is_looked_for_does_not_touch_how_much_was_found(chat):
+    async with opened(chat) as screen:
+        await find(screen, "op:text")
+        await screen.until(lambda: screen.main.search.is_whole)
+        line = screen.app.workspace.search_words(screen.main.frames.selected_position())
+        assert line[0][0] == "  find op:text  "
+        assert line[1] == (line[1][0].strip(), "match")
+
+
+async def test_the_palette_says_each_verb_once_and_no_page_behind_its_area(chat):
+    async with opened(chat) as screen:
+        titles = [one.title for one in screen.app.get_system_commands(screen.app.screen)]
+        assert "copy: the opening handshake as curl" in titles
+        assert "export: all or part of it: HAR, JSONL, pcapng, flows and others" in titles
+        assert "fault: add a rule" in titles
+        assert "connections: unfold the client's story, or fold it (timeline)" in titles
+        words = [title.split(": ", 1) for title in titles]
+        assert not [both for both in words if both[1].startswith(f"{both[0]} ")]

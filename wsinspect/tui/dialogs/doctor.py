@@ -22,7 +22,7 @@ from wsinspect.present.examination import STYLES
 from wsinspect.present.findings import finding_lines
 from wsinspect.present.notes import severity_sign
 from wsinspect.text import escape
-from wsinspect.tui.dialogs.overlay import Overlay
+from wsinspect.tui.dialogs.overlay import Whole
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -179,13 +179,9 @@ class DoctorPane(LinePane):
         return max(self.size.width - 3, 20)
 
 
-class DoctorScreen(Overlay[None]):
+class DoctorScreen(Whole):
     """Over everything until Escape."""
 
-    DEFAULT_CSS = """
-    DoctorScreen { align: center middle; }
-    DoctorScreen LinePane { width: 95%; height: 90%; background: $surface; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,P", "leave", "leave", show=False, id="doctor.leave"),
         Binding("ctrl+c", "leave", "leave", show=False, priority=True, id="doctor.cancel"),

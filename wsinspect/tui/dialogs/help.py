@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from itertools import zip_longest
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from wsinspect.filters import help_lines
-from wsinspect.present.cells import Line, flow, fold
+from wsinspect.present.cells import Line, flow, fold, width_of
 from wsinspect.text import pad
-from wsinspect.tui.dialogs.overlay import Overlay
+from wsinspect.tui.dialogs.overlay import Whole
 from wsinspect.tui.keys import APP_KEYS, MAIN_KEYS, PAGE_KEYS
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
 _KEY_CELLS = 22
+#: From here on two lists of keys stand next to one another.
+_WIDE: Final = 150
+#: Lines of prose are no longer than one can read.
+_PROSE_CELLS: Final = 140
 _NAMES = {
     "plus": "+",
     "equals_sign": "=",
@@ -53,16 +58,25 @@ class HelpPane(LinePane):
         return [("Help: ", "muted"), (self.heading, "title")], [("esc leaves", "muted")]
 
     def _lines(self) -> list[Line]:
+        """What it is, then its keys and the others; on a wide screen these stand next to one another."""
         width = max(self.size.width - 4, 20)
-        lines: list[Line] = [[(line, "")] for line in flow(self.about, width)]
-        lines += [[], [("Keys of this pane", "title")]]
-        lines += [_key_line(keys, words) for keys, words in self.bindings_shown]
-        lines += [[], [("Other keys", "title")]]
-        lines += [_key_line(keys, words) for keys, words in self.others]
+        lines: list[Line] = [[(line, "")] for line in flow(self.about, min(width, _PROSE_CELLS))]
+        own = [[("Keys of this pane", "title")], *(_key_line(*both) for both in self.bindings_shown)]
+        others = [[("Other keys", "title")], *(_key_line(*both) for both in self.others)]
+        filters: list[Line] = []
         if self.with_filters:
-            lines += [[], [("Filters", "title")]]
-            lines += [_key_line(syntax, meaning) for syntax, meaning in help_lines()]
-        return [part for line in lines for part in fold(line, width)]
+            filters = [[("Filters", "title")], *(_key_line(*both) for both in help_lines())]
+        if width < _WIDE:
+            below = [one for block in (own, others, filters) if block for one in ([], *block)]
+            return [*lines, *(part for one in below for part in fold(one, width))]
+        cells = width // 2
+        sides = [*own, *([[], *filters] if filters else [])], others
+        left, right = ([part for one in side for part in fold(one, cells - 3)] for side in sides)
+        lines.append([])
+        none: Line = []
+        for one, other in zip_longest(left, right, fillvalue=none):
+            lines.append([*one, (" " * (cells - width_of(one)), ""), *other])
+        return lines
 
     def row_count(self) -> int:
         return len(self._lines())
@@ -75,13 +89,9 @@ def _key_line(keys: str, words: str) -> Line:
     return [(pad(keys, _KEY_CELLS), "key"), (words, "")]
 
 
-class HelpScreen(Overlay[None]):
+class HelpScreen(Whole):
     """The help, on top of everything until it is left."""
 
-    DEFAULT_CSS = """
-    HelpScreen { align: center middle; }
-    HelpScreen LinePane { width: 90%; height: 90%; max-width: 110; background: $surface; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1", "leave", "leave", show=False, id="help.leave")
     ]

@@ -25,3 +25,12 @@ class Overlay(ModalScreen[T]):
     def action_leave(self) -> None:
         """Leave it without a result."""
         self.dismiss(None)
+
+
+class Whole(Overlay[None]):
+    """A pane over all of the page but its first line, which says what is armed."""
+
+    DEFAULT_CSS = """
+    Whole { align: center bottom; background: $background 0%; }
+    Whole LinePane { width: 100%; height: 1fr; margin-top: 1; background: $surface; }
+    """

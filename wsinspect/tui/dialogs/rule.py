@@ -104,7 +104,7 @@ class RuleDialog(Dialog):
         place, at = self.words("rule-place"), self.judged.error_at
         place.display = at is not None and at < self.width - LABEL_CELLS - 1
         place.show([[(" " * (LABEL_CELLS + 1 + width_of([(line.value[:at], "")])) + glyphs.down, "error")]])
-        if self.judged.error and not line.value.strip():
+        if self.judged.error and (self.judged.is_empty or not line.value.strip()):
             self.verdict(glyphs.note, escape(self.judged.error), "muted")
         elif self.judged.error:
             self.wrong(escape(self.judged.error))

@@ -23,7 +23,7 @@ from wsinspect.text import counted
 
 _LIKE: Final = re.compile(r"\s*(?:--)?like[ =]\s*(?P<name>.*)", re.DOTALL)
 _FAULT: Final = re.compile(r"\s*--fault[ =]\s*(?P<spec>.*)", re.DOTALL)
-_LIST: Final = re.compile(r": expected one of (?=drop, |aws-alb, )[a-z0-9_, -]*")
+_LIST: Final = re.compile(r"^((?:unknown kind|there is no preset) '[^']*'): expected one of [a-z0-9_, -]*")
 _PRESET_NAME: Final = re.compile(r"^name: (?P<name>.*)$", re.MULTILINE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIRECTIONS: Final = {"s2c": "what the server sends", "c2s": "what the client sends"}
@@ -51,6 +51,7 @@ class Judgement(NamedTuple):
         about: what it is, in a sentence.
         preset: the name of one that has phases: it replaces all rules.
         is_named: whether the line has a name for its rule.
+        is_empty: whether nothing of what is missing was typed: that is not a mistake yet.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -60,6 +61,7 @@ class Judgement(NamedTuple):
     about: str = ""
     preset: str = ""
     is_named: bool = False
+    is_empty: bool = False
 
 
 class Candidate(NamedTuple):
@@ -94,6 +96,8 @@ def judge(line: str) -> Judgement:
 def _preset(name: str) -> Judgement:
     from wsinspect.faults.presets import load_preset
 
+    if not name:
+        return Judgement(error=_PRESET_HELP, is_empty=True)
     preset = load_preset(name)
     count = counted(len(preset.rules), "rule")
     if not preset.phases:
@@ -114,6 +118,7 @@ def _all_presets() -> dict[str, str]:
 
 
 _KIND_HELP: Final = "A rule is KIND[:DIRECTION],key=value,... as on the command line; like NAME is a preset."
+_PRESET_HELP: Final = "expected the name of a preset, as in like aws-alb"
 
 
 def _bare(line: str) -> str:
@@ -127,7 +132,7 @@ def _bare(line: str) -> str:
 
 def _words(error: FaultError) -> str:
     """Without the list of all kinds or presets: completion shows it."""
-    problem = _LIST.sub("", error.problem)
+    problem = _LIST.sub(r"\1", error.problem)
     return f"{error.field}: {problem}" if error.field else problem
 
 

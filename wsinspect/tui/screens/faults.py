@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any, ClassVar, NamedTuple
 
 from textual.binding import BindingType
@@ -60,6 +61,8 @@ class FaultsPane(LinePane):
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
+        #: By rule, how many messages and handshakes its breakpoint holds.
+        self.held: Counter[str] = Counter()
 
     @property
     def engine(self) -> EngineView:
@@ -74,6 +77,7 @@ class FaultsPane(LinePane):
             name = str(rule.get("name"))
             known = ledger.get(name)
             hits, last_ns = (known.hits, known.last_ns) if known else (0, None)
+            hits += self.held.get(name, 0)  # the ledger has what was decided alone
             found.append(RuleRow(name, str(rule.get("kind")), rule, hits, last_ns))
         names = {row.name for row in found}
         found += [
@@ -93,15 +97,15 @@ class FaultsPane(LinePane):
     def title(self) -> tuple[Line, Line]:
         """How many are armed, and the seed; at the right why nothing can be armed."""
         view = self.engine
-        hits = sum(rule.hits for rule in self.model.fault_rules.values())
+        hits = sum(one.hits for one in self.rows())
         left: Line = [("Faults", "title")]
         if not view.is_up:
             count = counted(len(self.model.fault_rules), "rule")
-            left.append((f"  {count} acted, {grouped(hits)} hits", "muted"))
+            left.append((f"  {count} acted, {counted(hits, 'hit')}", "muted"))
             return left, [(escape(view.words), "warn")]
-        armed = f"  {view.armed} of {counted(len(view.rules), 'rule')} armed"
+        armed = f"  {view.armed} of {counted(len(view.rules), 'rule')} armed" if view.rules else "  no rules"
         left.append((armed, "warn" if view.armed else "muted"))
-        acted = f", {grouped(hits)} hits" if self.size.width >= _WIDE else ""
+        acted = f", {counted(hits, 'hit')}" if self.size.width >= _WIDE else ""
         left.append((f"{acted}{self._scenario()}", "muted"))
         if view.held[0]:
             left.append((f", {held_words(view.held)}", "warn"))
@@ -178,6 +182,8 @@ class FaultsPane(LinePane):
         words = [f"{key}={_short(value)}" for key, value in pairs.items()]
         if not words or not one.name.startswith(one.kind):
             words.insert(0, escape(one.kind))
+        if count := self.held.get(one.name):
+            words.append(f"({grouped(count)} held: press B)")
         texts["attributes"] = " ".join(words)
         return texts
 
@@ -215,8 +221,10 @@ class FaultsPane(LinePane):
         event = self.model.rule_events.get(one.name, {})
         source = f"from {event['source']}" if event.get("source") else ""
         if one.settings is None:
-            words = "done by hand (x, X or the control API)" if one.name == BY_HAND else source or "removed"
-            return [*lines, [(f" It has acted in this capture; {escape(words)}.", "muted")]]
+            gone = "; removed" if self.engine.is_up else ""
+            by_hand = "; done by hand (x, X or the control API)"
+            words = by_hand if one.name == BY_HAND else f"; {source}" if source else gone
+            return [*lines, [(f" It has acted in this capture{escape(words)}.", "muted")]]
         spec = spec_of(one.settings)
         words = "cannot be written in one line" if spec is None else f"--fault '{spec}'"
         words = f"{source}: {words}" if source and source != "from --fault" else words
@@ -255,6 +263,32 @@ class FaultsScreen(Page):
     def __init__(self, workspace: Workspace) -> None:
         self.faults = FaultsPane(workspace, id="faults")
         super().__init__(workspace, self.faults)
+        self._is_asking = False
+
+    def on_screen_resume(self) -> None:
+        """Shown again: what was held may have passed."""
+        super().on_screen_resume()
+        self._look()
+
+    def tick(self) -> None:
+        """Twice a second: what breakpoints hold now."""
+        super().tick()
+        self._look()
+
+    def _look(self) -> None:
+        """Ask which breakpoint holds how much, where there is one."""
+        view, held = self.workspace.engine_view, self.faults.held
+        if not view.is_up or not (view.waiting or held):
+            held.clear()
+        elif not self._is_asking:
+            self._is_asking = True
+            self.workspace.ask(requests.held(), self._seen)
+
+    def _seen(self, answer: Answer) -> None:
+        self._is_asking = False
+        if not answer.error:
+            self.faults.held = Counter(str(one.get("rule")) for one in answer.value.get("held", ()))
+            self.faults.refresh()
 
     def grown(self) -> None:
         """Rules may have gone."""

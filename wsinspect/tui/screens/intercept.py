@@ -35,10 +35,16 @@ _MILLISECOND: Final = 10**6
 _SOON_MS: Final = 15_000
 #: From here on the list says how long each side has heard nothing.
 _WIDE: Final = 100
-#: Below this height the list has all lines, above it what is held has a part of its own.
+#: Below this height the list has few lines, so that what is held has some, too.
 _TALL: Final = 16
+#: Lines of the list there: title, names and four rows.
+_LOW_LIST_LINES: Final = 6
 #: Lines of the list that stay whatever is held: title, names, two of patience, and five rows.
 _LIST_LINES: Final = 9
+#: Keys about the one that the cursor is on, or all of them.
+_ABOUT_HELD: Final = frozenset(
+    f"intercept.{what}" for what in ("pass", "edit", "editor", "drop", "answer", "all")
+)
 #: What is edited in a file keeps its kind, so that editors colour it.
 _ENDINGS: Final = {"message": ".json", "request": ".http", "response": ".http"}
 
@@ -67,6 +73,10 @@ class HeldPane(LinePane):
         self.seen_ns = 0
         self.payload = payload
 
+    def idle_keys(self) -> frozenset[str]:
+        """What is done to held ones has nothing to be done to."""
+        return frozenset() if self.held else _ABOUT_HELD
+
     def action_payload(self, step: int) -> None:
         """Scroll what the chosen one says; the list where it has no room of its own."""
         if self.payload.display:
@@ -78,6 +88,7 @@ class HeldPane(LinePane):
         """What the engine said now; the cursor stays on what it was on."""
         chosen = self.chosen()
         self.held, self.seen_ns = held, time.monotonic_ns()
+        self.post_message(self.OtherKeys())
         names = [one.get("name") for one in held]
         if chosen is not None and chosen.get("name") in names:
             self.cursor = names.index(chosen.get("name"))
@@ -116,12 +127,19 @@ class HeldPane(LinePane):
         return fit([(f" {'waits':>11}  {'conn':>5}  dir  {'what':<9}  {silent}payload", "muted")], width)
 
     def render_line(self, y: int) -> Strip:
-        """Below the names of the columns: how long each side of the chosen one is known to wait."""
-        if y in (2, 3) and self._header_height == self.header_lines:
-            chosen = self.chosen()
-            lines = [] if chosen is None else self._patience_lines(chosen)
-            line: Line = lines[y - 2] if y - 2 < len(lines) else []
-            return self.palette.strip(fit(line, self.size.width), self.size.width)
+        """Below the names of the columns: how long each side of the chosen one is known to wait.
+
+        Where the names have the only line, what is urgent of it takes their place.
+        """
+        chosen = self.chosen()
+        if 0 < y <= self._header_height and chosen is not None:
+            lines = self._patience_lines(chosen)
+            if self.header_lines == 1:
+                lines = [line for line in lines if line[0][1] == "warn"]
+            at = y - 1 if self.header_lines == 1 else y - 2
+            if at >= 0 and (lines[at:] or self.header_lines > 1):
+                line: Line = lines[at] if at < len(lines) else []
+                return self.palette.strip(fit(line, self.size.width), self.size.width)
         return super().render_line(y)
 
     def _patience_lines(self, held: Json) -> list[Line]:
@@ -184,12 +202,14 @@ class HeldPane(LinePane):
         silent = ""
         if self._is_wide:
             silent = f"{truncate(', '.join(self._silences(one, passed_ms)), 19):<19}  "
+        gone = "" if self._is_wide else " and ".join(str(side) for side in one.get("gone") or ())
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         line += [
             (f"{waits:>11}  ", "warn"),
             (f"{one.get('connection', 0):>5}  ", ""),
             (f"{arrow}  {truncate(escape(str(what)), 9):<9}  ", ""),
             (silent, "muted"),
+            (f"{escape(gone)} gone  " if gone else "", "warn"),
             (until + behind, "note"),
             (payload_words(one), ""),
         ]
@@ -217,10 +237,11 @@ def _nearest(held: Json) -> list[Json]:
 
 
 def payload_words(one: Json) -> str:
-    """What is held, on one line; binary as hex, as in the rows of frames."""
+    """What is held, on one line; binary as hex, as in the rows of frames, of a handshake its lines."""
     payload = one.get("payload") or {}
     if "text" in payload:
-        return escape(str(payload["text"]))
+        text = str(payload["text"])
+        return escape(text if one.get("what") == "message" else "  ".join(text.split("\r\n")).rstrip())
     return hex_preview(base64.b64decode(str(payload.get("base64", ""))))
 
 
@@ -317,13 +338,15 @@ class InterceptScreen(Page):
                 yield self.payload
 
     def lay_out(self) -> None:
-        """The list has what it needs, what is held the rest; a low terminal has the list alone."""
+        """The list has what it needs, what is held the rest; on a low terminal the list has few lines."""
         super().lay_out()
-        is_split = bool(self.held.held) and not self.is_small and self.app.size.height >= _TALL
+        height = self.app.size.height
+        is_split = bool(self.held.held) and not self.is_small
         self.payload.display = is_split
-        self.held.styles.height = (
-            min(len(self.held.held) + 4, max(self.app.size.height // 2, _LIST_LINES)) if is_split else "1fr"
-        )
+        self.held.header_lines = 3 if height >= _TALL else 1
+        most = max(height // 2, _LIST_LINES) if height >= _TALL else _LOW_LIST_LINES
+        wanted = len(self.held.held) + self.held.header_lines + 1
+        self.held.styles.height = min(wanted, most) if is_split else "1fr"
 
     def document_text(self) -> str:
         """The list, and what the chosen one says."""

@@ -15,7 +15,7 @@ from textual.strip import Strip
 from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit, fold
 from wsinspect.present.rows import duration
-from wsinspect.present.words import GRADE_STYLES, end_words
+from wsinspect.present.words import GRADE_STYLES, end_in, end_words
 from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
 from wsinspect.tui import lanes
 from wsinspect.tui.keys import bindings_of
@@ -285,7 +285,7 @@ class TimelinePane(LinePane):
         name = f"{lanes.numbers(line.ones)} {escape(line.target)}"
         whole = f"{name} {escape(line.client)}"  # a part of an address is nobody's
         name = whole if cell_width(whole) <= label - 4 else truncate(name, label - 4)
-        words = truncate(lanes.pattern_words(line.ones), max(note - 1, 0))
+        words = self._note(line, max(note - 1, 0))
         return fit(
             [
                 (f" {letter or ' '} ", GRADE_STYLES.get(letter or "", "muted")),
@@ -296,6 +296,16 @@ class TimelinePane(LinePane):
             ],
             width,
         )
+
+    @staticmethod
+    def _note(line: lanes.TimeLine, cells: int) -> str:
+        """How many attempts and at what pace, or how long it lasted and how it ended: what fits whole."""
+        words = lanes.pattern_words(line.ones)
+        if len(line.ones) == 1 and words:
+            left = cells - cell_width(words) - 2
+            end = end_in(line.ones[0], left)
+            return f"{words}  {end}" if cell_width(end) <= left else words
+        return words if cell_width(words) <= cells else truncate(words.split(", ")[0], cells)
 
     def _story_row(self, number: int, story: StoryLine, width: int) -> Line:
         """A line of a story; `+` says that there is more below it, `-` that it is shown."""

@@ -34,6 +34,8 @@ class BarInput(LineInput):
         Binding("down", "history(1)", "newer", show=False, id="bar.newer"),
         Binding("escape", "leave", "leave", show=False, id="bar.leave"),
         Binding("ctrl+s", "save", "save the filter", show=False, id="bar.save"),
+        Binding("enter", "submit", "do what is typed", show=False, id="bar.apply"),
+        Binding("tab", "complete", "complete", show=False, id="bar.complete"),
     ]
 
     class Saved(Message):
@@ -65,6 +67,10 @@ class BarInput(LineInput):
         # At once, not a moment later as `focus` does: what is typed next belongs here.
         self.screen.set_focus(self)
 
+    def idle_keys(self) -> frozenset[str]:
+        """Ids of the footer's keys that do nothing for what is typed now."""
+        return frozenset() if self.kind in FILTERS else frozenset({"bar.complete", "bar.save"})
+
     def remember(self, value: str) -> None:
         """Add an input to the history."""
         known = self.history[self.kind]
@@ -80,6 +86,10 @@ class BarInput(LineInput):
         self._at = max(0, min(self._at - step, len(known)))
         self.value = known[self._at - 1] if self._at else ""
         self.cursor_position = len(self.value)
+
+    def action_complete(self) -> None:
+        """Tab, where the page has not taken it."""
+        self.complete()
 
     def complete(self) -> None:
         """Replace what was typed of a candidate by the first one."""

@@ -49,7 +49,7 @@ class LinePane(Widget, can_focus=True):
     help_title: ClassVar[str] = ""
     help_text: ClassVar[str] = ""
     has_cursor: bool = True
-    header_lines: ClassVar[int] = 0
+    header_lines: int = 0
     is_table: ClassVar[bool] = False
 
     class Moved(Message):

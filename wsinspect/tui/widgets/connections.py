@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 
@@ -39,8 +39,10 @@ _COLUMNS = (
     ("s>c", 7, True, 0),
     ("rtt p50", 8, True, 110),
     ("last", 10, True, 70),
-    ("close, flags", 18, False, 0),
+    ("end", 18, False, 0),
 )
+#: Between a column that ends at the right and one that begins at the left, which would run together.
+_GAP: Final = 2
 
 
 class ConnectionsPane(LinePane):
@@ -53,8 +55,9 @@ class ConnectionsPane(LinePane):
     help_text = (
         "Every attempt and connection, newest first; the first row stands for all of them. The row under the "
         "cursor decides what the other panes show. Counts are frames; rtt p50 is the median round trip of "
-        "its pings; the last column says how it ended, with the close codes of both sides, counts faults and "
-        "findings, and payloads deleted to make room."
+        "its pings; last is the time since its last frame; end says how it ended, with the close codes of "
+        "both sides or the FIN or RST that came instead, after the numbers of faults and findings, and "
+        "counts payloads deleted to make room."
     )
     header_lines = 1
     is_table = True
@@ -118,19 +121,19 @@ class ConnectionsPane(LinePane):
         """The columns that fit; how it ended gets more of a wide screen."""
         end = 18 if width < 100 else 24 if width < 140 else 36 + (width - 140) // 3
         shown = [
-            (name, end if name == "close, flags" else cells, right)
+            (name, end if name == "end" else cells, right)
             for name, cells, right, least in _COLUMNS
             if width >= least
         ]
-        left = max(width - 1 - sum(cells + 1 for _, cells, _ in shown), 6)
+        left = max(width - _GAP - sum(cells + 1 for _, cells, _ in shown), 6)
         return [(name, cells or left, right) for name, cells, right in shown]
 
     def header(self, width: int) -> Line:
         """The names of the columns."""
-        names = (
-            pad(truncate(name, cells), cells, right=right) for name, cells, right in self._columns(width)
-        )
-        return fit([(" " + " ".join(names), "muted")], width)
+        line: Line = [(" ", "")]
+        for name, cells, right in self._columns(width):
+            line += [*_before(name), (pad(truncate(name, cells), cells, right=right), "muted"), (" ", "")]
+        return fit(line, width)
 
     def row(self, number: int, width: int) -> Line:
         """One connection, or all of them."""
@@ -143,7 +146,7 @@ class ConnectionsPane(LinePane):
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         for name, size, right in columns:
             text, style = cells[name]
-            line += [(pad(truncate(text, size), size, right=right), style), (" ", "")]
+            line += [*_before(name), (pad(truncate(text, size), size, right=right), style), (" ", "")]
         return fit(line, width)
 
     def _all(self, columns: list[tuple[str, int, bool]], width: int) -> Line:
@@ -164,7 +167,11 @@ class ConnectionsPane(LinePane):
         line: Line = [(self.glyphs.cursor if self.cursor == 0 else " ", "key")]
         for name, size, right in columns:
             text = truncate(cells.get(name, ""), size)
-            line += [(pad(text, size, right=right), "muted" if name != "target" else ""), (" ", "")]
+            line += [
+                *_before(name),
+                (pad(text, size, right=right), "muted" if name != "target" else ""),
+                (" ", ""),
+            ]
         return fit(line, width)
 
     def _cells(self, one: Connection, end: int) -> dict[str, tuple[str, str]]:
@@ -182,10 +189,7 @@ class ConnectionsPane(LinePane):
             "s>c": (_count(one, one.s2c_frames), "s2c"),
             "rtt p50": ("-" if rtt_ns is None else duration(rtt_ns), "muted"),
             "last": (self._last(one), "muted"),
-            "close, flags": (
-                flags + end_in(one, end - cell_width(flags)) + _missing(one),
-                _end_style(one),
-            ),
+            "end": (_end(one, flags, end), _end_style(one)),
         }
 
     def _last(self, one: Connection) -> str:
@@ -222,6 +226,17 @@ def _missing(one: Connection) -> str:
     parts += [f"headers or events {how}"] if gone.records else []
     parts += [f"{gone.payloads} payloads deleted"] if gone.payloads else []
     return "".join(f", {part}" for part in parts)
+
+
+def _before(name: str) -> Line:
+    """What stands before a column, behind the blank that ends the one before."""
+    return [(" " * (_GAP - 1), "")] if name == "end" else []
+
+
+def _end(one: Connection, flags: str, cells: int) -> str:
+    """Flags, and how it ended; of one that lives the flags alone."""
+    end = end_in(one, cells - cell_width(flags))
+    return (flags.rstrip() if flags and end == "-" else flags + end) + _missing(one)
 
 
 def _count(one: Connection, frames: int) -> str:

@@ -15,6 +15,7 @@ from wsinspect.present.words import listening_words
 from wsinspect.text import counted, escape, grouped
 from wsinspect.tui.keys import FOOTER, PANE_FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
+from wsinspect.tui.widgets.bar import BarInput
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.widgets.words import key_hints
 from wsinspect.tui.workspace import Workspace
@@ -155,6 +156,8 @@ class TabLine(OneLine):
                 return
 
 
+#: Keys that are shown however little room there is.
+_ALWAYS: Final = frozenset({"help", "quit", "bar.leave"})
 #: Lines for what was said last, at most.
 _SAID_LINES: Final = 3
 
@@ -179,11 +182,11 @@ class KeyLine(OneLine):
 
     @property
     def _keys(self) -> tuple[FooterKey, ...]:
-        """Those of the page; on the main page, of the pane with the focus."""
+        """Those of the page; on the main page, of the pane with the focus, or of the bar."""
         focused = self.screen.focused
         own = PANE_FOOTER.get(focused.id or "") if self._page == "main" and focused is not None else None
         keys = FOOTER[self._page] if own is None else own
-        idle = focused.idle_keys() if isinstance(focused, LinePane) else frozenset[str]()
+        idle = focused.idle_keys() if isinstance(focused, LinePane | BarInput) else frozenset[str]()
         return tuple(key for key in keys if key.id not in idle) if idle else keys
 
     def _said_lines(self, width: int) -> list[str]:
@@ -214,23 +217,22 @@ class KeyLine(OneLine):
         return self.workspace.palette.strip(line, width)
 
     def _shown(self, width: int) -> list[FooterKey]:
-        """As many as fit, and always the way out."""
+        """As many as fit, and always the way to the others, and the way out, which is last."""
         keys = self._keys
-        last = [key for key in keys if key.id == "quit"]
-        left = width - sum(width_of(self._part(key)) for key in last)
-        shown: list[FooterKey] = []
-        for key in (key for key in keys if key.id != "quit"):
+        shown = [key for key in keys if key.id in _ALWAYS]
+        left = width - sum(width_of(self._part(key)) for key in shown)
+        for key in (key for key in keys if key.id not in _ALWAYS):
             left -= width_of(self._part(key))
             if left < 0:
                 break
             shown.append(key)
-        return [*shown, *last]
+        return sorted(shown, key=lambda key: (key.id == "quit", keys.index(key)))
 
     def _part(self, key: FooterKey) -> Line:
         shown = self.workspace.key_shown(key)
         if not self.workspace.why_not(key.id):
             return key_hints([(shown, key.label)])
-        return [(f" ({shown} {key.label})", "muted")]
+        return [(f" ({shown} {key.label}) ", "muted")]
 
     def on_click(self, event: events.Click) -> None:
         """A click is as good as the key."""

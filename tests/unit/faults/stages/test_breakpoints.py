@@ -121,6 +121,18 @@ def test_an_end_waits_behind_it_and_a_reset_receiver_loses_it() -> None:
     assert [how for _, _, how in book.ends] == ["fin"]
 
 
+def test_what_is_held_when_both_sides_have_gone_passes_so_that_the_connection_ends() -> None:
+    book = Faulted(RULE).c2s(text("hold 1", C2S), text("behind", C2S))
+    book.end(C2S, "fin")
+    assert names(book), "one side alone may be waited for: the message can still arrive"
+    assert book.ends == []
+    book.end(S2C, "fin")
+    assert not names(book)
+    assert book.payloads(C2S) == [b"hold 1", b"behind"]
+    assert len(book.ends) == 2
+    assert [one["detail"]["did"] for one in book.ledger] == ["pass"]
+
+
 def test_a_name_that_is_not_held_is_refused() -> None:
     book = Faulted(RULE).s2c(text("hold 1"))
     assert not book.faults.decide("m1-c2s-0", Decision(), book.now)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.geometry import Region
 
+from tests.support.svg import text_of
 from tests.support.tui_captures import chat_capture
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.dialogs.help import HelpPane
@@ -78,3 +80,26 @@ async def test_keys_that_the_user_has_changed_are_shown(chat, tmp_path):
         assert others["f9"].startswith("timeline")
         await screen.press("escape", "f", "question_mark")
         assert parts(screen)[0]["f7"] == "add a rule"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)], ids=str)
+async def test_it_takes_all_of_the_screen_but_the_line_that_says_what_is_armed(chat, size):
+    async with opened(chat, size=size) as screen:
+        header = screen.line("header")
+        await screen.press("3", "question_mark")
+        pane = screen.app.screen.query_one(HelpPane)
+        assert pane.region == Region(0, 1, size[0], size[1] - 1)
+        assert text_of(screen.app.export_screenshot())[0].split()[:4] == header.split()[:4]
+
+
+async def test_on_a_wide_screen_other_keys_stand_next_to_those_of_the_pane(chat):
+    async with opened(chat, size=(200, 50)) as screen:
+        await screen.press("3", "question_mark")
+        pane = screen.app.screen.query_one(HelpPane)
+        lines = [pane.row_text(number) for number in range(pane.row_count())]
+        [title] = [line for line in lines if "Keys of this pane" in line]
+        at = title.index("Other keys")
+        shown = {line[at : at + 22].strip(): line[at + 22 :] for line in lines if len(line) > at}
+        assert shown["tab"] == "next pane"
+        assert any(line.startswith(" enter ") and "inspect" in line[:at] for line in lines)
+        assert any(line.startswith(" Filters") for line in lines)

@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.control_lab import ControlLab, control_lab
 from tests.support.svg import assert_same_screen
-from tests.support.tui_captures import chat_capture, hold_engine_lock
+from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.faults.held import Held
 from wsinspect.faults.kinds import KINDS
 from wsinspect.tui.dialogs.rule import RuleDialog
 from wsinspect.tui.dialogs.sheet import Dialog, Question
@@ -57,7 +58,7 @@ async def test_nothing_armed_says_what_could_be(lab, live):
     async with opened(live) as screen:
         await screen.press("f")
         text = "\n".join(screen.pane("faults"))
-        assert "0 of 0 rules armed" in text
+        assert "no rules" in text
         assert "latency_c2s" in text  # of the ledger
         assert "latency, removed" in text
         assert "FAULTS ON" not in screen.line("header")
@@ -241,6 +242,63 @@ async def test_a_recorded_file_shows_the_ledger_and_that_no_engine_runs(tmp_path
         assert "latency_c2s" in text
         await screen.press("a")
         assert "faults: this is a recording: no proxy is running on it" in screen.line("keys")
+
+
+async def test_what_a_breakpoint_holds_counts_as_hits(lab, live):
+    async with opened(live, size=(120, 36)) as screen:
+        await screen.press("f")
+        lab.arm(name="orders", kind="break", match="op:text")
+        lab.arm(name="other", kind="break", match="op:bin")
+        for number in (1, 2):
+            lab.call(lambda number=number: lab.engine.waiting.update({f"m3-c2s-{number}": held(number)}))
+        await screen.until(lambda: any("2 held: press B" in line for line in screen.pane("faults")))
+        [row] = [line for line in screen.pane("faults") if " orders" in line]
+        assert row.split()[-2:] == ["2", "-"]
+        [row] = [line for line in screen.pane("faults") if " other" in line]
+        assert row.split()[-2:] == ["0", "-"]
+        assert "4 hits" in screen.pane("faults")[0]
+        lab.call(lab.engine.waiting.clear)
+        await screen.until(lambda: "2 hits" in screen.pane("faults")[0])
+
+
+def held(number: int) -> Held:
+    """A message that the rule `orders` holds."""
+    return Held(
+        name=f"m3-c2s-{number}",
+        rule="orders",
+        connection=3,
+        what="message",
+        direction="c2s",
+        since_ns=0,
+        until_ns=None,
+        opcode=1,
+        data=b"x",
+    )
+
+
+async def test_one_hit_is_said_in_the_singular(tmp_path):
+    with CaptureBuilder(tmp_path / "one.db") as builder:
+        builder.connection(1)
+        builder.fault("drop_c2s", "drop", 1, builder.frame(1, 10, 1, b"x"), 10)
+    async with opened(tmp_path / "one.db") as screen:
+        await screen.press("f")
+        assert "1 rule acted, 1 hit " in screen.pane("faults")[0]
+        assert "It has acted in this capture." in "\n".join(screen.pane("faults")), (
+            "nobody knows if it is gone"
+        )
+
+
+@pytest.mark.parametrize("line", ["like ", "like apach"])
+async def test_a_preset_that_is_typed_is_not_answered_with_all_of_them(lab, live, line):
+    async with opened(live) as screen:
+        await screen.press("f", "a")
+        top = screen.app.screen
+        assert isinstance(top, RuleDialog)
+        top.input("rule-line").value = line
+        await screen.until(lambda: any("apache-default" in one for one in dialog(screen)))
+        verdict = top.words("dialog-verdict").lines
+        assert not any("aws-alb, azure-lb" in text for one in verdict for text, _ in one)
+        assert (verdict[0][0][1] == "error") == (line != "like ")
 
 
 async def test_hostile_names_are_shown_escaped(lab, live):

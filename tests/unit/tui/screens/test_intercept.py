@@ -124,14 +124,36 @@ async def test_a_long_one_is_scrolled_and_says_what_it_lacks(lab):
         assert held_lines(screen)[1].startswith(" line 0 ")
 
 
-async def test_a_low_terminal_has_the_list_alone(lab):
+async def test_a_low_terminal_has_few_rows_and_what_the_chosen_one_says(lab):
     for number in range(20):
-        hold(lab, f"m1-c2s-{number}")
-    async with opened(lab.engine.capture, size=(80, 15)) as screen:
+        hold(lab, f"m1-c2s-{number}", data=b'{"type": "order", "id": %d}' % number)
+    async with opened(lab.engine.capture, size=(60, 15)) as screen:
         await intercepting(screen, 20)
-        assert held_lines(screen) == []
-        await screen.press("pagedown")
-        assert pane(screen).cursor > 1
+        assert len(pane(screen).text()) == 6
+        assert "payload" in pane(screen).text()[1]
+        assert [line.strip() for line in held_lines(screen)[1:5]] == ["{", '"type": "order",', '"id": 0', "}"]
+        await screen.press("j")
+        assert '"id": 1' in held_lines(screen)[3]
+
+
+async def test_on_a_low_terminal_what_is_urgent_stands_in_place_of_the_names(lab):
+    hold(lab, "m1-c2s-1", gone=("client",))
+    hold(lab, "m1-c2s-2")
+    hold(lab, "m1-c2s-3")
+    async with opened(lab.engine.capture, size=(60, 15)) as screen:
+        await intercepting(screen, 3)
+        assert "client has ended the connection" in pane(screen).text()[1]
+        assert "client gone" in pane(screen).text()[2]
+        await screen.press("j")
+        assert "payload" in pane(screen).text()[1]
+        assert "gone" not in pane(screen).text()[3]
+
+
+async def test_the_lines_of_a_held_handshake_stand_in_one_row(lab):
+    hold(lab, "h2-request", "request", b"GET /chat HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with opened(lab.engine.capture, size=(120, 36)) as screen:
+        await intercepting(screen, 1)
+        assert any(line.rstrip().endswith("GET /chat HTTP/1.1  Host: a") for line in pane(screen).text())
 
 
 async def test_typing_replaces_the_filter_that_was_proposed(lab):

@@ -50,8 +50,8 @@ def test_a_close_that_may_be_among_missing_bytes_was_not_therefore_never_sent(co
         ("client_close_code", "client_close_reason", "server_close_code", "server_close_reason")
     )
     cut = connection._replace(**ended, **codes)
-    assert end_words(cut) == "no CLOSE fin by server"
-    assert end_words(cut._replace(gaps="s2c=1")) == "end not on record fin by server"
+    assert end_words(cut) == "FIN by server, no CLOSE"
+    assert end_words(cut._replace(gaps="s2c=1")) == "end not on record, FIN by server"
 
 
 REFUSED = "cannot connect to 127.0.0.1:9999: Connection refused"
@@ -114,11 +114,11 @@ _NO_CODES = dict.fromkeys(
     [
         (
             {"ended_by": "server", "how": "fin", "js_code": 1006, **_NO_CODES},
-            ["1006 no CLOSE fin by server", "1006 fin by server", "fin by server"],
+            ["1006: FIN by server, no CLOSE", "1006: FIN by server", "FIN by server"],
         ),
         (
             {"ended_by": "client", "how": "rst", "js_code": None, **_NO_CODES},
-            ["no CLOSE rst by client", "rst by client"],
+            ["RST by client, no CLOSE", "RST by client"],
         ),
         (
             {"ended_by": "server", "how": "close-frame"}
@@ -137,13 +137,37 @@ def test_an_end_is_said_in_the_longest_form_that_is_whole(connection, facts, for
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("width", "end"), [(80, "1006 fin by server"), (120, "1006 fin by server")])
+@pytest.mark.parametrize(("width", "end"), [(80, "FIN by server"), (120, "1006: FIN by server")])
 async def test_who_ended_it_is_never_cut_off_in_the_list(tmp_path, width, end):
     async with opened(timeline_capture(tmp_path / "chat.db"), size=(width, 40)) as screen:
         await screen.press("1", "g")
         rows = screen.pane("connections")
         assert [row for row in rows if f" {end}" in row], rows
         assert not [row for row in rows if "CLOSED" in row and "…" in row], rows
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("width", [70, 80, 120, 200])
+async def test_the_last_column_stands_two_cells_from_the_one_before(tmp_path, width):
+    async with opened(timeline_capture(tmp_path / "chat.db"), size=(width, 40)) as screen:
+        await screen.press("1", "g")
+        header, *rows = (line for line in screen.pane("connections")[1:] if line)
+        at = header.index(" end") + 1
+        assert header[:at].endswith("last  ")
+        assert all(not line[at - 2 : at].strip() for line in rows), rows
+
+
+@pytest.mark.asyncio
+async def test_an_open_connection_with_flags_has_no_dash_behind_them(tmp_path):
+    with CaptureBuilder(tmp_path / "one.db") as builder:
+        builder.connection(1)
+        builder.connection(2)
+        builder.finding("WS-CL-001", "error", 1, None, title="closed")
+    async with opened(tmp_path / "one.db") as screen:
+        await screen.until(lambda: bool(screen.model.findings))
+        first, second = screen.pane("connections")[3:5]
+        assert first.endswith("  -")
+        assert second.endswith("  ✖1")
 
 
 @pytest.mark.parametrize(
@@ -159,4 +183,4 @@ async def test_the_sign_of_a_connection_s_findings_is_that_of_the_worst_one(tmp_
     async with opened(tmp_path / "one.db") as screen:
         await screen.until(lambda: len(screen.model.findings) == len(severities))
         await screen.settle()
-        assert any(f" {flag} " in line for line in screen.pane("connections"))
+        assert any(line.endswith(f" {flag}") for line in screen.pane("connections"))
