@@ -23,6 +23,7 @@ from wsinspect.formats.packets.tls import KeyLog
 from wsinspect.formats.packets.trace import Found, KeyLogFile, Stop, import_trace, is_stream
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Stage
+from wsinspect.memory import making_rows
 
 FORMATS: Final = ("har", "jsonl", "flows", "packets")
 _START: Final = 4096
@@ -123,7 +124,7 @@ def import_file(
     if kind == "capture":
         raise CaptureError(f"{source} is a capture already", hint=f"wsinspect show {source}")
     try:
-        with new_capture(target), source.open("rb") as file:
+        with making_rows(), new_capture(target), source.open("rb") as file:
             notes = _fill(file, kind, source, target, progress)
             if found is not None and kind != "jsonl":
                 found(store_findings(target))
@@ -137,17 +138,18 @@ def _import_packets(
 ) -> ImportNotes:
     secrets = KeyLogFile(options.key_log) if options.key_log is not None else KeyLog()
     try:
-        return import_trace(
-            source,
-            target,
-            secrets=secrets,
-            taps=options.taps,
-            follow=options.follow,
-            stop=options.stop,
-            progress=progress,
-            found=found,
-            stdin=sys.stdin.buffer if str(source) == "-" else None,
-        )
+        with making_rows():
+            return import_trace(
+                source,
+                target,
+                secrets=secrets,
+                taps=options.taps,
+                follow=options.follow,
+                stop=options.stop,
+                progress=progress,
+                found=found,
+                stdin=sys.stdin.buffer if str(source) == "-" else None,
+            )
     except OSError as error:
         raise LocalError(f"cannot import {source}: {error.strerror or error}") from None
 

@@ -21,7 +21,6 @@ from wsinspect.errors import CaptureError
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.journal.format import (
     BODY,
-    EVENT,
     HEAD,
     HEAD_REQUEST_IN,
     HEAD_REQUEST_OUT,
@@ -363,7 +362,9 @@ class Feed:
             indexer.commit()
 
     def event(self, connection: int, time_ns: int, event: events.Event) -> None:
-        self.add(Record(EVENT, 0, connection, time_ns, 0, json.dumps(event.as_json()).encode()))
+        self.indexer.add_event(connection, time_ns, event)
+        if self.indexer.weight > COMMIT_BYTES:
+            self.indexer.commit()
 
     def head(self, connection: int, part: int, time_ns: int, raw: bytes) -> None:
         self.add(Record(HEAD, part, connection, time_ns, 0, raw))

@@ -236,13 +236,15 @@ def _without_line_end(line: bytes) -> bytes:
 
 def _field(raw: bytes) -> Field:
     line = _without_line_end(raw)
-    is_pseudo = line.startswith(_PSEUDO_FIELDS)
+    is_pseudo = line[:1] == b":" and line.startswith(_PSEUDO_FIELDS)
     name, colon, value = line[is_pseudo:].partition(b":")
     if is_pseudo:
         name = b":" + name
     if not colon:
         name, value = b"", name
-    return Field(name, _FOLD.sub(b" ", value).strip(), raw)
+    if b"\n" in value:
+        value = _FOLD.sub(b" ", value)
+    return Field(name, value.strip(), raw)
 
 
 def _key(name: bytes | str) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from wsinspect.handshake.heads import RawHead, split_list
+from wsinspect.handshake.heads import Field, RawHead, split_list
 from wsinspect.wire.deflate import DeflateParams
 
 #: RFC 6455 §1.3: what the key, as sent, is concatenated with.
@@ -30,11 +30,18 @@ _DEFLATE_WINDOWS = frozenset({"server_max_window_bits", "client_max_window_bits"
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: Fields that a response may have once (RFC 6455 §4.1, §11.3): browsers refuse a second one, the same or not.
 _SINGLE = ("upgrade", "sec-websocket-accept", "sec-websocket-protocol")
-#: The lines of a key and of its answer, where nothing about them is unusual. A line that begins with white
-#: space would belong to them.
-_KEY = re.compile(rb"(?<=\n)(sec-websocket-key:[ \t]*)([a-z0-9+/]{22}==)(?=[ \t]*\r?\n[^ \t])", re.IGNORECASE)
-_ACCEPT = re.compile(
-    rb"(?<=\n)(sec-websocket-accept:[ \t]*)([a-z0-9+/]{27}=)(?=[ \t]*\r?\n[^ \t])", re.IGNORECASE
+#: The fields that `negotiate` reads, of a request and of a response over HTTP/1.
+_ASKED = frozenset(
+    {
+        *(b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version"),
+        *(b"sec-websocket-protocol", b"sec-websocket-extensions"),
+    }
+)
+_ANSWERED = frozenset(
+    {
+        *(b"upgrade", b"connection", b"sec-websocket-accept", b"content-length", b"transfer-encoding"),
+        *(b"sec-websocket-protocol", b"sec-websocket-extensions"),
+    }
 )
 _UNESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -158,42 +165,52 @@ class Heads(NamedTuple):
 def read_heads(request: bytes | None, response: bytes | None) -> Heads:
     """`negotiate` of heads as they came.
 
-    Clients that connect again send the same heads but for the key, and get the same answer but for what
-    follows from it: such heads are read once.
+    What many clients send, and what they get, differs in the path, in fields that say nothing about the
+    WebSocket, in the key and in what follows from it: the rest is read once.
     """
-    alike = _with_one_key(request, response)
-    return _read_once(*alike) if alike else _read(request, response)
-
-
-def _read(request: bytes | None, response: bytes | None) -> Heads:
+    asked = RawHead.parse(request) if request else None
     answer = RawHead.parse(response) if response else None
-    found = negotiate(RawHead.parse(request) if request else None, answer)
+    alike = _without_differences(asked, answer)
+    found = _negotiate_once(*alike) if alike else negotiate(asked, answer)
     return Heads(found, answer.http_version if answer else b"")
 
 
 #: Few, for a head may have 64 KiB and more.
-_read_once = lru_cache(maxsize=16)(_read)
+_negotiate_once = lru_cache(maxsize=16)(negotiate)
 
 
-def _with_one_key(request: bytes | None, response: bytes | None) -> tuple[bytes, bytes | None] | None:
-    """The heads with the key of RFC 6455 section 1.3 in place of theirs; None where that may say otherwise.
+def _without_differences(
+    request: RawHead | None, response: RawHead | None
+) -> tuple[RawHead, RawHead | None] | None:
+    """Heads that `negotiate` reads as it does these, the same for all keys; None where there are none.
 
-    A server that always sends that key's answer is why an answer has to fit the key that it came for.
+    A server that always sends the answer to one key is why an answer has to fit the key that it came for.
     """
-    sent = _only(_KEY, b"sec-websocket-key", request)
-    if request is None or sent is None or not is_valid_key(sent[2]):
+    if request is None or request.is_http2 or not (method := request.method):
         return None
-    if response is not None and b"sec-websocket-accept" in response.lower():
-        answer = _only(_ACCEPT, b"sec-websocket-accept", response)
-        if answer is None or answer[2] != accept_key(sent[2]):
-            return None
-        response = response[: answer.start(2)] + _SAMPLE_ACCEPT + response[answer.end(2) :]
-    return request[: sent.start(2)] + _SAMPLE_KEY + request[sent.end(2) :], response
+    keys = request.get_all("sec-websocket-key")
+    if len(keys) != 1 or not is_valid_key(keys[0]):
+        return None
+    asked = _reduced(b"%b / HTTP/1.1" % method, request, _ASKED, b"sec-websocket-key", _SAMPLE_KEY)
+    if response is None:
+        return asked, None
+    if response.is_http2:
+        return None
+    accepts = response.get_all("sec-websocket-accept")
+    if accepts and accepts != [accept_key(keys[0])]:
+        return None
+    name = b"sec-websocket-accept"
+    return asked, _reduced(response.start_raw, response, _ANSWERED, name, _SAMPLE_ACCEPT)
 
 
-def _only(line: re.Pattern[bytes], name: bytes, head: bytes | None) -> re.Match[bytes] | None:
-    """Where a line is, if its field's name is nowhere else in the head."""
-    return line.search(head) if head is not None and head.lower().count(name) == 1 else None
+def _reduced(start: bytes, head: RawHead, names: frozenset[bytes], known: bytes, sample: bytes) -> RawHead:
+    """A head with the fields of these names alone, and a sample for the value of the one that is known."""
+    fields = [
+        Field(key, sample if key == known else value, b"")
+        for name, value, _ in head.fields
+        if (key := name.strip().lower()) in names
+    ]
+    return RawHead(b"", start, tuple(fields), b"")
 
 
 def opens(request: RawHead | None, response: RawHead) -> bool:

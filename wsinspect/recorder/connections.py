@@ -411,6 +411,7 @@ class ConnectionRows:
 
     def add_rows(self, rows: Rows) -> None:
         """Add what changed to a transaction."""
+        is_first = not (self.has_row or self.is_stored)
         self.has_row = True
         self.count()
         rows.connections.append(tuple(self.row.values()))
@@ -418,7 +419,8 @@ class ConnectionRows:
             rows.handshakes.append(tuple(self.handshake.values()))
             self._is_handshake_changed = False
         if self.is_closed:
-            rows.finished.append((self.id,))
+            if not is_first:  # else it has nothing there that could be deleted
+                rows.finished.append((self.id,))
         else:
             rows.notes.append((self.id, to_json(self.facts)))
 

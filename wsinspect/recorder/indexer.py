@@ -25,7 +25,17 @@ from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.restore import NotesError, load_connection, load_stream, stream_options
 from wsinspect.recorder.streams import OpenPing, StreamRows
 from wsinspect.vocabulary import EventKind
-from wsinspect.vocabulary.events import Fault, Gap, Held, Lag, RecorderError, Sent, Unreadable, Unstored
+from wsinspect.vocabulary.events import (
+    Event,
+    Fault,
+    Gap,
+    Held,
+    Lag,
+    RecorderError,
+    Sent,
+    Unreadable,
+    Unstored,
+)
 from wsinspect.wire.close_codes import parse_close
 from wsinspect.wire.frame import Frame
 from wsinspect.wire.opcodes import Direction, Opcode
@@ -35,6 +45,8 @@ COMMIT_BYTES: Final = 8 * 1024 * 1024
 #: What a frame costs in memory apart from its payload (measured: tuple, integers, header).
 _FRAME_BYTES: Final = 600
 _RECORD_HEADER: Final = HEADER.size
+#: What an event costs that comes without a record.
+_EVENT_BYTES: Final = 400
 _LEGS: Final = ("server", "client")
 #: Events after which a connection has something to report.
 _LOOKED_AT: Final = frozenset((EventKind.OPEN, EventKind.REFUSED, EventKind.FAILED, EventKind.CLOSED))
@@ -170,6 +182,17 @@ class Indexer:
         except Exception as error:  # our bug must not cost the rest of the capture
             self._note_mistake(Record(DATA, side, connection_id, time_ns, sent_after_ns, data), error)
 
+    def add_event(self, connection_id: int, time_ns: int, event: Event) -> None:
+        """Index an event that no journal holds: `add` without a way through JSON and back.
+
+        Raises:
+            DatabaseError, NotesError: What is known of its connection cannot be read.
+        """
+        self.last_ns = max(self.last_ns, time_ns)
+        self._offset += _EVENT_BYTES
+        self.weight += _EVENT_BYTES
+        self._take_event(connection_id, time_ns, event.as_json())
+
     def _index(self, record: Record) -> None:
         kind, part, connection_id, time_ns, _, payload = record
         self.last_ns = max(self.last_ns, time_ns)  # requests before an attempt are recorded with it
@@ -177,7 +200,7 @@ class Indexer:
         self._offset += _RECORD_HEADER + size
         self.weight += _RECORD_HEADER + size
         if kind == EVENT:
-            self._add_event(connection_id, time_ns, payload)
+            self._take_event(connection_id, time_ns, _parse_event(payload))
         elif kind in (HEAD, BODY):
             connection = self._load(connection_id)
             self._touched.add(connection)
@@ -320,8 +343,7 @@ class Indexer:
 
     # -- events
 
-    def _add_event(self, connection_id: int, time_ns: int, raw: bytes) -> None:
-        event = _parse_event(raw)
+    def _take_event(self, connection_id: int, time_ns: int, event: Mapping[str, Any]) -> None:
         kind = str(event.get("event"))
         if kind == EventKind.FAULT:
             self._add_fault(connection_id, Fault.read(event), event, time_ns)

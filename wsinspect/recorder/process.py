@@ -35,7 +35,7 @@ from wsinspect.journal.format import (
     journal_directory,
 )
 from wsinspect.journal.reader import JournalReader
-from wsinspect.memory import HighWater
+from wsinspect.memory import ROWS, HighWater
 from wsinspect.recorder.eviction import Evictor
 from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.narration import Notes
@@ -320,8 +320,7 @@ def main(arguments: Sequence[str] | None = None, explain: Explain | None = None)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     give_way()
-    # Rows are tuples without cycles: collecting garbage every 700 of them costs a tenth of the time.
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(*ROWS)
     narrator = Narrator(as_json=options.narrate == "json") if options.narrate else None
     try:
         recorder = Recorder(options.capture, narrator=narrator, wants_frames=options.frames, explain=explain)

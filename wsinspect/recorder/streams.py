@@ -24,6 +24,7 @@ MAX_OPEN_PINGS: Final = 256
 _PLAIN: Final = frozenset((0x81, 0x82))
 #: The same with RSV1.
 _COMPRESSED: Final = frozenset((0xC1, 0xC2))
+_COMPRESSED_TOO: Final = _PLAIN | _COMPRESSED
 
 
 class Ids(Protocol):
@@ -273,47 +274,20 @@ class StreamRows:
         self, batch: Batch, sent_after_ns: int, first_id: int, rows: Rows
     ) -> list[tuple[int, Frame]]:
         frames = batch.frames
-        if len(frames) == 1 and self._open is None:
-            header, first_ns, time_ns, payload, wire_length, violation, _ = frames[0]
-            first = header[0]
-            if violation is None and (
-                first in _PLAIN or (first in _COMPRESSED and self.has_deflate and len(batch.messages) == 1)
-            ):
-                # What most chunks of small messages contain; the same rows as below.
-                connection, side = self._connection, self._side
-                rows.frames.append(
-                    (
-                        first_id,
-                        connection,
-                        side,
-                        first << 8 | header[1],
-                        time_ns,
-                        time_ns - first_ns,
-                        sent_after_ns,
-                        header,
-                        wire_length,
-                        payload,
-                        first_id,
-                        None,
-                    )
-                )
-                self.frames += 1
-                self.last_frame = first_id
-                if first in _COMPRESSED:
-                    _, opcode, _, _, compressed, *facts = batch.messages[0]
-                    key = (first_id, connection, side, opcode, first_id, first_id, compressed)
-                    rows.messages.append((*key, *facts))
+        if self._open is None and len(batch.messages) == len(frames):
+            whole = _COMPRESSED_TOO if self.has_deflate else _PLAIN
+            for frame in frames:
+                if frame[5] is not None or frame[0][0] not in whole:
+                    break
+            else:
+                self._add_whole(batch, sent_after_ns, first_id, rows)
                 return []
         special = [
             (frame_id, frame)
             for frame_id, frame in enumerate(frames, first_id)
             if frame[5] is not None or frame[0][0] not in _PLAIN
         ]
-        if special or self._open is not None:
-            message_ids = self._message_ids(frames, first_id)
-        else:
-            # The hot path: each frame is a message, and the `message` view needs no row for it.
-            message_ids = range(first_id, first_id + len(frames))
+        message_ids = self._message_ids(frames, first_id)
         connection, side = self._connection, self._side
         rows.frames += [
             (
@@ -336,11 +310,41 @@ class StreamRows:
         ]
         self.frames += len(frames)
         self.last_frame = first_id + len(frames) - 1
-        if special or self._open is not None:
-            odd = frozenset(frame_id for frame_id, _ in special)
-            self._add_messages(batch, first_id, message_ids, odd, rows)
-            self._note_open(frames, first_id, message_ids)
+        odd = frozenset(frame_id for frame_id, _ in special)
+        self._add_messages(batch, first_id, message_ids, odd, rows)
+        self._note_open(frames, first_id, message_ids)
         return special
+
+    def _add_whole(self, batch: Batch, sent_after_ns: int, first_id: int, rows: Rows) -> None:
+        """What nearly all chunks contain: frames that are correct messages each; the same rows as below."""
+        connection, side = self._connection, self._side
+        add = rows.frames.append
+        frame_id = first_id
+        for header, first_ns, time_ns, payload, wire_length, _, _ in batch.frames:
+            first = header[0]
+            add(
+                (
+                    frame_id,
+                    connection,
+                    side,
+                    first << 8 | header[1],
+                    time_ns,
+                    time_ns - first_ns,
+                    sent_after_ns,
+                    header,
+                    wire_length,
+                    payload,
+                    frame_id,
+                    None,
+                )
+            )
+            if first in _COMPRESSED:
+                message = batch.messages[frame_id - first_id]
+                key = (frame_id, connection, side, message[1], frame_id, frame_id)
+                rows.messages.append((*key, *message[4:]))
+            frame_id += 1
+        self.frames += frame_id - first_id
+        self.last_frame = frame_id - 1
 
     def _message_ids(self, frames: Sequence[Frame], first_id: int) -> Sequence[int | None]:
         """The message id of each frame: that of the first frame of its message."""

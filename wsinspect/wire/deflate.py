@@ -79,8 +79,8 @@ class Inflater:
     """
 
     __slots__ = (
-        "_bits", "_cap", "_final_blocks", "_is_fresh", "_keep", "_kept", "_parts", "_recent", "_recent_size",
-        "_takeover", "_zlib", "before", "dead", "failed", "is_over", "length", "stored_run",
+        "_bits", "_cap", "_final_blocks", "_is_fresh", "_keep", "_kept", "_most", "_parts", "_recent",
+        "_recent_size", "_takeover", "_zlib", "before", "dead", "failed", "is_over", "length", "stored_run",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +96,7 @@ class Inflater:
         self._takeover = takeover
         self._cap = cap
         self._keep = cap if keep is None else min(cap, keep)
+        self._most = min(self._keep, _OUTPUT_PIECE - 1)  # what comes out at once and is kept
         self._recent: list[bytes] = [window[-WINDOW:]]
         self._recent_size = len(self._recent[0])
         self.stored_run = WINDOW
@@ -129,13 +130,19 @@ class Inflater:
     def begin(self) -> None:
         """Start a message; without context takeover the window is empty again (RFC 7692 section 7.1.1)."""
         self.before = Before(self.stored_run, self.window() if self.has_gap else None)
+        self._clear()
+        if not self._takeover:
+            self._forget()
+
+    def _clear(self) -> None:
         self._parts = []
         self._kept = self.length = self._final_blocks = 0
         self.is_over = self.failed = self._is_fresh = False
-        if not self._takeover:
-            self._zlib = zlib.decompressobj(-self._bits)
-            self._recent = [b""]
-            self._recent_size = 0
+
+    def _forget(self) -> None:
+        self._zlib = zlib.decompressobj(-self._bits)
+        self._recent = [b""]
+        self._recent_size = 0
 
     def feed(self, data: bytes) -> list[bytes]:
         """Inflate a piece of the current message.
@@ -159,38 +166,42 @@ class Inflater:
         Returns:
             All that came out, and the message's data as `finish` gives it; None where data are broken.
         """
-        self.begin()
-        out: list[bytes] = []
+        # No restart begins in the middle of it: nothing asks for `before`.
+        if not self._takeover:
+            self._forget()
         unzip = self._zlib
+        self.is_over = self.failed = False
         try:
-            piece = unzip.decompress(data, _OUTPUT_PIECE)
-            if piece and len(piece) < _OUTPUT_PIECE and not unzip.eof and not unzip.unconsumed_tail:
-                # Nearly every message: all of it came out, and nothing more is to come.
-                last = unzip.decompress(_TAIL, _OUTPUT_PIECE)
-                self._note(piece)
-                if not last and not self._zlib.eof and self._kept == self.length:
-                    self._parts = []
-                    if self.stored_run < WINDOW:
-                        self.stored_run = min(WINDOW, self.stored_run + self.length)
-                    return piece, piece
-                out.append(piece)
-                self._drain(last, out)
-            else:
-                self._drain(piece, out)
-                if not self._is_fresh:
-                    self._inflate(_TAIL, out)
+            # One call takes the tail too: a call costs more than the bytes of a small message.
+            piece = unzip.decompress(data + _TAIL, _OUTPUT_PIECE)
+            length = len(piece)
+            if 0 < length <= self._most and not unzip.eof and not unzip.unconsumed_tail:
+                # Nearly every message: all of it came out, all of it is kept, and nothing more is to come.
+                self._recent.append(piece)
+                self._recent_size += length
+                if self._recent_size > _RECENT_LIMIT:
+                    self.window()
+                if self.stored_run < WINDOW:
+                    self.stored_run = min(WINDOW, self.stored_run + length)
+                return piece, piece
+            self._clear()
+            out: list[bytes] = []
+            self._drain(piece, out, len(_TAIL))
         except zlib.error:
             self.failed = True
-        data = b"".join(out)
         kept = self._end()
-        return None if self.failed else (data, kept)
+        return None if self.failed else (b"".join(out), kept)
 
     def _inflate(self, data: bytes, out: list[bytes]) -> None:
         self._is_fresh = False
         self._drain(self._zlib.decompress(data, _OUTPUT_PIECE), out)
 
-    def _drain(self, piece: bytes, out: list[bytes]) -> None:
-        """Take what a call of zlib gave, and all that it still has."""
+    def _drain(self, piece: bytes, out: list[bytes], tail: int = 0) -> None:
+        """Take what a call of zlib gave, and all that it still has.
+
+        Args:
+            tail: how many bytes were appended to the message's. They are not needed behind a final block.
+        """
         while True:
             if piece:
                 out.append(piece)
@@ -201,7 +212,7 @@ class Inflater:
                 if self._final_blocks > _FINAL_BLOCKS:
                     raise zlib.error("too many final blocks")
                 self._zlib = self._new()
-                if not data:
+                if len(data) == tail or not data:
                     self._is_fresh = True
                     return
             else:

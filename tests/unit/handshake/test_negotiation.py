@@ -198,9 +198,31 @@ def test_heads_that_differ_in_the_key_alone_are_read_once_and_say_the_same(
 
 
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-def test_the_next_of_the_same_clients_is_not_read_again(line_end: bytes) -> None:
-    def heads(key: bytes) -> list[bytes]:
-        pair = request(key=key).raw, response(accept=accept_key(key)).raw
-        return [raw.replace(b"\r\n", line_end) for raw in pair]
+@pytest.mark.parametrize("other", [b"/", b"/ws?token=1"])
+def test_the_next_of_the_same_clients_is_not_read_again(line_end: bytes, other: bytes) -> None:
+    def heads(key: bytes, path: bytes, cookie: bytes) -> list[bytes]:
+        asked = request(b"Cookie: " + cookie, key=key).raw.replace(b" / ", b" %b " % path)
+        answered = response(b"Set-Cookie: " + cookie, accept=accept_key(key)).raw
+        return [raw.replace(b"\r\n", line_end) for raw in (asked, answered)]
 
-    assert read_heads(*heads(OTHER)) is read_heads(*heads(OTHER[::-1].lstrip(b"=") + b"=="))
+    found = read_heads(*heads(OTHER, b"/", b"a=1"))
+    again = read_heads(*heads(OTHER[::-1].lstrip(b"=") + b"==", other, b"a=2"))
+    assert again.negotiation is found.negotiation
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Sec-WebSocket-Protocol: " + OTHER,
+        b"Sec-WebSocket-Extensions: x-" + OTHER.rstrip(b"="),
+        b"Connection: close",
+        b"Upgrade: h2c",
+    ],
+)
+def test_what_a_negotiation_depends_on_is_not_taken_from_an_earlier_one(line: bytes) -> None:
+    earlier = read_heads(request(key=KEY).raw, response().raw)
+    asked = request(line, key=OTHER)
+    for answered in (response(accept=accept_key(OTHER)), response(line, accept=accept_key(OTHER))):
+        found = read_heads(asked.raw, answered.raw).negotiation
+        assert found == negotiate(asked, answered)
+    assert read_heads(request(key=KEY).raw, response().raw) == earlier

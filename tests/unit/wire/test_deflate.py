@@ -175,3 +175,44 @@ def test_a_match_that_ends_exactly_at_an_output_piece_is_not_lost():
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     payload = (deflate.compress(data) + deflate.flush(zlib.Z_SYNC_FLUSH))[:-4]
     assert inflate(Inflater(bits=15, takeover=True), payload) == data
+
+
+#: Ends of messages: as RFC 7692 wants them, and with a last block in front of, inside and behind the tail.
+ENDINGS = {
+    "as it should be": bytes.fromhex("f248cdc9c90700"),
+    "BFINAL, then an empty block": bytes.fromhex("f348cdc9c9070000"),
+    "BFINAL with nothing behind it": bytes.fromhex("f348cdc9c90700"),
+    "BFINAL, and a whole tail": bytes.fromhex("f348cdc9c90700000000ffff"),
+    "the tail ends a last block": bytes.fromhex("0005 00faff48656c6c6f 01".replace(" ", "")),
+    "two last blocks": bytes.fromhex("f348cdc9c90700f348cdc9c90700"),
+    "nothing at all": b"",
+    "only what the tail makes": b"\x00",
+    "cut off": bytes.fromhex("f248cd"),
+    "broken": b"\xff\xff\xff",
+    "larger than a piece": zlib.compress(bytes(1_200_000), 9, -15)[:-2] + b"\x00",
+    "more than is kept": zlib.compress(noise(600), 9, -15) + b"\x00",
+}
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+@pytest.mark.parametrize("keep", [None, 500])
+@pytest.mark.parametrize("first", ENDINGS)
+@pytest.mark.parametrize("second", ENDINGS)
+def test_a_message_that_is_there_at_once_is_inflated_as_in_pieces(
+    takeover: bool, keep: int | None, first: str, second: str
+) -> None:
+    at_once, in_pieces = (
+        Inflater(bits=15, takeover=takeover, cap=1_100_000, keep=keep) for _ in range(2)
+    )
+    for data in (ENDINGS[first], ENDINGS[second], ENDINGS["as it should be"]):
+        if at_once.dead:
+            break
+        found = at_once.whole(data)
+        in_pieces.begin()
+        pieces = in_pieces.feed(data)
+        last, kept = in_pieces.finish()
+        assert found == (None if in_pieces.failed else (b"".join([*pieces, *last]), kept))
+        for name in ("dead", "failed", "is_over", "stored_run", "has_gap"):
+            assert getattr(at_once, name) == getattr(in_pieces, name), name
+        if not at_once.dead:
+            assert at_once.window() == in_pieces.window()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from wsinspect.errors import CaptureError
@@ -397,6 +398,7 @@ class PacketReader:
         return f" ({hosts}{more}); --keylog takes what a client writes to SSLKEYLOGFILE"
 
 
+@lru_cache(maxsize=64)  # there are few servers
 def _address(raw: bytes) -> Address:
     return Address(str(ipaddress.ip_address(raw[:-2])), int.from_bytes(raw[-2:], "big"))
 
@@ -416,9 +418,15 @@ def _target(head: RawHead, server: Address, *, is_tls: bool) -> tuple[str, str, 
         if (url := parse_url(path)) is not None:
             return url.scheme, url.host or server.host, url.port or server.port, url.path
     scheme = "wss" if is_tls else "ws"
+    return scheme, *_named(scheme, authority or b"", server), path
+
+
+@lru_cache(maxsize=64)  # most clients of a trace name few servers
+def _named(scheme: str, authority: bytes, server: Address) -> tuple[str, int]:
+    """The host and port that a Host field names; those of the server where it names none."""
     try:
-        named = parse_endpoint(f"{scheme}://{(authority or b'').decode('latin-1')}")
+        named = parse_endpoint(f"{scheme}://{authority.decode('latin-1')}")
     except ValueError:
-        return scheme, server.host, server.port, path
-    has_port = named.port != DEFAULT_PORTS[scheme] or (authority or b"").endswith(b":%d" % named.port)
-    return scheme, named.host, named.port if has_port else server.port, path
+        return server.host, server.port
+    has_port = named.port != DEFAULT_PORTS[scheme] or authority.endswith(b":%d" % named.port)
+    return named.host, named.port if has_port else server.port
