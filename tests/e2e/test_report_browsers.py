@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,7 +164,7 @@ def test_axe_finds_nothing_in_firefox(
 ) -> None:
     """Marionette's scripts are in a sandbox, which the page's policy does not concern."""
     firefox.open(pages[name].as_uri())
-    for width in (1200, 500):
+    for width in (1200, 800, 480, 360):
         firefox.look(width=width, scheme=scheme)
         firefox.run(
             "document.querySelectorAll('details').forEach((one) => { one.open = true; }); arguments[0](0)"
@@ -170,7 +173,116 @@ def test_axe_finds_nothing_in_firefox(
             f"{AXE.read_text()}; {CHECK}.then(arguments[0], (error) => arguments[0](String(error)))"
         )
         assert found == []
-        facts = "[matchMedia('(prefers-color-scheme: dark)').matches, document.documentElement.scrollWidth]"
-        is_dark, wide = firefox.run(f"arguments[0]({facts})")
-        assert is_dark is (scheme == "dark")
+        facts = (
+            "[matchMedia('(prefers-color-scheme: dark)').matches, innerWidth, "
+            "document.documentElement.scrollWidth]"
+        )
+        is_dark, inner, wide = firefox.run(f"arguments[0]({facts})")
+        assert (is_dark, inner) == (scheme == "dark", width)
         assert wide <= width
+
+
+#: What the keyboard has to reach, and what is in focus: of the document's elements, the numbers.
+REACHABLE = (
+    "[...document.querySelectorAll('a[href], button, select, summary, [tabindex=\"0\"]')]"
+    ".filter((one) => !one.disabled && one.checkVisibility())"
+)
+FOCUSED = (
+    f"(() => {{ const one = document.activeElement; return [{REACHABLE}.indexOf(one), "
+    "getComputedStyle(one).outlineStyle]; })()"
+)
+
+
+@pytest.mark.parametrize("name", ["attack", "long"])
+def test_tab_reaches_every_control_in_firefox(firefox: Marionette, pages: dict[str, Path], name: str) -> None:
+    firefox.open("about:blank")
+    firefox.look(width=1000, scheme="light")
+    firefox.open(pages[name].as_uri())
+    count = firefox.run(f"arguments[0]({REACHABLE}.length)")
+    assert count > 8
+    for number in range(count):
+        firefox.press("Tab")
+        assert firefox.run(f"arguments[0]({FOCUSED})") == [number, "solid"]
+
+
+def test_the_report_by_keys_in_firefox(firefox: Marionette, pages: dict[str, Path]) -> None:
+    firefox.look(width=1000, scheme="light")
+    firefox.open(pages["long"].as_uri())
+
+    def press(at: str, *keys: str) -> str:
+        firefox.run("document.querySelector(arguments[0]).focus(); arguments[1](0)", at)
+        firefox.press(*keys)
+        return str(firefox.run("arguments[0](document.querySelector('#where').textContent)"))
+
+    def shown(script: str) -> object:
+        return firefox.run(f"arguments[0]({script})")
+
+    assert press("#canvas", "0").startswith("connection 1 (closed): 3,000 frames from ")
+    zoomed = press("#canvas", "+", "+", "+")
+    assert 0 < int(zoomed.split(": ")[1].split(" frames")[0].replace(",", "")) < 1500
+    assert press("#canvas", "ArrowRight") != zoomed
+    assert press("#canvas", "ArrowDown").startswith("connection 2")
+    press("#canvas", "ArrowUp", "Enter")
+    first = shown("document.querySelector('#range').textContent")
+    assert str(first).endswith(" of 3,000")
+    press("#after", "Enter")
+    assert shown("document.querySelector('#range').textContent") != first
+    assert press("[data-do=fit]", "Space").startswith("connection 1 (closed): 3,000 frames from ")
+    press("#which", "ArrowDown")
+    assert shown("document.querySelector('#which').selectedIndex") == 1
+    assert shown("document.querySelector('#range').textContent") == "no frames"
+    is_open = shown("document.querySelector('details').open")
+    press("summary", "Enter")
+    assert shown("document.querySelector('details').open") is not is_open
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_firefox_prints_the_report(firefox: Marionette, pages: dict[str, Path], scheme: str) -> None:
+    firefox.look(width=1200, scheme=scheme)
+    firefox.open(pages["attack"].as_uri())
+    closed = "arguments[0](document.querySelectorAll('details:not([open])').length)"
+    before = firefox.run(closed)
+    assert before > 0
+    paper = unpacked(firefox.printed())
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) in range(3, 15)
+    # The timeline has the paper's width, and is as high as that makes it.
+    (size,) = set(re.findall(rb"/Subtype\s*/Image\s*/Width (\d+)\s*/Height (\d+)", paper))
+    (drawn,) = re.findall(rb"([\d.]+) 0 0 -([\d.]+) [\d. ]+ cm\s[^\n]*/x\d+ Do", paper)
+    wide, high = map(float, drawn)
+    assert wide > 500
+    assert wide / high == pytest.approx(int(size[0]) / int(size[1]), rel=0.03)
+    assert firefox.run(closed) == before  # what was opened for the paper is closed again
+
+
+def unpacked(paper: bytes) -> bytes:
+    """A PDF, and behind it what its compressed streams hold."""
+    found = [paper]
+    for start in re.finditer(rb"stream\r?\n", paper):
+        with contextlib.suppress(zlib.error):  # a stream of another kind
+            found.append(zlib.decompressobj().decompress(paper[start.end() :]))
+    return b"\n".join(found)
+
+
+def test_zooming_and_moving_stays_smooth_in_firefox(firefox: Marionette, tmp_path: Path) -> None:
+    """Of 100,000 frames: the work of a step is what a page can do between two pictures on a busy machine."""
+    firefox.look(width=1200, scheme="light")
+    firefox.open(report(long_capture(tmp_path / "very long.db", 100_000)).as_uri())
+    steps = firefox.run(
+        """
+        const done = arguments[0], canvas = document.querySelector("#canvas"), taken = [];
+        const keys = ["0", "+", "ArrowRight", "-", "ArrowLeft", "-"];
+        const step = () => {
+            const key = keys[taken.length % 6];
+            canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            const before = performance.now();
+            // The page's own callback was asked for first: this one is called behind it, in the same picture.
+            requestAnimationFrame((now) => {
+                taken.push(performance.now() - Math.max(now, before));
+                if (taken.length < 60) setTimeout(step, 0); else done(taken.sort((a, b) => a - b));
+            });
+        };
+        step();
+        """
+    )
+    assert len(steps) == 60
+    assert steps[30] < 100

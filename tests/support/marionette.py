@@ -7,6 +7,7 @@ own service (`nsIConsoleService`): WebDriver passes on what scripts log, not wha
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -36,6 +37,14 @@ _PREFERENCES: dict[str, str | int] = {
 }
 _OPTIONS = ("--headless", "--marionette", "--remote-allow-system-access", "--no-remote")
 _SCHEME = "Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', arguments[0])"
+#: Firefox makes no window narrower.
+_NARROWEST = 500
+_WIDTH = "document.defaultView.gBrowser.selectedBrowser.style.maxWidth = arguments[0] + 'px'"
+#: Keys that are no characters, as WebDriver has them.
+KEYS = {
+    "Tab": "\ue004", "Enter": "\ue007", "Space": " ", "End": "\ue010", "Home": "\ue011",
+    "ArrowLeft": "\ue012", "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015",
+}  # fmt: skip
 _CONSOLE = "return Services.console.getMessageArray().map((one) => one.errorMessage || one.message)"
 
 
@@ -141,12 +150,33 @@ class Marionette:
         return self._ask("WebDriver:ExecuteAsyncScript", **asked)["value"]
 
     def look(self, *, width: int, scheme: str) -> None:
-        """From now on: how wide the window is (450 at least), and which colours pages are asked for."""
+        """From now on: how wide the page is, and which colours pages are asked for."""
         wanted = {"dark": 0, "light": 1}[scheme]
         self._ask("Marionette:SetContext", value="chrome")
         self._ask("WebDriver:ExecuteScript", script=_SCHEME, args=[wanted])
+        # A window is not made narrower than this: the page in it is.
+        self._ask("WebDriver:ExecuteScript", script=_WIDTH, args=[width])
         self._ask("Marionette:SetContext", value="content")
-        self._ask("WebDriver:SetWindowRect", width=width, height=800)
+        self._ask("WebDriver:SetWindowRect", width=max(width, _NARROWEST), height=800)
+
+    def press(self, *keys: str) -> None:
+        """Keys one after the other, to whatever has the focus: characters, or names in `KEYS`."""
+        steps: list[dict[str, str]] = []
+        for key in keys:
+            value = KEYS.get(key, key)
+            steps += [{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]
+        actions = [{"type": "key", "id": "keyboard", "actions": steps}]
+        self._ask("WebDriver:PerformActions", actions=actions)
+
+    def printed(self) -> bytes:
+        """The page as Firefox prints it on A4: a PDF."""
+        page = {"width": 21.0, "height": 29.7}
+        found = self._ask("WebDriver:Print", page=page, background=False)["value"]
+        return base64.b64decode(found)
+
+    def picture(self) -> bytes:
+        """What the window shows: a PNG."""
+        return base64.b64decode(self._ask("WebDriver:TakeScreenshot", full=False)["value"])
 
     def console(self) -> list[str]:
         """All that the browser's console has, of all pages."""

@@ -201,9 +201,7 @@ ENDINGS = {
 def test_a_message_that_is_there_at_once_is_inflated_as_in_pieces(
     takeover: bool, keep: int | None, first: str, second: str
 ) -> None:
-    at_once, in_pieces = (
-        Inflater(bits=15, takeover=takeover, cap=1_100_000, keep=keep) for _ in range(2)
-    )
+    at_once, in_pieces = (Inflater(bits=15, takeover=takeover, cap=1_100_000, keep=keep) for _ in range(2))
     for data in (ENDINGS[first], ENDINGS[second], ENDINGS["as it should be"]):
         if at_once.dead:
             break
