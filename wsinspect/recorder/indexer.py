@@ -163,6 +163,12 @@ class Indexer:
                 connection = self._load(connection_id)
             self._touched.add(connection)
             stream = connection.streams[side] or self._stream(connection, side)
+            notes = self._notes
+            if (notes is None or not notes.wants_frames) and stream.feed_whole(
+                data, time_ns, sent_after_ns, self, self._rows
+            ):
+                self.weight += _FRAME_BYTES
+                return
             fed = stream.feed(data, time_ns, sent_after_ns, self, self._rows)
             if fed is None:
                 return
@@ -175,8 +181,8 @@ class Indexer:
             if special:
                 for frame_id, frame in special:
                     self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
-            if self._notes is not None and self._notes.wants_frames:
-                self._notes.add_frames(connection, Direction(side), batch, first_id)
+            if notes is not None and notes.wants_frames:
+                notes.add_frames(connection, Direction(side), batch, first_id)
         except (DatabaseError, NotesError):
             raise
         except Exception as error:  # our bug must not cost the rest of the capture

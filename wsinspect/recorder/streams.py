@@ -117,6 +117,42 @@ class StreamRows:
         self._held: dict[int, Held] = {}  # by ordinal
         self._plans: dict[int, int] = {}  # the ledger's rows of the newest batch, by ordinal
 
+    def feed_whole(self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> bool:
+        """Index a chunk if it is one frame and this a correct message without compression: the same rows as
+        `feed` makes, in half the time. Else nothing is taken."""
+        if self.gap or self._ended:
+            return False
+        found = self.decoder.whole(chunk)
+        if found is None:
+            return False
+        header, payload = found
+        first_id = ids.next_frame
+        ids.next_frame = first_id + 1
+        length = len(chunk)
+        self.bytes += length
+        self.frames += 1
+        self.is_touched = True
+        self.last_frame = first_id
+        self._newest = (self.decoder.frame_count - 1, first_id)
+        self._plans.clear()
+        rows.frames.append(
+            (
+                first_id,
+                self._connection,
+                self._side,
+                header[0] << 8 | header[1],
+                time_ns,
+                0,
+                sent_after_ns,
+                header,
+                length,
+                payload,
+                first_id,
+                None,
+            )
+        )
+        return True
+
     def feed(self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> Fed | None:
         """Index a chunk; None where the decoder is out of work."""
         self.bytes += len(chunk)

@@ -62,6 +62,10 @@ class Before(NamedTuple):
     window: bytes | None
 
 
+#: Of nearly every message: the whole window is in the messages' data.
+_STORED: Final = Before(WINDOW, None)
+
+
 class Inflater:
     """Inflates the compressed messages of one direction.
 
@@ -129,10 +133,13 @@ class Inflater:
 
     def begin(self) -> None:
         """Start a message; without context takeover the window is empty again (RFC 7692 section 7.1.1)."""
-        self.before = Before(self.stored_run, self.window() if self.has_gap else None)
+        self.before = self._now()
         self._clear()
         if not self._takeover:
             self._forget()
+
+    def _now(self) -> Before:
+        return Before(self.stored_run, self.window() if self.has_gap else None)
 
     def _clear(self) -> None:
         self._parts = []
@@ -166,7 +173,7 @@ class Inflater:
         Returns:
             All that came out, and the message's data as `finish` gives it; None where data are broken.
         """
-        # No restart begins in the middle of it: nothing asks for `before`.
+        self.before = _STORED if self.stored_run == WINDOW else self._now()
         if not self._takeover:
             self._forget()
         unzip = self._zlib
@@ -177,6 +184,7 @@ class Inflater:
             length = len(piece)
             if 0 < length <= self._most and not unzip.eof and not unzip.unconsumed_tail:
                 # Nearly every message: all of it came out, all of it is kept, and nothing more is to come.
+                self.length = length
                 self._recent.append(piece)
                 self._recent_size += length
                 if self._recent_size > _RECENT_LIMIT:

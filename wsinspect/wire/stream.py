@@ -174,6 +174,32 @@ class StreamDecoder:
             opaque = self._settle(fresh, data, pos, is_moved=bool(frames))
         return tuple.__new__(Batch, (frames, first_frame, messages, opaque))
 
+    def whole(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """`feed` for what most chunks are: one frame that is a correct message, without compression.
+
+        Returns:
+            Its header and its payload; None where these bytes are anything else, or something waits for more:
+            nothing was taken then, and they are for `feed`.
+        """
+        if self._partial is not None or self._tail or self._lost or self._log.is_used or len(data) < 4:
+            return None
+        first = data[0]
+        size, length, is_plain = self._shapes[data[1]]
+        assembler = self._assembler
+        if length == IN_16_BITS:
+            length = data[2] << 8 | data[3]
+            is_plain = is_plain and MAX_CONTROL_PAYLOAD < length <= assembler.cut
+        if not is_plain or size + length != len(data) or first not in _WHOLE or not assembler.is_idle:
+            return None
+        payload = data[size:]
+        if self.direction is Direction.CLIENT_TO_SERVER:
+            payload = xor(data[size - 4 : size], payload)
+        if first == _TEXT_FIN and not (payload.isascii() or is_utf8(payload)):
+            return None
+        assembler.frame_count += 1
+        assembler.message_count += 1
+        return data[:size], payload
+
     def _read(
         self, data: bytes, pos: int, first_ns: int, time_ns: int, frames: list[Frame], messages: list[Message]
     ) -> int:

@@ -224,14 +224,14 @@ def test_a_mistake_of_ours_in_decoding_costs_one_stream_not_the_capture(path, mo
     script.data(1, 0, text(b"later"))
     script.data(1, 1, text(b"fine", masked=False))
     write_journal(path, script.stop())
-    real = streams.StreamRows.feed
+    real = streams.StreamRows.feed_whole
 
-    def feed(self, chunk, *rest):
+    def feed_whole(self, chunk, *rest):
         if b"bad" in chunk or chunk == text(b"bad"):
             raise ZeroDivisionError
         return real(self, chunk, *rest)
 
-    monkeypatch.setattr(streams.StreamRows, "feed", feed)
+    monkeypatch.setattr(streams.StreamRows, "feed_whole", feed_whole)
     index(path)
     with open_capture(path) as capture:
         assert [frame.payload for frame in capture.frames()] == [b"fine"]

@@ -524,3 +524,56 @@ def test_what_was_given_up_stays_given_up_at_the_next_restart(monkeypatch):
         ("not-inflated", None),
         (None, b"after"),
     ]
+
+
+ODD_CHUNKS = {
+    "text": b"\x81\x02hi",
+    "empty": b"\x82\x00",
+    "16 bits of length": b"\x82\x7e\x00\x7e" + bytes(126),
+    "16 bits where 7 would do": b"\x82\x7e\x00\x05" + bytes(5),
+    "64 bits of length": b"\x82\x7f" + (65536).to_bytes(8, "big") + bytes(65536),
+    "longer than what is kept": b"\x82\x7e\x08\x00" + bytes(2048),
+    "not UTF-8": b"\x81\x02\xff\xff",
+    "two": b"\x81\x02hi\x82\x02ho",
+    "one and a half": b"\x81\x02hi\x82\x02",
+    "the end of a half": b"\x82\x02hi"[2:],
+    "half": b"\x82\x02h",
+    "a header alone": b"\x82\x7e",
+    "begins a message": b"\x01\x02hi",
+    "ends a message": b"\x80\x02hi",
+    "ping": b"\x89\x02hi",
+    "close": b"\x88\x02\x03\xe8",
+    "reserved bit": b"\xc1\x02hi",
+    "masked": b"\x81\x82\x01\x02\x03\x04hi",
+    "a length that nobody has": b"\x82\x7f" + b"\xff" * 8,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("direction", [C2S, S2C])
+@pytest.mark.parametrize("first", ODD_CHUNKS)
+@pytest.mark.parametrize("second", ODD_CHUNKS)
+def test_what_is_taken_whole_is_what_would_be_read(direction: Direction, first: str, second: str) -> None:
+    chosen, plain = (StreamDecoder(direction, snaplen=1024) for _ in range(2))
+    for time_ns, name in enumerate((first, second, "text", second, "text")):
+        chunk = ODD_CHUNKS[name]
+        if direction is C2S and len(chunk) > 1 and name != "masked" and chunk[0] > 1 and chunk[1] < 126:
+            chunk = chunk[:1] + bytes((chunk[1] | 0x80,)) + KEY + chunk[2:]
+        batch = plain.feed(chunk, time_ns)
+        found = chosen.whole(chunk)
+        if found is None:
+            assert chosen.feed(chunk, time_ns) == batch
+        else:
+            ((header, first_ns, at_ns, payload, length, violation, number),) = batch.frames
+            assert (found, length) == ((header, payload), len(chunk))
+            assert (first_ns, at_ns, violation) == (time_ns, time_ns, None)
+            ((ordinal, _, *frames, compressed, _, _, _, problem),) = batch.messages
+            assert (ordinal, frames, compressed, problem) == (number, [batch.first_frame] * 2, False, None)
+        assert (chosen.frame_count, chosen.message_count) == (plain.frame_count, plain.message_count)
+        assert (chosen.lost, chosen.open_message) == (plain.lost, plain.open_message)
+        assert chosen.checkpoint() == plain.checkpoint()
+
+
+def test_nearly_every_chunk_is_taken_whole() -> None:
+    for direction, wire in ((S2C, b"\x81\x02hi"), (C2S, b"\x82\x82" + KEY + b"hi")):
+        assert StreamDecoder(direction).whole(wire) is not None
