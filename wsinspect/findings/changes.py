@@ -522,6 +522,22 @@ def takes_own_for_foreign(facts: ConnectionFacts) -> bool:
     return _SAYS_CROSS.search(facts.wording) is not None
 
 
+def is_unparsed(facts: ConnectionFacts) -> bool:
+    """Whether a 400 is the one that Node or Go writes for bytes that its HTTP parser does not take.
+
+    Node (no listener of `clientError`): `Connection: close` and nothing else. Go (net/http): the status line
+    again as text. Neither has a Date, which each answer of a handler has.
+    """
+    head = facts.response_in
+    if facts.status != 400 or head is None or Lack.BODY in facts.unrecorded:
+        return False
+    names = {one.key for one in head.fields}
+    if names == {b"connection"}:
+        return not facts.content and (head.get("connection") or b"").lower() == b"close"
+    is_gos = names == {b"connection", b"content-type"} and facts.content[:64].strip() == b"400 Bad Request"
+    return is_gos and (head.get("content-type") or b"").lower() == b"text/plain; charset=utf-8"
+
+
 _WS_ABORT_FIELDS: Final = {b"connection", b"content-type", b"content-length"}
 
 

@@ -9,7 +9,7 @@ from wsinspect.findings import lag
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.model import Cause
 from wsinspect.findings.quotes import quote
-from wsinspect.findings.software import NAMES, Mark, author_of, hop_of
+from wsinspect.findings.software import NAMES, PROXIES, Mark, author_of, hop_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.units import MS, format_duration
 from wsinspect.vocabulary import Lack, State
@@ -86,6 +86,11 @@ def named(marks: tuple[Mark, ...]) -> tuple[str, ...]:
 def answer_marks(facts: ConnectionFacts) -> tuple[Mark, ...]:
     """The software that the response names."""
     return facts.marks
+
+
+def is_applications(facts: ConnectionFacts) -> bool:
+    """Whether an application's server names itself in an answer, and no hop does."""
+    return answer_hop(facts) is None and bool(set(named(answer_marks(facts))) - PROXIES)
 
 
 def answer_hop(facts: ConnectionFacts) -> str | None:

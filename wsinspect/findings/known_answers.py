@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from wsinspect.findings import gorilla
 from wsinspect.findings.answering import answer
 from wsinspect.findings.changes import has_no_site
 from wsinspect.findings.evidence import answer_hop
@@ -37,7 +38,8 @@ def sockjs_greeting(facts: ConnectionFacts, kind: str) -> Found:
 #: An answer that names the Origin as what it refuses.
 REFUSES_ORIGIN: Final = re.compile(
     rb"(?:invalid|disallowed|forbidden|untrusted|unauthori[sz]ed|bad|wrong|unknown) origin"
-    rb"|\borigin\b[^.<]{0,80}(?: not | denied| rejected| refused| mismatch| forbidden)"
+    # A dot within a quoted origin ends no sentence.
+    rb"|\borigin\b(?:[^.<]|\.(?=\w)){0,120}?(?: not | denied| rejected| refused| mismatch| forbidden| failed)"
 )
 
 
@@ -50,6 +52,12 @@ _OF_ORIGIN: Final = (
         "a hop behind this tap changes Host, and the server compares Origin with it",
         "a second tap behind it shows the request that arrives there",
     ),
+)
+
+
+_SAYS_ORIGIN: Final = (
+    "Its answer says so. The server has a list of allowed origins, or compares Origin with the Host that"
+    " arrives."
 )
 
 
@@ -78,8 +86,7 @@ def of_origin(facts: ConnectionFacts) -> OfOrigin:
         )
     return OfOrigin(
         "403: the server refuses this Origin",
-        "Its answer says so. The server has a list of allowed origins, or compares Origin with the Host that"
-        " arrives.",
+        gorilla.ORIGIN if gorilla.is_of_gorilla(facts) else _SAYS_ORIGIN,
         _OF_ORIGIN,
     )
 
@@ -157,6 +164,31 @@ def proxy_header(facts: ConnectionFacts) -> Found:
         Fix("general", "Turn the PROXY protocol off in the hop, or on in the server behind it."),
     )
     return replace(found, confidence="high", fixes=fixes)
+
+
+def unparsed(facts: ConnectionFacts) -> Found:
+    """What left here was a request, and what arrived at a Node or Go server was none."""
+    return answer(
+        facts,
+        "this is how Node's and Go's HTTP parsers answer bytes that are no request: no Date, no page",
+        fault_of="hop",
+        topic="not-a-request",
+        title="400: what arrived at the server is not an HTTP request",
+        meaning="The request left here in order, and the server's parser refused its first bytes, before any"
+        " application saw it. Something in between puts other bytes before it or changes it.",
+        causes=(
+            (
+                "a hop sends a PROXY header (HAProxy's send-proxy, nginx's proxy_protocol on, stunnel's"
+                " protocol = proxy), and the server does not expect one",
+                "the hop's configuration; a tap right behind the hop quotes that line",
+            ),
+            (
+                "a header of the request is one that this parser does not accept: a space in a name, a"
+                " control character, two different lengths",
+                "the same request with the usual headers alone",
+            ),
+        ),
+    )
 
 
 def of_engineio(facts: ConnectionFacts, origin: tuple[str, str]) -> tuple[tuple[str, str], ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, ended
+from tests.unit.findings.facts_made import HELLO, ended, frame
 from wsinspect.findings.close_reasons import what_is_said
+from wsinspect.findings.facts import C2S, S2C
 from wsinspect.findings.fixes import FIXES
 from wsinspect.findings.registry import diagnose_connection
 
@@ -20,6 +21,10 @@ REPORTED = [
     ("server", 1011, "X did not receive audio data or a text message", "WS-CL-011", "client", "said-idle"),
     ("server", 1001, "Your session hit the maximum duration.", "WS-CL-001", "server", "lifetime"),
     ("server", 1001, "Connection Idle Timeout", "WS-CL-001", "client", "said-idle"),
+    ("server", 1001, "Idle timeout expired: 2000/2000 ms", "WS-CL-001", "client", "said-idle"),
+    ("server", 1001, "The WebSocket session [7] idle timeout expired", "WS-CL-001", "client", "said-idle"),
+    ("server", 1008, "unexpected data message", "WS-CL-008", "server", "unread"),
+    ("server", 1008, "client must speak the chat.v2 subprotocol", "WS-CL-008", "client", "subprotocol"),
     ("client", 1003, "continuation frame is not implemented", "WS-CL-003", "client", "fragments-unread"),
     ("client", 1002, "RSV1 bit must be set for DataFrames.", "WS-CL-002", "client", "compression"),
     ("client", 1011, "Compression not implemented yet", "WS-CL-011", "client", "compression"),
@@ -48,3 +53,36 @@ def test_known_words_decide_before_the_code(by, code, reason, expected, fault, t
 @pytest.mark.parametrize(("code", "reason"), PLAIN)
 def test_other_words_leave_it_to_the_code(code, reason):
     assert what_is_said(reason, code) is None
+
+
+def test_1002_before_the_client_sent_a_frame_is_the_servers_own_failure():
+    """Tomcat: an exception in @OnOpen."""
+    found = diagnose_connection(ended(frame(1, S2C, 0.1), by="server", code=1002, reason="no user"))[0]
+    assert (found.id, found.fault_of, found.confidence) == ("WS-CL-002", "server", "medium")
+    assert any("had sent no frame" in line for line in found.evidence)
+    assert "log" in found.fixes[0].text
+
+
+def test_1002_that_names_an_exception_is_the_servers_own_failure():
+    """Tomcat: an exception in @OnMessage."""
+    reason = "An unrecoverable IOException occurred so the connection was closed"
+    found = diagnose_connection(ended(frame(1, C2S, 0.1), by="server", code=1002, reason=reason))[0]
+    assert (found.id, found.fault_of) == ("WS-CL-002", "server")
+    assert "not because of a frame" in found.title
+
+
+@pytest.mark.parametrize("reason", ["", "invalid opcode", "a protocol error"])
+def test_1002_after_frames_of_the_client_is_still_about_them(reason):
+    found = diagnose_connection(ended(frame(1, C2S, 0.1), by="server", code=1002, reason=reason))[0]
+    assert (found.id, found.fault_of, found.confidence) == ("WS-CL-002", "client", "medium")
+
+
+def test_1002_by_the_client_is_still_about_the_server():
+    found = diagnose_connection(ended(*HELLO, by="client", code=1002, reason="java.io.IOException"))[0]
+    assert (found.id, found.fault_of) == ("WS-CL-002", "server")
+
+
+@pytest.mark.parametrize(("reason", "topic"), [("", "app-auth"), ("no seat", "policy")])
+def test_a_1008_is_about_credentials_where_it_says_nothing(reason, topic):
+    found = diagnose_connection(ended(*HELLO, by="server", code=1008, reason=reason))[0]
+    assert found.fixes[-1].text == FIXES[topic]["general"]

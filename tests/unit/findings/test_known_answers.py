@@ -144,3 +144,31 @@ def test_a_proxy_header_in_the_place_of_a_request_is_the_hop_s():
     assert "send-proxy" in found.fixes[0].text
     for body in (b"Bad HTTP request line: b'SSH-2.0'", b"our proxy tcp4 pool is empty"):
         assert first(refused("400 Bad Request", body)).fault_of == "server"
+
+
+#: What each parser of HTTP writes for a PROXY header in front of the request; a handler's answer has a Date.
+_GO: dict[str, Any] = {"Content_Type": "text/plain; charset=utf-8", "Connection": "close"}
+
+
+@pytest.mark.parametrize(("body", "fields"), [(b"", {"Connection": "close"}), (b"400 Bad Request", _GO)])
+def test_a_400_of_a_parser_is_about_what_came_before_the_request(body, fields):
+    found = diagnose_connection(refused("400 Bad Request", body, **fields))[0]
+    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-012", "hop", "medium")
+    assert "PROXY header" in found.causes[0].cause
+    assert "PROXY protocol off" in found.fixes[-1].text
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", {"Connection": "close", "Date": "Tue, 01 Dec 2026 10:00:00 GMT"}),
+        (b"", {"Connection": "keep-alive"}),
+        (b"", {"Connection": "close", "Content_Length": "0"}),
+        (b"missing token", {"Connection": "close"}),
+        (b"400 Bad Request", {**_GO, "Date": "Tue, 01 Dec 2026 10:00:00 GMT"}),
+        (b"400 Bad Request: missing required Host header", _GO),
+    ],
+)
+def test_other_400s_are_not_a_parsers(body, fields):
+    found = diagnose_connection(refused("400 Bad Request", body, **fields))[0]
+    assert "not an HTTP request" not in found.title

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.every_case import every_case
-from tests.unit.findings.facts_made import cut, ended, frame, opened, silent
+from tests.unit.findings.facts_made import cut, ended, frame, opened, silent, switching
 from tests.unit.findings.pairs_made import GOOD, PAIRS
 from tests.unit.findings.triggers import CASES
 from tests.unit.findings.triggers_open import HEALTHY
@@ -160,6 +160,13 @@ def test_an_end_right_after_the_101_names_the_server_first_where_the_client_had_
         [found] = [one for one in diagnose_connection(facts) if one.id == "WS-DROP-001"]
         assert (found.fault_of, found.confidence, len(found.causes)) == (fault, "medium", 2)
         assert first in found.causes[0].cause
+
+
+@pytest.mark.parametrize(("server", "fault"), [("uvicorn", "server"), ("nginx", "hop")])
+def test_an_end_right_after_the_101_of_a_named_application_is_the_applications(server, fault):
+    facts = silent(0.2, raw_response_in=switching(Server=server))
+    [found] = [one for one in diagnose_connection(facts) if one.id == "WS-DROP-001"]
+    assert (found.fault_of, "application crashed" in found.causes[0].cause) == (fault, fault == "server")
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl
 
+from wsinspect.findings import gorilla
 from wsinspect.findings.answering import answer, url_lines, url_size
 from wsinspect.findings.changes import (
     is_mute,
     is_mute_400,
     is_refused_by_ws,
     is_same_origin,
+    is_unparsed,
     takes_own_for_foreign,
 )
 from wsinspect.findings.comparison import compared
@@ -43,6 +45,7 @@ from wsinspect.findings.known_answers import (
     proxy_header,
     refused_by_ws,
     sockjs_greeting,
+    unparsed,
 )
 from wsinspect.findings.model import Found
 from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
@@ -370,13 +373,14 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         yield own_for_foreign(facts)
         return
     sent = credentials(facts)
-    is_said = REFUSES_ORIGIN.search(facts.wording) is not None
+    is_said = REFUSES_ORIGIN.search(facts.wording) is not None or gorilla.is_of_gorilla(facts)
     words = of_origin(facts) if is_said else None
     ranked = ranked_403(facts, sent)
     yield answer(
         facts,
         facts.request_line("Origin"),
         facts.request_line("Host"),
+        gorilla.mark(facts),
         f"sent: {'; '.join(sent)} (values not shown)"
         if sent
         else _UNKNOWN_CREDENTIALS
@@ -579,6 +583,9 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
             "the same request without X-Forwarded-For; the server's log",
         ),
     )
+    if is_unparsed(facts):
+        yield unparsed(facts)
+        return
     if is_refused_by_ws(facts) or has_proxy_header(facts):
         yield proxy_header(facts) if has_proxy_header(facts) else refused_by_ws(facts)
         return
@@ -595,11 +602,25 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
         )
         yield replace(found, confidence="high") if empty.is_proven else found
         return
+    reason = facts.response_in.reason.lower() if facts.response_in else b""
+    if REFUSES_ORIGIN.search(facts.wording) or REFUSES_ORIGIN.search(reason):
+        about = of_origin(facts)
+        yield answer(
+            facts,
+            facts.request_line("Origin"),
+            facts.request_line("Host"),
+            topic="origin",
+            title=about.title.replace("403", "400", 1),
+            meaning=about.meaning,
+            causes=about.causes,
+        )
+        return
     yield answer(
         facts,
         facts.request_line("Connection"),
         facts.request_line("Host"),
         forwarded if is_mute_400(facts) else "",
+        gorilla.mark(facts),
         *doubled,
         causes=(
             (

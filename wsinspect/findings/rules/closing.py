@@ -198,6 +198,36 @@ def _took_for_broken(facts: ConnectionFacts, who: Direction, code: int, reason: 
     )
 
 
+#: What a failure of the application itself is called in a close reason; a protocol's error is none.
+_SAYS_EXCEPTION: Final = re.compile(r"\b\w*(?:exception|traceback|stack ?trace)\b", re.I)
+
+
+def _own_failure(facts: ConnectionFacts, who: Direction, reason: str) -> Found | None:
+    """A 1002 that cannot be, or does not claim to be, about a frame of the other side.
+
+    Tomcat closes so where an endpoint's method throws, with the exception's message as reason.
+    """
+    has_spoken = facts.frames[0 if who is S2C else 1] > (
+        (facts.client_close_reason if who is S2C else facts.server_close_reason) is not None
+    )
+    is_said = _SAYS_EXCEPTION.search(reason) is not None
+    if who is not S2C or (has_spoken and not is_said) or facts.opaque:
+        return None
+    side, other = side_of(who), other_of(who)
+    made = found_of(
+        facts,
+        who,
+        1002,
+        reason,
+        _NO_FRAME if has_spoken else f"the {other} had sent no frame, so none of its frames can be the cause",
+        fault_of=side,
+        title=f"The {side} closed with 1002, and not because of a frame: it failed by itself",
+        meaning=f"1002 means a broken protocol, and the {other} sent nothing that breaks it. Some servers"
+        " (Tomcat) close with it where the application's own code raises an exception; its log says which.",
+    )
+    return replace(made, confidence="medium", topic="server-error")
+
+
 def _code_rule(
     code: int,
     title: str,
@@ -233,6 +263,9 @@ def _code_rule(
         if (said := said_of(facts, who, code, reason)) is not None:
             yield said
             return
+        if code == 1002 and (own := _own_failure(facts, who, reason)) is not None:
+            yield own
+            return
         made = found_of(
             facts,
             who,
@@ -243,6 +276,8 @@ def _code_rule(
             title=words(title, who),
             meaning=words(meaning, who),
         )
+        if code == 1008 and reason:
+            made = replace(made, topic="policy")  # credentials are the usual case only where nothing is said
         # Nothing that was broken passed here: what the closer says is all there is.
         yield replace(made, confidence="medium") if code == 1002 else made
 

@@ -11,6 +11,7 @@ from wsinspect.findings.evidence import (
     answer_hop,
     answer_marks,
     end_line,
+    is_applications,
     js_sees,
     lag_line,
     named,
@@ -20,7 +21,7 @@ from wsinspect.findings.evidence import (
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, CaptureFacts, ConnectionFacts, Summary
 from wsinspect.findings.farewell import said_goodbye
-from wsinspect.findings.lag import Lag, blur_ns, earliest_ns
+from wsinspect.findings.lag import Lag, earliest_ns
 from wsinspect.findings.limits import Limit, is_round, matching, words
 from wsinspect.findings.model import Cause, Confidence, FaultOf, Found
 from wsinspect.findings.registry import Rules
@@ -134,6 +135,8 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
         if age < _AT_ONCE_NS and not (facts.is_age_certain() and is_round(age / 1e9)):
             # Whoever read the client's first bytes spoke WebSocket: the server is at least as likely.
             has_spoken = facts.sizes[0] > 0
+            # An application's own name on the 101, and no hop's: what is behind this tap is the application.
+            is_servers = has_spoken or is_applications(facts)
             when = "on the client's first message" if has_spoken else "as soon as the connection was open"
             begun = first_fragment(facts, C2S)
             causes = two_causes(
@@ -157,9 +160,9 @@ def dead_at_once(facts: ConnectionFacts) -> Iterator[Found]:
                 hop=None if has_spoken else answer_hop(facts),
                 software=_software(facts),
                 js=js_sees(facts),
-                causes=causes if has_spoken else causes[::-1],
-                fault_of="server" if has_spoken else None,
-                topic="abrupt" if has_spoken else None,
+                causes=causes if is_servers else causes[::-1],
+                fault_of="server" if is_servers else None,
+                topic="abrupt" if is_servers else None,
                 confidence="medium",
             )
 
@@ -512,7 +515,8 @@ def fin_by_client(facts: ConnectionFacts) -> Iterator[Found]:
 # -- over all connections
 
 
-def _was_dropped(one: Summary) -> bool:
+def was_dropped(one: Summary) -> bool:
+    """Whether the server's side ended a connection, with or without a word that it goes away."""
     is_code = one.server_close_code in (1001, 1006, 1012)
     return (
         one.open_ns is not None
@@ -549,7 +553,7 @@ def clusters(facts: CaptureFacts) -> list[list[Summary]]:
     for one in facts.connections:
         if one.open_ns is not None:
             every.setdefault((one.tap, one.host), []).append(one)
-        if _was_dropped(one):
+        if was_dropped(one):
             by_tap.setdefault((one.tap, one.host), []).append(one)
     found = []
     for group in by_tap.values():
@@ -647,45 +651,4 @@ def cluster(facts: CaptureFacts) -> Iterator[Found]:
                 ),
             ),
             severity="warning" if all(one.server_close_code in _GOING_CODES for one in plain) else None,
-        )
-
-
-@rules(
-    "WS-DROP-008",
-    "error",
-    "hop",
-    "Several connections ended at the same age",
-    meaning="They ended without a CLOSE frame at the same age, though they had carried data at different"
-    " times. That is a lifetime limit, and pings do not extend it.",
-    js=JS,
-    topic="lifetime",
-    rows="T2",
-    scope="capture",
-)
-def same_age(facts: CaptureFacts) -> Iterator[Found]:
-    by_place: dict[tuple[str | None, str | None], list[Summary]] = {}
-    for one in facts.connections:
-        is_bare = one.server_close_code is None and one.client_close_code is None
-        if _was_dropped(one) and is_bare and one.s2c_frames > 1:
-            by_place.setdefault((one.tap, one.host), []).append(one)
-    for group in by_place.values():
-        ages = [((one.closed_ns or 0) - (one.open_ns or 0)) for one in group]
-        starts = [one.open_ns or 0 for one in group]
-        if len(group) < 3 or min(ages) < SECOND_NS or max(ages) - min(ages) > max(ages) * _SAME:
-            continue
-        blurs = [blur_ns(facts.lags, one.open_ns or 0, one.closed_ns or 0) for one in group]
-        if max(blurs) > max(ages) * _SAME:
-            continue  # this proxy read some of their ends late, so their ages are not known that well
-        if max(starts) - min(starts) <= max(ages) * 2 * _SAME:
-            continue  # opened together: a cluster, or an idle timeout, looks the same
-        limits = matching(max(ages) / 1e9, "lifetime")
-        yield Found(
-            evidence=(
-                f"{len(group)} connections lived {seconds(min(ages))} to {seconds(max(ages))}",
-                *(f"known limit: {words(limit)}" for limit in limits),
-            ),
-            connection=group[0].id,
-            covers=tuple(
-                (one.id, rule) for one in group for rule in ("WS-DROP-003", "WS-DROP-005", "WS-DROP-006")
-            ),
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from wsinspect.findings import gorilla
 from wsinspect.findings.answering import answer
 from wsinspect.findings.asgi import of_500
 from wsinspect.findings.evidence import JS_STATUS, answer_hop, answer_marks, body_line, named
@@ -432,7 +433,9 @@ def server_error(facts: ConnectionFacts) -> Iterator[Found]:
             " No application answered so. The page cannot see the status or the body; the evidence has both."
             if name
             else None,
-            causes=of_500(facts) if facts.status == 500 and author is None else (),
+            causes=()
+            if author is not None
+            else gorilla.of_500(facts) or (of_500(facts) if facts.status == 500 else ()),
         )
 
 

@@ -11,6 +11,7 @@ from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.contexts import with_context
 from wsinspect.findings.rules.frames import JS, broken, was_borne
+from wsinspect.findings.rules.switching import text_sides
 from wsinspect.wire.violations import INFLATE_FAILED, INVALID_UTF8
 
 rules = Rules()
@@ -93,6 +94,8 @@ def never_ended(facts: ConnectionFacts) -> Iterator[Found]:
         if problem.kind != UNFINISHED:
             continue
         side = problem.direction
+        if side in text_sides(facts):
+            continue  # text that was read as frames (`WS-HS-029`)
         sender = "client" if side == C2S else "server"
         known = facts.silence_ns(side)
         silence = known or 0

@@ -23,6 +23,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.gorilla import MARK, is_of_gorilla
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import (
@@ -180,12 +181,12 @@ def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
         return
     sent = head.get_all("sec-websocket-version")
     offered = facts.response_in.elements("sec-websocket-version") if facts.response_in else []
-    says = (
-        is_refused(facts)
-        and facts.status in _ABOUT_REQUEST
-        and (bool(offered) or _says(facts, _SAYS_VERSION))
-    )
     is_wrong = sent != [b"13"]
+    # "13" for a request with 13 says nothing by itself: gorilla/websocket has it in each of its refusals.
+    is_offered = bool(offered) and (is_wrong or b"13" not in offered)
+    says = (
+        is_refused(facts) and facts.status in _ABOUT_REQUEST and (is_offered or _says(facts, _SAYS_VERSION))
+    )
     is_named = says and (is_wrong or not says_no_upgrade(facts))
     if not is_named and not (
         is_wrong and has_reached_server(facts) and facts.status in (None, 400, 426, 500, 501, 505)
@@ -198,7 +199,7 @@ def wrong_version(facts: ConnectionFacts) -> Iterator[Found]:
     )
     if is_wrong:
         yield Found(evidence=lines)
-    elif facts.status != 426 or b"13" not in offered or _says(facts, _SAYS_VERSION):
+    else:
         is_hop = b"13" in offered or not offered
         yield Found(
             evidence=lines,
@@ -454,8 +455,11 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
         return
     said = _SAYS_NO_UPGRADE.search(facts.wording)
     engine = (facts.status or 0) >= 400 and _ENGINE_IO_BAD.search(facts.content[:512])
-    required = facts.status == 426 and b"13" not in (
-        facts.response_in.elements("sec-websocket-version") if facts.response_in else []
+    # It says 400 or 426 where Upgrade, Connection, version or key are not right, and what left here was.
+    is_gorillas = facts.status in (400, 426) and is_of_gorilla(facts)
+    required = is_gorillas or (
+        facts.status == 426
+        and b"13" not in (facts.response_in.elements("sec-websocket-version") if facts.response_in else [])
     )
     if not (said or engine or required):
         return
@@ -467,6 +471,7 @@ def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
         status_line(facts),
         *body_line(facts),
         "sent: 'Upgrade: websocket' and 'Connection: Upgrade'",
+        MARK if is_gorillas else "",
         *compared_lines,
         *cache_lines(facts),
         *marks_lines(marks),

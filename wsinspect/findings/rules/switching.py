@@ -305,6 +305,12 @@ _OF_5XX: Final = (
 )
 
 
+def text_sides(facts: ConnectionFacts) -> frozenset[Direction]:
+    """The sides whose bytes are readable text from some frame on: what follows is not framed."""
+    found = _text(facts) if facts.was_open else None
+    return frozenset() if found is None else frozenset((found[3],))
+
+
 def text_after_close(facts: ConnectionFacts) -> tuple[str, Direction, int | None] | None:
     """Text behind its sender's own CLOSE frame: how it begins, whose it is, and the frame it was read as.
 
