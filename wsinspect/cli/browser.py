@@ -8,7 +8,7 @@ import click
 
 from wsinspect.cli.completion import complete_browser
 from wsinspect.cli.options import examples, trusted_option
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.cli.screen import is_terminal
 from wsinspect.launch.interrupts import nothing_to_end
 
@@ -69,7 +69,7 @@ def browser(
         ],
         capture=capture,
         needs_own_engine=is_new or insecure or bool(trusted) or capture is not None,
-        say=lambda line: click.echo(narration(f"wsinspect: {line}"), err=True),
+        say=say,
     )
     if not headless and is_terminal():
         with nothing_to_end():

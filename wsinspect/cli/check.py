@@ -22,7 +22,7 @@ from wsinspect.cli.options import (
     session_by_option,
     trusted_option,
 )
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.net import Endpoint
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class _Check:
         except FaultError as error:
             raise error.at(error.line or 1, 1, str(self.scenario)) from None
         for remark in loaded.warnings:
-            self._say(f"{self.scenario}: {remark}")
+            say(f"{self.scenario}: {remark}")
         first = self.options["seed"]
         if first is None:
             first = loaded.seed if loaded.seed is not None else secrets.randbelow(_SEEDS)
@@ -190,7 +190,7 @@ class _Check:
                 certificate=ca_dir().absolute() / "mitmproxy-ca-cert.pem",
             )
             with one_interrupt():
-                played = play(plan, self._say)
+                played = play(plan, say)
             why = "" if played.has_client else "no client came"
             if not why and played.exit_code:
                 why = f"the command exited with {played.exit_code}"
@@ -260,11 +260,11 @@ class _Check:
             for text in checks.github_lines(str(self.scenario), played.results):
                 echo(text)
         if why:
-            self._say(why)
+            say(why)
         if where is not None:
-            self._say(f"capture kept: {where}")
+            say(f"capture kept: {where}")
         if played.has_failed:
-            self._say(f"to repeat: {self._again(seed)}")
+            say(f"to repeat: {self._again(seed)}")
 
     def _again(self, seed: int) -> str:
         """The command line that plays this seed again."""
@@ -291,8 +291,3 @@ class _Check:
             file.write_bytes(junit(self.scenario.name, runs))
         except OSError as error:
             raise LocalError(f"cannot write {file}: {error.strerror}") from None
-
-    def _say(self, line: str) -> None:
-        from wsinspect.text import escape
-
-        click.echo(narration(f"wsinspect: {escape(line)}"), err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 if TYPE_CHECKING:
     from wsinspect.doctor.configuration.judging import Explained
@@ -40,14 +40,13 @@ def read(paths: Sequence[str]) -> tuple[Configuration, ...]:
         return ()
     from wsinspect.doctor.configuration.reading import STDIN, read_configurations
     from wsinspect.doctor.configuration.sources import MAX_TOTAL
-    from wsinspect.text import escape
 
     text = None
     if STDIN in paths:
         text = sys.stdin.buffer.read(MAX_TOTAL + 1).decode("utf-8", "surrogateescape")
     found = read_configurations(paths, text)
     for problem in (one for each in found for one in each.problems):
-        click.echo(narration(f"wsinspect: not read: {escape(problem)}"), err=True)
+        say(f"not read: {problem}")
     return found
 
 
@@ -104,11 +103,10 @@ def prove_fix(
     from dataclasses import replace
 
     from wsinspect.doctor.proof.proving import prove_all, with_proof
-    from wsinspect.text import escape
 
     proofs = asyncio.run(prove_all(explained, places, target))
     for note in (one for proof in proofs for one in proof.notes):
-        click.echo(narration(f"wsinspect: proof: {escape(note)}"), err=True)
+        say(f"proof: {note}")
     if explained is None:
         return replace(judgement, ruled_out=(*judgement.ruled_out, *(proof.words for proof in proofs)))
     (proof,) = proofs
@@ -128,7 +126,7 @@ def save_patch(file: Path, explained: Explained | None) -> None:
     from wsinspect.text import escape
 
     if explained is None or not explained.diffs:
-        click.echo(narration("wsinspect: there is no diff to save"), err=True)
+        say("there is no diff to save")
         return
     text = "".join(one.exact for one in explained.diffs)
     try:
@@ -139,6 +137,4 @@ def save_patch(file: Path, explained: Explained | None) -> None:
         raise LocalError(f"cannot write {file}: {error.strerror}") from None
     base = explained.configuration.base([one.file for one in explained.diffs])
     shown = escape(str(file.absolute()))
-    click.echo(
-        narration(f"wsinspect: saved {shown}; apply it with: patch -p1 -d {escape(base)} < {shown}"), err=True
-    )
+    say(f"saved {shown}; apply it with: patch -p1 -d {base} < {shown}")

@@ -238,11 +238,11 @@ def _say_where(path: Path) -> None:
     """Where the recording is."""
     import shlex
 
-    from wsinspect.cli.output import narration
+    from wsinspect.cli.output import say
     from wsinspect.launch.paths import spoken
 
     name = shlex.quote(spoken(path))
-    click.echo(narration(f"wsinspect: recorded in {path}; to view it: wsinspect show {name} 1"), err=True)
+    say(f"recorded in {path}; to view it: wsinspect show {name} 1")
 
 
 class _HumanShows:
@@ -312,9 +312,9 @@ class _HumanShows:
         click.echo(f"  ! {escape(error.message)}{f' ({escape(error.hint)})' if error.hint else ''}")
 
     def _say(self, line: str) -> None:
-        from wsinspect.cli.output import narration
+        from wsinspect.cli.output import say
 
-        click.echo(narration(f"wsinspect: {line}"), err=True)
+        say(line)
 
 
 class _JsonShows:

@@ -9,7 +9,7 @@ import click
 from wsinspect.cli.completion import complete_capture_file, complete_diagnosed
 from wsinspect.cli.configurations import config_option
 from wsinspect.cli.options import color_option, examples, json_option
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.cli.packets import packet_options, packet_reading
 
 
@@ -57,18 +57,17 @@ def diagnose(
     from wsinspect.launch.captures import resolve_capture
     from wsinspect.present.findings import diagnosis_lines
     from wsinspect.present.terminal import Palette
-    from wsinspect.text import escape
 
     path = resolve_capture(file)
     with packet_options(path, keylog, taps, follow=False) as packets:
         result = diagnose_file(path, origin, connection, read(configurations), packets)
     for note in result.notes:
-        click.echo(narration(f"wsinspect: {escape(note)}"), err=True)
+        say(note)
     if result.missing is not None:
-        click.echo(narration(f"wsinspect: {result.missing.words}; findings do not cover that"), err=True)
+        say(f"{result.missing.words}; findings do not cover that")
     if result.origin_missing is not None:
         words = f"{result.origin}: {result.origin_missing.words}"
-        click.echo(narration(f"wsinspect: {escape(words)}; findings do not cover that"), err=True)
+        say(f"{words}; findings do not cover that")
     if as_json:
         echo_json(result.as_json())
     else:

@@ -10,7 +10,7 @@ import click
 
 from wsinspect.cli.configurations import DEFAULT_PATCH, config_option
 from wsinspect.cli.options import DURATION, color_option, examples, json_option
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 if TYPE_CHECKING:
     from wsinspect.doctor.examination import Examination
@@ -161,7 +161,6 @@ def doctor(
         with_query,
     )
     from wsinspect.present.terminal import Palette
-    from wsinspect.text import escape
 
     if idle is not None and idle < _LEAST_IDLE_NS:
         raise click.UsageError("--idle has to be 1s or longer")
@@ -189,7 +188,7 @@ def doctor(
         check_prove(configurations)
     places = read(configurations)
     if assumed:
-        click.echo(narration(f"wsinspect: {escape(assumed)}"), err=True)
+        say(assumed)
     asker = Asker(trusted=trusted, is_insecure=insecure, timeout_ns=timeout)
 
     def examined(target: Target, extras: Extras, watch: Watch) -> Examined:
@@ -219,7 +218,7 @@ def doctor(
                 judgement = prove_fix(judgement, explained, places, target)
             found = replace(found, judgement=judgement)
         if found.stopped:
-            click.echo(narration(f"wsinspect: {found.stopped}"), err=True)
+            say(found.stopped)
         return Examined(found, explained, is_stopped)
 
     def show(

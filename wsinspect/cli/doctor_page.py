@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import click
-
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +126,7 @@ def _asked_for_permission(
     try:
         return opened_directly(page, visit)
     except LocalError as error:
-        click.echo(narration(f"wsinspect: the page was not opened without the proxy: {error}"), err=True)
+        say(f"the page was not opened without the proxy: {error}")
         return page
 
 
@@ -153,7 +151,7 @@ def _opened(asked: PageAsked, watch: Watch) -> tuple[PageExamination, list[Tried
         return unopened(asked.target, asked.extras, is_socket=True)
     browser = usable_browser()
     if isinstance(browser, str):
-        click.echo(narration(f"wsinspect: {browser}: the page is read, not opened"), err=True)
+        say(f"{browser}: the page is read, not opened")
         page, tried = asyncio.run(read_page(asked.target, answer, asked.extras, asked.asker, browser))
     else:
         page, tried = open_page(

@@ -9,7 +9,7 @@ import click
 
 from wsinspect.cli.completion import complete_capture
 from wsinspect.cli.options import color_option, examples, json_option
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,7 @@ def explain(text: tuple[str, ...], capture: str | None, as_json: bool, color: st
         raise click.UsageError("no text to explain: what was given has only control characters and blanks")
     account = explained(reading)
     for note in account.notes:
-        click.echo(narration(f"wsinspect: {note}"), err=True)
+        say(note)
     found = _in_capture(account, capture)
     if as_json:
         content = account.as_json()
@@ -80,10 +80,7 @@ def explain(text: tuple[str, ...], capture: str | None, as_json: bool, color: st
             for line in one.lines(palette):
                 echo(line)
         if account.unknown and sys.stderr.isatty():
-            click.echo(
-                narration(f"wsinspect: {len(account.unknown)} of the lines say nothing that is known"),
-                err=True,
-            )
+            say(f"{len(account.unknown)} of the lines say nothing that is known")
     return 0 if account.is_recognised else 1
 
 
@@ -91,7 +88,7 @@ def _read_stdin(limit: int) -> bytes:
     """What is piped in, or pasted at a terminal; one byte more than the limit says that it was cut."""
     stream = sys.stdin.buffer
     if sys.stdin.isatty():
-        click.echo(narration("wsinspect: paste the lines, then press Ctrl-D"), err=True)
+        say("paste the lines, then press Ctrl-D")
     return stream.read(limit + 1)
 
 

@@ -18,7 +18,7 @@ from wsinspect.cli.capture_options import (
     find_connections,
 )
 from wsinspect.cli.options import examples, parse_filter
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.formats.exporting import EXPORTERS, Exporter, Written
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def export(
     with open_capture(path) as opened:
         find_connections(opened, numbers)
         if opened.is_live:
-            _say("an engine is still writing this capture: exporting what it has recorded so far")
+            say("an engine is still writing this capture: exporting what it has recorded so far")
         # Arrow's columns take values of their own type alone.
         check_sound(opened, but=("frame",) if name == PARQUET and flt is None else ())
         choice = choose(opened, flt, numbers)
@@ -101,11 +101,11 @@ def export(
             with output_file(output, force, keeps_part=exporter.keeps_part) as out:
                 _write(opened, out, exporter, choice, include_secrets)
         if choice.left_out is not None:
-            _say(choice.left_out)
+            say(choice.left_out)
         if lacks := missing(opened):
-            _say(f"{opened.path}: {lacks.words}")
+            say(f"{opened.path}: {lacks.words}")
     if not include_secrets:
-        _say("cookies, credentials and tokens in URLs are masked; --include-secrets keeps them")
+        say("cookies, credentials and tokens in URLs are masked; --include-secrets keeps them")
 
 
 def _write_data_set(
@@ -156,8 +156,8 @@ def _write(
 
 def _tell(written: Written) -> None:
     for note in written.notes:
-        _say(note)
-    _say(f"exported {written.summary}")
+        say(note)
+    say(f"exported {written.summary}")
 
 
 #: Of formats whose files are not called as they are.
@@ -207,14 +207,10 @@ def output_file(name: str, force: bool, *, keeps_part: bool) -> Iterator[IO[byte
     except CaptureError:
         if keeps_part:
             part.replace(path)
-            _say(f"what could be read is in {path}")
+            say(f"what could be read is in {path}")
         else:
             part.unlink(missing_ok=True)
         raise
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def _say(line: str) -> None:
-    click.echo(narration(f"wsinspect: {line}"), err=True)

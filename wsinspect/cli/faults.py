@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from wsinspect.cli.options import examples, json_option
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 
 @click.group(
@@ -131,7 +131,7 @@ def validate(scenario: Path, as_json: bool) -> None:
         echo_json({**counts, "warnings": warnings})
         return
     for line in warnings:
-        click.echo(narration(f"wsinspect: warning: {scenario}: {line}"), err=True)
+        say(f"warning: {scenario}: {line}")
     rules, phases = counted(len(loaded.rules), "rule"), counted(len(loaded.phases), "phase")
     echo(f"{scenario}: fine, {rules}, {phases}")
 

@@ -8,7 +8,7 @@ import click
 
 from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.options import examples
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.cli.packets import packet_options, packet_reading, telling
 
 
@@ -50,7 +50,7 @@ def import_(
     from wsinspect.cli.progress import progress_bar
     from wsinspect.formats.importing import import_file
     from wsinspect.formats.packets.trace import is_stream
-    from wsinspect.text import counted, escape
+    from wsinspect.text import counted
 
     size = file.stat().st_size if file.is_file() else 0
     with (
@@ -62,8 +62,8 @@ def import_(
             file, output, file_format=file_format, progress=progress, packets=options, found=tell
         )
     for line in notes.lines():
-        click.echo(narration(f"wsinspect: {escape(line)}"), err=True)
+        say(line)
     others = notes.entries - notes.connections
     also = f"; {others} of {notes.entries} entries are not WebSockets" if others > 0 else ""
     found = f"{counted(notes.connections, 'connection')}, {counted(notes.frames, 'frame')}"
-    click.echo(narration(f"wsinspect: {escape(str(output))}: {found}{also}"), err=True)
+    say(f"{output!s}: {found}{also}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from wsinspect.cli.options import examples
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 #: How clients have it in their configuration: the file, and what is around the entry.
 _CLIENTS = {
@@ -47,7 +47,7 @@ def mcp(allow_faults: bool, client: str | None) -> None:
 
     if client is not None:
         click.echo(_config(client, allow_faults))
-        click.echo(narration(f"wsinspect: add this to {_CLIENTS[client]}"), err=True)
+        say(f"add this to {_CLIENTS[client]}")
         return
     try:
         from wsinspect.agents.server import serve
@@ -59,7 +59,7 @@ def mcp(allow_faults: bool, client: str | None) -> None:
             hint="with Python 3.12 or newer: pipx inject wsinspect mcp, or pip install 'wsinspect[mcp]'",
         ) from None
     if sys.stdin.isatty():
-        click.echo(narration("wsinspect: waiting for a client on stdin; Ctrl-C ends it"), err=True)
+        say("waiting for a client on stdin; Ctrl-C ends it")
     serve(allows_faults=allow_faults)
 
 

@@ -9,7 +9,7 @@ import click
 from wsinspect.cli.capture_options import output_option
 from wsinspect.cli.completion import complete_capture_file
 from wsinspect.cli.options import examples, placed
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.units import QuantityError, parse_duration
 
 
@@ -44,9 +44,7 @@ def merge(captures: tuple[Path, ...], output: Path, shifts: tuple[str, ...]) -> 
         if name not in map(str, captures):
             raise click.UsageError(f"--shift {name}: not one of the captures")
     merged = run([Source(path, by_name.get(str(path), 0)) for path in captures], output)
-    click.echo(
-        narration(f"wsinspect: {output}: {merged.connections} connections, {merged.frames} frames"), err=True
-    )
+    say(f"{output}: {merged.connections} connections, {merged.frames} frames")
 
 
 def _shift(text: str) -> tuple[str, int]:

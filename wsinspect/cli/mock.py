@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsinspect.cli.options import color_option, examples, json_option, listen_option
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.net import Address
 from wsinspect.text import counted
 
@@ -103,7 +103,7 @@ def _watcher(as_json: bool, color: str) -> Watcher:
             echo(f"#{number}  ended{'' if how != 'rst' else ' (RST)'}")
 
         def failed(self, number: int, problem: str) -> None:
-            click.echo(narration(f"wsinspect: connection {number}: {escape(problem)}"), err=True)
+            say(f"connection {number}: {problem}")
 
     class Objects(Watcher):
         """One object per line."""

@@ -6,7 +6,10 @@ import shutil
 import sys
 from typing import Any
 
+import click
+
 from wsinspect.present.terminal import json_line, narration
+from wsinspect.text import escape
 
 #: Columns assumed where stdout is not a terminal: wide enough that nothing ordinary is cut.
 _PIPE_COLUMNS = 160
@@ -21,6 +24,11 @@ def echo(line: str = "") -> None:
 def echo_json(content: dict[str, Any]) -> None:
     """One object on stdout."""
     echo(json_line(content))
+
+
+def say(line: str) -> None:
+    """A sentence on stderr after the program's name, safe to print, broken between words on a terminal."""
+    click.echo(narration(f"wsinspect: {escape(line)}"), err=True)
 
 
 def prose_columns() -> int | None:

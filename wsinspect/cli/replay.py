@@ -136,7 +136,7 @@ def replay(capture: str, url: str | None, serve: Address | None, as_json: bool, 
 
 
 def _choose(capture: Capture, numbers: tuple[int, ...]) -> list[Connection]:
-    from wsinspect.cli.replay_words import say
+    from wsinspect.cli.output import say
     from wsinspect.errors import UsageError
     from wsinspect.formats.choice import hops_own, words_of_hops_own
 
@@ -155,7 +155,7 @@ def _places(capture: Capture, options: dict[str, Any], stack: ExitStack) -> tupl
 
     places = tuple(map(Place.parse, options["ignored"]))
     if options["also"] is not None:
-        from wsinspect.cli.replay_words import say
+        from wsinspect.cli.output import say
         from wsinspect.replay.common.volatile import find_volatile
 
         other = stack.enter_context(Reader.open(options["also"]))
@@ -202,8 +202,7 @@ def _play_client(
 
 def conclude(reports: list[ConnectionReport], as_json: bool) -> int:
     """Say how it went; the exit code."""
-    from wsinspect.cli.output import echo, echo_json
-    from wsinspect.cli.replay_words import say
+    from wsinspect.cli.output import echo, echo_json, say
     from wsinspect.replay.common.report import summary
     from wsinspect.text import escape
 

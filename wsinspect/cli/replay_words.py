@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 from wsinspect.cli.progress import clear_bar
 from wsinspect.replay.common.report import describe
 from wsinspect.replay.common.script import cut_frames
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from wsinspect.wire.opcodes import Direction
 
 _WHY = "(--snaplen, --max-capture-size)"
-
-
-def say(line: str) -> None:
-    """Print one line on stderr with the program's name; text of peers in it is escaped."""
-    click.echo(narration(f"wsinspect: {escape(line)}"), err=True)
 
 
 def say_divergence(report: ConnectionReport, what: Divergence | str) -> None:

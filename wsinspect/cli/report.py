@@ -9,7 +9,7 @@ import click
 from wsinspect.cli.completion import complete_capture
 from wsinspect.cli.configurations import config_option
 from wsinspect.cli.options import examples
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 
 @click.command(
@@ -76,7 +76,7 @@ def report(
     frames = counted(made.frames - made.frames_left_out, "frame")
     findings = counted(len(result.findings), "finding")
     counts = f"{findings}, {counted(len(made.connections), 'connection')}, {frames}"
-    click.echo(narration(f"wsinspect: {output}: {counts}"), err=True)
+    say(f"{output}: {counts}")
     if not include_secrets:
         masked = "cookies, credentials and tokens are masked; --include-secrets keeps them"
-        click.echo(narration(f"wsinspect: {masked}"), err=True)
+        say(masked)

@@ -10,7 +10,7 @@ import click
 
 from wsinspect.cli.completion import complete_capture
 from wsinspect.cli.options import DURATION, examples
-from wsinspect.cli.output import narration
+from wsinspect.cli.output import say
 
 
 @click.command(
@@ -38,7 +38,7 @@ def rm(names: tuple[str, ...], older_than: int | None, yes: bool) -> int:
         raise click.UsageError("name captures, or give --older-than DURATION")
     paths = _named(names) if older_than is None else _old(older_than)
     if not paths:
-        click.echo(narration("wsinspect: no capture is that old"), err=True)
+        say("no capture is that old")
         return 0
     if not yes and older_than is not None:
         what = f"{counted(len(paths), 'capture')} ({format_size(sum(map(size_of, paths)))})"
@@ -47,14 +47,14 @@ def rm(names: tuple[str, ...], older_than: int | None, yes: bool) -> int:
         for path in paths:
             click.echo(f"  {escape(path.stem)}", err=True)
         if not click.confirm(f"Delete {what}?", err=True):
-            click.echo(narration("wsinspect: nothing was deleted"), err=True)
+            say("nothing was deleted")
             return 0
     code = 0
     for path in paths:
         try:
             size = remove(path)
         except CaptureError as error:
-            click.echo(narration(escape(f"wsinspect: not deleted: {error}")), err=True)
+            say(f"not deleted: {error}")
             code = error.exit_code
         else:
             echo(escape(f"deleted {path} ({format_size(size)})"))

@@ -61,7 +61,7 @@ def serve(capture: str | None, listen: Address, as_json: bool) -> int:
 
 
 async def _serve(server: TimelineServer, as_json: bool) -> int:
-    from wsinspect.cli.output import echo, echo_json, narration
+    from wsinspect.cli.output import echo, echo_json, say
     from wsinspect.cli.signals import until_signalled
 
     url = await server.start()
@@ -72,10 +72,10 @@ async def _serve(server: TimelineServer, as_json: bool) -> int:
             echo(f"serving {url}")
         if not server.is_private:
             line = (
-                f"wsinspect: port {server.port} listens on {server.host}: other machines can open the"
+                f"port {server.port} listens on {server.host}: other machines can open the"
                 " timeline with this address, and nothing of it is encrypted on the way"
             )
-            click.echo(narration(line), err=True)
+            say(line)
         await until_signalled()
     finally:
         await server.close()
