@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.beside import Said, beside
 from tests.support.bytes_of_frames import CLOSE, TEXT, frame
 from tests.support.matrix_alone import NEAR, NEAR_SERVERS
 from tests.support.matrix_lab import disagreements
@@ -38,6 +39,7 @@ class Row:
         alone: what one tap says with nothing between, where that is not the same.
         hops: the hops that it is played around; all where it is empty.
         cause: what the first cause of it says.
+        beside: other errors and warnings that it may have, by id and party.
     """
 
     point: int
@@ -46,6 +48,7 @@ class Row:
     alone: Verdict
     hops: Sequence[str] = ()
     cause: str = ""
+    beside: Sequence[Said] = ()
 
     @property
     def name(self) -> str:
@@ -175,7 +178,7 @@ ROWS = [
         hops=["nginx"],
         route="idle",
         client="idles",
-        before=[Odd("silences", None, route="idle", client="idles")],
+        before=[Odd("silences", None, route="idle", client="idles", tail="?first")],
     ),
     _row(5, "beats", None, hops=["nginx"], route="idle", client="beats"),
     # 6: what never came
@@ -275,6 +278,7 @@ def test_the_first_finding_of_each_way(seen, row, way):
     assert found
     assert found[0]["id"] in ids, told(found)
     assert found[0]["fault_of"] == party, told(found)
+    assert list(beside([(one["id"], one["fault_of"]) for one in worse], row.beside)) == [], told(found)
     if row.cause:
         assert row.cause in found[0]["causes"][0]["cause"]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from tests.support.beside import beside
 from tests.support.matrix_hops import KINDS
 from tests.support.matrix_lab import Cause, Seen
 
 SAME = "http://127.0.0.1:PORT"
 TOKEN = {"Authorization": "Bearer abc"}
 COOKIE = {"Cookie": "sid=abc"}
+NO_LOGIN = {"Cookie": "_ga=GA1.1; csrftoken=abc"}
 
 GATEWAY = ("WS-HS-020", "WS-HS-021", "WS-HS-019")
 #: A hop that does not take the server's 101 answers otherwise: Apache with 502, Caddy with an empty 200.
@@ -35,6 +37,13 @@ CAUSES = (
     Cause("rewritten path", "/hop/rewritten/echo", ("WS-HS-106", "hop"), ("WS-HS-011",)),
     Cause("login", "/app/302", ("WS-HS-007", "client"), ("WS-HS-007",)),
     Cause("401", "/app/401", ("WS-HS-009", "client"), ("WS-HS-009",)),
+    Cause(
+        "401 with cookies of no login",
+        "/app/401?ga",
+        ("WS-HS-009", "client"),
+        ("WS-HS-009",),
+        headers=NO_LOGIN,
+    ),
     Cause("403", "/app/403", ("WS-HS-010", "server"), ("WS-HS-010",)),
     Cause("403 of a browser", "/app/403?browser", ("WS-HS-010", "server"), ("WS-HS-010",), origin=SAME),
     Cause("404", "/app/404", ("WS-HS-011", "server"), ("WS-HS-011",)),
@@ -53,6 +62,23 @@ CAUSES = (
     ),
     Cause(
         "wrong subprotocol", "/app/echo?wrong", ("WS-HS-026", "server"), ("WS-HS-026",), subprotocols=["v9"]
+    ),
+    Cause(
+        "CLOSE for the subprotocol",
+        "/app/speaks-v1?v9",
+        ("WS-CL-034", "client"),
+        ("WS-CL-034",),
+        does="wait",
+        subprotocols=["v9"],
+    ),
+    Cause("healthy with the subprotocol it speaks", "/app/speaks-v1", None, (), subprotocols=["v1"]),
+    Cause(
+        "CLOSE for a subprotocol that the hop took",
+        "/hop/subprotocol/speaks-v1",
+        ("WS-HS-104", "hop"),
+        ("WS-CL-034",),
+        does="wait",
+        subprotocols=["v1"],
     ),
     Cause("silent", "/hop/slow/silent", ("WS-HS-108", "server"), ("WS-HS-022", *GATEWAY)),
     Cause("late", "/hop/slow/late", ("WS-HS-108", "server"), ("WS-HS-022", *GATEWAY)),
@@ -75,6 +101,7 @@ CAUSES = (
         ("WS-HS-011", "server"),
         ("WS-HS-004", "WS-HS-011"),
         is_covered=True,
+        beside=(("WS-HS-113", "hop"),),
     ),
     Cause("429 next to such a page", "/hop/covered/429", ("WS-HS-017", "client"), ("WS-HS-017",)),
     Cause("healthy next to such a page", "/hop/covered/echo", None),
@@ -268,8 +295,8 @@ def judged(cause: Cause, seen: Seen | None, setup: Sequence[str], guilty: int) -
             yield f"{where} - the last tap alone says {first}"
     if cause.one and not seen.one:
         yield f"{where} - one tap says nothing"
-    if party != "hop" and any(one.fault_of == "hop" and one.id != "WS-HS-113" for one in errors):
-        yield f"{where} - the hop is innocent"
+    for line in beside([(one.id, one.fault_of) for one in errors], cause.beside):
+        yield f"{where} - {line}"
     # Apache keeps the status, and the application behind it says no words that could be lost.
     if (cause.is_covered and seen.status == 200) != any(one.id == "WS-HS-113" for one in seen.all):
         yield f"{where} - whose page it is"

@@ -23,6 +23,7 @@ from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
 from websockets.typing import Origin, Subprotocol
 
+from tests.support.beside import Said
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine
 from tests.support.hops import LOOPBACK, Hop
@@ -67,6 +68,7 @@ class Cause:
         one: ids that one tap before the hop may say first; None where it says no error.
         does: what the client does once it is open.
         is_mended: whether a hop behind this one makes it good.
+        beside: other errors and warnings that all taps may have, by id and party.
         is_covered: whether the hop puts a page in the place of what the server answers: that is said, too.
     """
 
@@ -80,6 +82,7 @@ class Cause:
     subprotocols: Sequence[str] = ()
     is_mended: bool = False
     is_covered: bool = False
+    beside: Sequence[Said] = ()
 
     @property
     def route(self) -> str | None:
@@ -170,6 +173,8 @@ async def serve_by_path(connection: ServerConnection) -> None:
             headers = connection.request.headers
             if urlsplit(headers.get("Origin", "")).netloc != headers["Host"]:
                 await connection.close(1008, "Invalid origin!")
+        if wanted == "speaks-v1" and connection.subprotocol is None:
+            await connection.close(1002, "no recognized subprotocol")
         if wanted.startswith("close-"):
             await connection.recv()
             await connection.close(int(wanted.removeprefix("close-")), "the application says so")

@@ -377,6 +377,8 @@ async def _pinging(socket: Socket) -> None:
 
 async def _unmasked(socket: Socket) -> None:
     await socket.say(frame(TEXT, b"hello"))
+    await socket.next(PATIENT)
+    await socket.send(CLOSE, _OK)
     await socket.until_close()
 
 

@@ -23,6 +23,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from tests.support.beside import beside
 from tests.support.engine import Engine
 from tests.support.matrix_causes import without_chance
 from tests.support.matrix_hops import KINDS
@@ -209,11 +210,8 @@ def _judged(odd: Odd, seen: Seen | None, guilty: int) -> Iterator[str]:
         yield f"{where} - not {ids} first"
     elif seen.all[0].fault_of != party:
         yield f"{where} - not the fault of: {party}"
-    errors = [one.id for one in worse]
-    if len(errors) != len(set(errors)):
-        yield f"{where} - said twice"
-    if party != "hop" and any(one.fault_of == "hop" for one in worse):
-        yield f"{where} - the hops are innocent"
+    for line in beside([(one.id, one.fault_of) for one in worse]):
+        yield f"{where} - {line}"
     yield from _judged_last(odd, seen)
     if party == "hop":
         taps = ("edge", "middle", "origin")

@@ -120,7 +120,9 @@ class FactReader:
         is_refused = row.state == "refused" or row.server_close_code in REFUSING
         # What this proxy ended itself, as it stopped, is compared with nothing: thousands end at that moment.
         is_cut = row.how in ("fin", "rst", "timeout") and row.ended_by != EndedBy.PROXY
-        if with_frames and (is_refused or is_cut):
+        failed_where = next((_text(e[1].get("where")) for e in events if e[0] == "failed"), None)
+        is_unanswered = row.state == "failed" and failed_where == "response"
+        if with_frames and (is_refused or is_cut or is_unanswered):
             facts["others"] = tuple(self._others(row, with_requests=is_refused))
         return ConnectionFacts(
             **facts,
@@ -137,7 +139,7 @@ class FactReader:
             client_tls=_object(row.client_tls),
             server_tls=_object(row.server_tls),
             times=dict(zip(rows.STEPS, row.steps, strict=True)),
-            failed_where=next((_text(e[1].get("where")) for e in events if e[0] == "failed"), None),
+            failed_where=failed_where,
             ends=tuple(_end(e) for e in events if e[0] == "end"),
             events=tuple((kind, detail) for kind, detail, _ in events),
             stalls=stalls_in(events),

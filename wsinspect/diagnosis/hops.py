@@ -33,9 +33,9 @@ from wsinspect.diagnosis.joining import (
 )
 from wsinspect.findings.changes import Accepted, accepted_of
 from wsinspect.findings.excuses import excused
-from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent
 from wsinspect.findings.model import Finding
-from wsinspect.findings.registry import diagnose_pair, ranked
+from wsinspect.findings.registry import diagnose_capture, diagnose_pair, ranked
 from wsinspect.findings.sandwich import (
     SAME_CLOCK,
     Clocks,
@@ -47,6 +47,7 @@ from wsinspect.findings.sandwich import (
 )
 from wsinspect.findings.together import link_of, together
 from wsinspect.handshake.heads import RawHead
+from wsinspect.vocabulary import EventKind
 from wsinspect.wire.opcodes import Direction
 
 MAX_TRACES: Final = 20_000
@@ -55,6 +56,8 @@ _JOIN_BY: Final = 16
 _PAGE: Final = 2000
 #: How many pairs the clocks are compared by.
 _CLOCK_PAIRS: Final = 500
+#: Findings about polls, which are no attempts: two captures are judged as one with both taps.
+_OF_POLLS: Final = frozenset(("WS-APP-013", "WS-APP-014", "WS-APP-017"))
 #: How many accepted attempts a refused one is compared with.
 _MOST_ACCEPTED: Final = 64
 
@@ -205,6 +208,22 @@ class Hop:
             accepted=self._accepted(origin) if origin is not None and is_refused else (),
             now_ns=None if origin is None or (edge.is_over and origin.is_over) else self._now(),
         )
+
+    def polled(self) -> list[Finding]:
+        """What the polls of both captures show together: who refused one is known behind the hop alone."""
+        sides = [
+            (reader.capture(), tap) for reader, tap in zip(self._readers, ("edge", "origin"), strict=True)
+        ]
+        polls = [
+            one._replace(detail={**one.detail, "tap": tap})
+            for facts, tap in sides
+            for one in facts.events
+            if one.kind == EventKind.POLLING
+        ]
+        there = EngineEvent(0, EventKind.LISTENING, {"listeners": [{"tap": "origin"}]})
+        connections = tuple(one for facts, _ in sides for one in facts.connections)
+        found = diagnose_capture(CaptureFacts(connections=connections, events=(there, *polls)))
+        return [one for one in found if one.id in _OF_POLLS]
 
     def _now(self) -> int | None:
         """The newest time in the captures."""
@@ -491,6 +510,9 @@ def diagnose_hop(
         known: as for `Hop.pairs`.
     """
     pairs = list(hop.pairs(worth_comparing, known))
+    if not hop.is_one_file:
+        edge = [*(one for one in edge if one.id not in _OF_POLLS), *hop.polled()]
+        origin = [one for one in origin if one.id not in _OF_POLLS]
     apart = pairs if hop.is_one_file else [_numbered_apart(pair) for pair in pairs]
     ours = [finding for pair in apart for finding in diagnose_pair(pair)]
     faults = {pair.edge.id: pair.faults for pair in apart}

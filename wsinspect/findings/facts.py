@@ -222,7 +222,7 @@ class ConnectionFacts:
         unrecorded: what the format that it was imported from does not have, of `vocabulary.Lack`.
         evicted_frames: how many of its first frames were deleted to make room.
         others: connections to the same host and port that were answered with 101, for attempts that were
-            refused, also after their 101, and for ends without a CLOSE frame.
+            refused, also after their 101, or got no answer, and for ends without a CLOSE frame.
         lags: when this tap may have been blind meanwhile.
         stalls: when a side did not take what it was sent.
     """

@@ -236,7 +236,8 @@ class _Sorting:
         for one in self._ours:
             if one.id == "WS-HS-104":
                 for number in self._in_front_of(one.connection):
-                    self._drop(self._mine(number, BROKEN_BY_EXTENSIONS))
+                    self._drop(self._mine(number, (*BROKEN_BY_EXTENSIONS, "WS-CL-034")))
+                self._complaints_behind(one)
         self._abandoned()
         for link in self._links.values():
             if link.is_body_behind and (causes := self._mine(link.origin or 0, ("WS-HS-047",))):
@@ -255,6 +256,15 @@ class _Sorting:
         self._groups()
         both = [one for one in (*self._ours, *self._own) if id(one) not in self._gone]
         return [self._changed.get(id(one), one) for one in both]
+
+    def _complaints_behind(self, one: Finding) -> None:
+        """A CLOSE about what a hop changed in the handshake says the same at the taps behind that hop."""
+        link = self._links.get(one.connection or 0)
+        is_about_frames = (one.connection, "WS-CL-002") in one.covers
+        for number in self._chain_from(link.origin if link else None):
+            self._drop(self._mine(number, ("WS-CL-034",)))
+            said = self._mine(number, ("WS-CL-002", "WS-CL-007")) if is_about_frames else []
+            self._drop([each for each in said if each.title.startswith("The client closed")])
 
     def _abandoned(self) -> None:
         """What hops and servers did with an attempt after its client had left is no failure of theirs."""

@@ -210,3 +210,35 @@ def test_a_refusal_is_compared_with_the_same_path_however_many_others_came_betwe
         assert refused is not None
         assert 1 in {one.id for one in refused.others}
         assert len(refused.others) == 6
+
+
+GRAPHQL = REQUEST.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n")
+CABLE = REQUEST.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: actioncable-v1-json\r\n\r\n")
+PHOENIX = REQUEST.replace(b"GET /room", b"GET /socket/websocket?vsn=2.0.0")
+
+
+@pytest.mark.parametrize("size", [10, 1000, 3000, 15_000])
+@pytest.mark.parametrize(
+    ("head", "message", "expected"),
+    [
+        (GRAPHQL, '{"payload":[{"message":"%s","extensions":{}}],"id":"1","type":"error"}', "WS-APP-018"),
+        (CABLE, '{"identifier":"%s","type":"reject_subscription"}', "WS-APP-032"),
+        (PHOENIX, '["1","2","%s","phx_reply",{"response":{"reason":"no"},"status":"error"}]', "WS-APP-040"),
+    ],
+    ids=["GraphQL", "Action Cable", "Phoenix"],
+)
+def test_a_long_message_is_read_to_its_end(tmp_path, head, message, expected, size):
+    script = Chat()
+    path = head.split()[1].decode()
+    chosen = head.partition(b"Protocol: ")[2].partition(b"\r\n")[0]
+    answer = RESPONSE.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Protocol: " + chosen + b"\r\n\r\n")
+    script.begin(1, head, path)
+    script.answer(1, answer if chosen else RESPONSE)
+    script.event(1, "open")
+    script.data(1, 0, frame(TEXT, b"{}", key=KEY))
+    script.data(1, 1, frame(TEXT, (message % ("x" * size)).encode()))
+    script.data(1, 0, frame(CLOSE, CODE, key=KEY))
+    script.data(1, 1, frame(CLOSE, CODE))
+    script.end(1, "server")
+    with Capture.open(store(tmp_path / "a.db", script)) as capture:
+        assert [one.id for one in diagnose(capture.query)] == [expected]

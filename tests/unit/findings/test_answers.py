@@ -449,10 +449,17 @@ def test_a_field_that_a_101_has_twice_is_said_with_its_own_fix(name, rule):
     assert sum(name in one for one in found.evidence) >= 2
 
 
-def test_chunks_after_a_101_are_not_judged_as_frames():
-    found = [one.id for one in diagnose_connection(CASES["WS-HS-047"][0][1])]
-    assert found[0] == "WS-HS-047"
-    assert not [one for one in found if one.startswith("WS-FR-00")]
+@pytest.mark.parametrize("number", [1, 2], ids=["chunk", "body"])
+def test_a_body_after_a_101_is_not_judged_as_frames_nor_its_end_as_a_cut(number):
+    found = [(one.id, one.severity) for one in diagnose_connection(CASES["WS-HS-047"][0][number])]
+    assert [one for one in found if one[1] != "note"] == [("WS-HS-047", "error")]
+
+
+def test_a_length_in_a_101_before_good_frames_hides_no_broken_one():
+    bad = frame(3, S2C, 0.3, violation="reserved-bit")
+    facts = ended(*HELLO, bad, violations=((bad, 1),), raw_response_in=switching(Content_Length="5"))
+    found = [(one.id, one.severity) for one in diagnose_connection(facts)]
+    assert {"WS-HS-047", "WS-FR-003"} <= {one[0] for one in found}
 
 
 # -- what else an answer shows

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.findings.facts_made import failed, refused, request
+from tests.unit.findings.triggers_answers import other
 from wsinspect.findings.registry import diagnose_connection
 
 PLAIN: dict[str, Any] = {"Content_Type": "text/plain; charset=utf-8"}
@@ -78,7 +79,6 @@ def test_uvicorn_s_500_is_an_exception_first(fields):
         (4.93, "neither accepts nor refuses"),
         (10.1, "neither accepts nor refuses"),
         (30.2, "neither accepts nor refuses"),
-        (1.02, "no WebSocket server takes this path"),
         (0.01, "crashed"),
         (3.4, "crashed"),
         (6.5, "crashed"),
@@ -89,3 +89,16 @@ def test_a_server_that_hangs_up_at_a_known_limit_waited_for_its_application(wait
     assert (found.id, found.fault_of) == ("WS-HS-035", "server")
     assert cause in found.causes[0].cause
     assert any("fits a known limit" in line for line in found.evidence) is ("crashed" not in cause)
+
+
+@pytest.mark.parametrize("waited", [0.9, 1.02, 1.2])
+def test_a_second_without_an_answer_names_socketio_only_where_it_is(waited):
+    there = other(path="/socket.io/?EIO=4&transport=websocket")
+    named = first(failed("server closed connection", "response", waited=waited, others=(there,)))
+    assert "Socket.IO hangs up" in named.causes[0].cause
+    assert any("fits a known limit: Engine.IO" in line for line in named.evidence)
+    for others in ((), (other(path="/chat"),)):
+        plain = first(failed("server closed connection", "response", waited=waited, others=others))
+        assert plain.title == "The server closed the connection without an answer"
+        assert "crashed" in plain.causes[0].cause
+        assert "Socket.IO" not in " ".join((*plain.evidence, *(one.cause for one in plain.causes[:-1])))

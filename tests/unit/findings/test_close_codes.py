@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -149,3 +150,21 @@ def test_who_takes_right_compressed_frames_for_broken_is_behind_a_hop_that_chang
 def test_a_1002_without_a_broken_frame_is_what_the_closer_says_and_no_more(facts):
     found = diagnose_connection(facts)[0]
     assert (found.id, found.fault_of, found.confidence) == ("WS-CL-002", "server", "medium")
+
+
+def test_a_close_about_the_subprotocol_is_the_offers_and_no_broken_frame():
+    offer, chosen = request(Sec_WebSocket_Protocol="v9"), switching(Sec_WebSocket_Protocol="v1")
+    said: dict[str, Any] = {"code": 1002, "reason": "no recognized subprotocol"}
+    (offered,) = worse(ended(by="server", raw_request_in=offer, raw_request_out=offer, **said))
+    assert (offered.id, offered.fault_of) == ("WS-CL-034", "client")
+    assert "offered: v9; chosen: none" in offered.evidence
+    (demanded,) = worse(ended(by="server", **said))
+    assert "none was offered" in demanded.title
+    (foreign,) = worse(
+        ended(by="client", raw_request_in=offer, raw_request_out=offer, raw_response_in=chosen, **said)
+    )
+    assert (foreign.id, foreign.fault_of) == ("WS-CL-034", "server")
+
+
+def worse(facts):
+    return [one for one in diagnose_connection(facts) if one.severity != "note"]

@@ -119,3 +119,49 @@ def test_a_client_that_had_answered_is_not_told_to_answer():
 def test_what_a_rule_of_ours_refused_is_no_answer_of_a_server():
     assert diagnose_capture(opened(503, rule="outage")) == []
     assert first(opened(503, rule=None)).id == "WS-APP-013"
+
+
+def at_hosts(*asked):
+    """Requests for a session, refused with 404 or served: (tap, host, whether it was served)."""
+    events = [
+        EngineEvent(
+            START + number * SECOND,
+            "polling",
+            {
+                **{"path": "/socket.io/", "host": host, "tap": tap, "method": "GET"},
+                **{"status": 200 if is_served else 404, "sid": "a" if is_served else None},
+                **{"response": SERVED[1] if is_served else "", "refusal": None if is_served else "no"},
+            },
+        )
+        for number, (tap, host, is_served) in enumerate(asked)
+    ]
+    there = EngineEvent(START, "listening", {"listeners": [{"tap": "edge"}, {"tap": "origin"}]})
+    return CaptureFacts(events=(there, *events))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ([("main", "a.example", False), ("main", "b.example", True)], [("a.example", "server")]),
+        (
+            [("main", "a.example", False), ("main", "b.example", False)],
+            [("a.example", "server"), ("b.example", "server")],
+        ),
+        # behind the hop only one of the two hosts was asked: the hop answered for the other itself
+        (
+            [("edge", "a.example", False), ("edge", "b.example", True), ("origin", "b.example", True)],
+            [("a.example", "hop")],
+        ),
+        ([("edge", "a.example", False), ("origin", "a.example", False)], [("", "server")]),
+        # a hop that sends another Host
+        ([("edge", "a.example", True), ("origin", "app", True)], []),
+        ([("edge", "a.example", False), ("origin", "app", False)], [("", "server")]),
+        ([("edge", "a.example", False)], [("", "hop")]),
+    ],
+)
+def test_two_hosts_with_one_path_are_two_servers(asked, expected):
+    found = diagnose_capture(at_hosts(*asked))
+    assert [one.id for one in found] == ["WS-APP-013"] * len(expected)
+    for one, (host, party) in zip(found, expected, strict=True):
+        assert one.fault_of == party
+        assert one.evidence[0].startswith(f"GET {host}/socket.io/")

@@ -30,6 +30,14 @@ NOT_HTTP = {
     "unknown": b"\x01\x02\x03\x04hello",
 }
 HEAD_101 = switching()
+#: Five bytes of text, as the Content-Length says: as frames they would have an opcode and reserved bits.
+_BODY_IN_101 = cut(
+    at=0.4,
+    raw_response_in=switching(Content_Length="5"),
+    frames=(0, 0),
+    last_frames=(),
+    opaque=(OpaqueFact(S2C, OPEN, 5, b"hello", "unfinished-frame", None),),
+)
 SUBPROTOCOL = b"Failed to open a WebSocket connection: invalid subprotocol; expected one of v2.\n"
 
 
@@ -126,6 +134,7 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
                 last_frames=(),
                 opaque=(OpaqueFact(S2C, OPEN, 9, b"4\r\n\x81\x02hi\r\n", "unfinished-frame", None),),
             ),
+            _BODY_IN_101,
         ],
         [ended(*HELLO), refused("200 OK", Content_Length="0")],
     ),

@@ -189,6 +189,18 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*_said((S2C, 0.1, _gateway(message="hello"))), host=API),
         ],
     ),
+    "WS-CL-034": (
+        [
+            ended(by="server", code=1002, reason="no recognized subprotocol"),
+            ended(by="server", code=1008, reason="Unsupported sub-protocol: v9"),
+            ended(by="client", code=1002, reason="Server sent no subprotocol"),
+        ],
+        [
+            ended(by="server", code=1002, reason="invalid opcode"),
+            ended(by="server", code=1002, reason="protocol error"),
+            ended(by="server", code=1000, reason="subprotocol v1 finished"),
+        ],
+    ),
     "WS-CL-033": (
         [
             ended(by="server", reason='{"server_error_msg":"4400: Connection initialization failed: x'),

@@ -175,9 +175,19 @@ _CONNECTION: Final = (
     f"{', '.join(STEPS)} "
     "FROM connection LEFT JOIN handshake ON handshake.connection_id = connection.id WHERE connection.id = ?"
 )
+#: Bytes of a frame or message that rules read: up to the first size it is read whole, since JSON that is cut
+#: says nothing, and of a larger one the beginning.
+WHOLE_BYTES: Final = 16 * 1024
+PAYLOAD_BYTES: Final = 1024
+
+
+def _read(column: str) -> str:
+    return f"CASE WHEN length({column}) <= {WHOLE_BYTES} THEN {column} ELSE substr({column}, 1, ?) END"
+
+
 _FRAME: Final = (
-    "SELECT frame.id, frame.is_s2c, time_ns, bits, wire_length, header, substr(payload, 1, ?), violation, "
-    "message_id, span_ns, stored_message.opcode, stored_message.length, substr(stored_message.data, 1, ?), "
+    f"SELECT frame.id, frame.is_s2c, time_ns, bits, wire_length, header, {_read('payload')}, violation, "  # noqa: S608
+    f"message_id, span_ns, stored_message.opcode, stored_message.length, {_read('stored_message.data')}, "
     "stored_message.compressed, stored_message.problem "
     "FROM frame LEFT JOIN stored_message ON stored_message.id = frame.id"
 )
@@ -284,8 +294,6 @@ _SUMMARIES: Final = (
 #: How many frames at the beginning and the end of a connection rules read.
 FIRST_FRAMES: Final = 16
 LAST_FRAMES: Final = 64
-#: Bytes of a frame or message that rules read.
-PAYLOAD_BYTES: Final = 1024
 #: What is left out agreed properly, over TLS on both sides or on neither, broke nothing, answered its
 #: pings, and was closed by the client with an ordinary code and no reason; it speaks no protocol that says
 #: in messages what failed (SignalR is known by its first message where its URL has no id). With many short
@@ -404,7 +412,7 @@ def eventful(query: Query, numbers: Collection[int], *, is_live: bool, is_alone:
         is_live: more will come: what is open and did nothing wrong is not looked at before its end.
         is_alone: no second tap saw them: nor is what this proxy ended itself, where nothing was wrong.
     """
-    read = (FIRST_FRAMES, LAST_FRAMES, PAYLOAD_BYTES)
+    read = (FIRST_FRAMES, LAST_FRAMES, WHOLE_BYTES)
     values = (json.dumps(list(numbers)), is_live, is_alone, *read)
     return {row[0] for row in query(_EVENTFUL, values)}
 
@@ -419,17 +427,17 @@ def connection(query: Query, connection_id: int) -> RuleConnection | None:
 
 
 def first_frames(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleFrame]:
-    """The first frames of a connection, with this many bytes of each payload."""
+    """The first frames of a connection, with this many bytes of each payload above `WHOLE_BYTES`."""
     return list(map(RuleFrame._make, query(_FIRST_FRAMES, (cut, cut, connection_id, limit))))
 
 
 def last_frames(query: Query, connection_id: int, limit: int, cut: int) -> list[RuleFrame]:
-    """The last frames of a connection, in order, with this many bytes of each payload."""
+    """The last frames of a connection, in order, with this many bytes of each payload above `WHOLE_BYTES`."""
     return list(map(RuleFrame._make, query(_LAST_FRAMES, (cut, cut, connection_id, limit))[::-1]))
 
 
 def one_frame(query: Query, frame_id: int, cut: int) -> RuleFrame:
-    """A frame that is in the capture, with this many bytes of its payload."""
+    """A frame that is in the capture, with this many bytes of a payload above `WHOLE_BYTES`."""
     return RuleFrame(*query(_ONE_FRAME, (cut, cut, frame_id))[0])
 
 

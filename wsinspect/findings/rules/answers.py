@@ -5,14 +5,10 @@ These come after the rules that know a more precise cause (`group` "attempt").
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
-from urllib.parse import parse_qsl
 
 from wsinspect.findings import gorilla
 from wsinspect.findings.answering import answer, url_lines, url_size
@@ -47,6 +43,7 @@ from wsinspect.findings.known_answers import (
     sockjs_greeting,
     unparsed,
 )
+from wsinspect.findings.logins import credentials, expiry, lost_here, other_cookies, tokens
 from wsinspect.findings.model import Found
 from wsinspect.findings.preamble import EMPTY_LINES, SENT_EMPTY, empty_lines
 from wsinspect.findings.registry import Rules
@@ -96,51 +93,14 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
 def stale_token(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status not in (400, 401, 403):
         return
-    for place, token in _tokens(facts):
-        expires = _expiry(token)
+    for place, token in tokens(facts):
+        expires = expiry(token)
         if expires is not None and expires < facts.attempt_ns / 1e9:
             ago = seconds(facts.attempt_ns - round(expires * SECOND_NS))
             yield answer(facts, f"token in {place}: expired {ago} before this attempt (not shown)")
             return
 
 
-def _tokens(facts: ConnectionFacts) -> Iterator[tuple[str, str]]:
-    """(place, text) of each part of a handshake that may hold a JSON Web Token."""
-    query = (facts.path or "").partition("?")[2]
-    for name, value in parse_qsl(query)[:50]:
-        yield f"the query's {name[:40]}", value
-    head = facts.request_in
-    if head is not None:
-        for one in head.elements("sec-websocket-protocol"):
-            yield "Sec-WebSocket-Protocol", one.decode("latin-1")
-        authorization = (head.get("authorization") or b"").decode("latin-1")
-        yield "Authorization", authorization.rpartition(" ")[2]
-
-
-def _expiry(token: str) -> float | None:
-    """When a JSON Web Token expires: its `exp`, in seconds since the epoch (RFC 7519, 4.1.4).
-
-    None where the text is not such a token or has no `exp`.
-    """
-    parts = token.split(".")
-    if len(parts) != 3 or not parts[1] or len(token) > 16_384:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error, RecursionError):
-        return None
-    expires = claims.get("exp") if isinstance(claims, dict) else None
-    if isinstance(expires, bool) or not isinstance(expires, int | float) or not abs(expires) < _LATEST_EXPIRY:
-        return None
-    return float(expires)
-
-
-#: Anybody may send a token: a time beyond this (the year 5138) is nobody's, and may be no float.
-_LATEST_EXPIRY: Final = 10**11
-_TOKEN_NAME: Final = re.compile(
-    r"token|auth|jwt|ticket|session|sid$|api[-_]?key|^key$|secret|sig(nature)?$|passw|credential", re.I
-)
-_SESSION_COOKIE: Final = re.compile(r"sess|sid|auth|token|jwt|login|user|connect\.|csrf|xsrf", re.I)
 #: Fields that a hop writes into every response, or that an HTTP stack writes without being asked.
 _ANY_HOPS: Final = frozenset(
     (
@@ -176,57 +136,6 @@ _WITH_MODSECURITY: Final = ("nginx", "apache", "k8s-ingress")
 _FIREWALL: Final = re.compile(rb"mod_?security|web application firewall|\bwaf\b")
 #: Parts of a request that a firewall's rules look at, and an access list does not.
 _SEARCHED: Final = ("User-Agent", "query", "Cookie", "Accept")
-
-
-def cookie_line(facts: ConnectionFacts) -> str:
-    """Which cookies were sent, without their values."""
-    head = facts.request_in
-    values = head.get_all("cookie") if head else []
-    if not values:
-        return "the request has no Cookie header"
-    names = [part.partition(b"=")[0].strip().decode("latin-1") for one in values for part in one.split(b";")]
-    return f"cookies sent: {', '.join(names)[:120]} (values not shown)"
-
-
-def credentials(facts: ConnectionFacts) -> tuple[str, ...]:
-    """What of the request may be credentials: where each stands, without its value."""
-    head = facts.request_in
-    found = []
-    if head is not None:
-        for value in head.get_all("authorization")[:1]:
-            scheme = value.decode("latin-1").partition(" ")[0][:20]
-            found.append(f"an Authorization header ({scheme})")
-    for name, _ in parse_qsl((facts.path or "").partition("?")[2], keep_blank_values=True)[:50]:
-        if _TOKEN_NAME.search(name):
-            found.append(f"{name[:40]} in the query")
-    if head is not None:
-        names = [
-            part.partition(b"=")[0].strip().decode("latin-1")
-            for one in head.get_all("cookie")
-            for part in one.split(b";")
-        ]
-        if names:
-            shown = [name for name in names if _SESSION_COOKIE.search(name)] or names
-            found.append(f"the cookie {', '.join(shown)[:80]}")
-        if any(_is_token(one.decode("latin-1")) for one in head.elements("sec-websocket-protocol")):
-            found.append("a token in Sec-WebSocket-Protocol")
-    return tuple(found)
-
-
-def _is_token(text: str) -> bool:
-    return _expiry(text) is not None or len(text) >= 32 or _TOKEN_NAME.search(text) is not None
-
-
-def _lost_here(facts: ConnectionFacts) -> tuple[str, ...]:
-    """Evidence lines: credentials that the client sent and that did not leave this tap."""
-    before, after = facts.request_in, facts.request_out
-    if before is None or after is None or before is after:
-        return ()
-    return tuple(
-        f"{name} arrived here and was not sent on"
-        for name in ("Authorization", "Cookie", "Sec-WebSocket-Protocol")
-        if before.get_all(name) and not after.get_all(name)
-    )
 
 
 _UNKNOWN_CREDENTIALS: Final = "no Cookie or Authorization in the file; an export may leave both out"
@@ -266,21 +175,26 @@ def unauthorised(facts: ConnectionFacts) -> Iterator[Found]:
         )
         return
     if not sent:
-        yield answer(
+        others = other_cookies(facts)
+        cookie = "no cookie with a login" if others else "no cookie"
+        made = answer(
             facts,
             challenge,
-            "sent: no Authorization header, no cookie, no token in the query or the subprotocol",
+            f"sent: no Authorization header, {cookie}, no token in the query or the subprotocol",
+            *others,
             fault_of="hop"
             if hop and facts.response_in and facts.response_in.get("www-authenticate")
             else None,
         )
+        # What a cookie is for is known by its name alone.
+        yield replace(made, confidence="medium") if others else made
         return
     yield replace(
         answer(
             facts,
             challenge,
             f"sent: {'; '.join(sent)} (values not shown)",
-            *_lost_here(facts),
+            *lost_here(facts),
             fault_of="client",
             title=f"401: the server does not accept the credentials that were sent ({sent[0]})",
             meaning="The request carries credentials, and the answer is 401 all the same. Either the server"
@@ -386,7 +300,8 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         else _UNKNOWN_CREDENTIALS
         if Lack.CREDENTIALS in facts.unrecorded
         else "sent: no credentials",
-        *_lost_here(facts),
+        *other_cookies(facts),
+        *lost_here(facts),
         topic=None if words else ranked.topic,
         title=words.title if words else None,
         meaning=words.meaning if words else None,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from wsinspect.decoders.engineio import is_engineio_path
 from wsinspect.findings.evidence import (
     JS_FAILED,
     WORDS_OF_ENDS,
@@ -643,11 +644,22 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
         )
         return
     limits = [one for one in matching(waited / SECOND_NS, "answer") if is_at(waited / SECOND_NS, one.seconds)]
+    engineio = [one for one in facts.others if is_engineio_path(one.path)]
+    # Anything may take a second: that it is Engine.IO's timer is said where Engine.IO is there.
+    limits = [one for one in limits if one.software != "socketio" or engineio]
     if sent and limits:
+        is_nobodys = limits[0].software == "socketio"
         yield Found(
-            evidence=(line, *(f"fits a known limit: {words(one)}" for one in limits)),
+            evidence=(
+                line,
+                *(f"fits a known limit: {words(one)}" for one in limits),
+                f"#{engineio[0].id} shows that Socket.IO is there: {engineio[0].path[:80]}"
+                if is_nobodys
+                else "",
+            ),
             title=f"The server closed the connection without an answer{after}, as at a limit of its own",
-            causes=two_causes(_NOBODYS if limits[0].software == "socketio" else _WAITED, *_HUNG_UP_PAIRS),
+            causes=two_causes(_NOBODYS if is_nobodys else _WAITED, *_HUNG_UP_PAIRS),
         )
         return
-    yield Found(evidence=(line,), causes=_HUNG_UP)
+    is_a_second = bool(sent) and is_at(waited / SECOND_NS, 1) and not is_engineio_path(facts.path)
+    yield Found(evidence=(line,), causes=two_causes(*_HUNG_UP_PAIRS, _NOBODYS) if is_a_second else _HUNG_UP)

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from wsinspect.findings.answering import answer
 from wsinspect.findings.evidence import JS_STATUS
 from wsinspect.findings.facts import ConnectionFacts
+from wsinspect.findings.logins import cookie_line
 from wsinspect.findings.model import Found
 from wsinspect.findings.registry import Rules
-from wsinspect.findings.rules.answers import cookie_line
 from wsinspect.findings.rules.handshake import is_refused
 
 rules = Rules()

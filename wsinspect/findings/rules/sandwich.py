@@ -385,6 +385,8 @@ def changes_fields(pair: PairFacts) -> Iterator[Found]:
                 *covered_by(pair, "attempt"),
                 *((pair.edge.id, f"WS-HS-{n:03}") for n in (24, 26, 27, 28)),
                 (pair.origin.id, "WS-HS-026"),
+                (pair.edge.id, "WS-CL-034"),
+                (pair.origin.id, "WS-CL-034"),
             ),
         )
     case = blamed(pair, "case") if has_failed(pair.edge) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from wsinspect.findings.evidence import seconds
@@ -38,6 +38,7 @@ class _Asked(NamedTuple):
     """
 
     tap: str | None
+    host: str | None
     path: str
     method: str | None
     status: Any
@@ -106,16 +107,11 @@ _REFUSED: Final = (
 )
 def opening_refused(facts: CaptureFacts) -> Iterator[Found]:
     openings = [asked for one in facts.events if (asked := _asked(one)) is not None]
-    for path, every in _by_path(openings).items():
-        taps = {one.tap for one in every}
-        # What the server itself said comes first; a hop that answers in its place leaves no event behind it.
-        inner = taps - {"edge"} or taps
-        seen = [one for one in every if one.tap in inner]
-        failed = _lasting([one for one in seen if not one.is_ours])
-        if not failed or any(_is_tried(one, path) for one in facts.connections):
+    for group in _groups(openings):
+        failed = _lasting([one for one in group.seen if not one.is_ours])
+        if not failed or any(_is_tried(one, group) for one in facts.connections):
             continue
-        is_hops = taps == {"edge"} and has_origin_tap(facts.events)
-        yield _found(path, failed, len(seen), is_hops)
+        yield _found(group, failed, group.is_edge and has_origin_tap(facts.events))
 
 
 def _lasting(seen: Sequence[_Asked]) -> list[_Asked]:
@@ -135,8 +131,9 @@ def _lasting(seen: Sequence[_Asked]) -> list[_Asked]:
     ]
 
 
-def _found(path: str, failed: Sequence[_Asked], asked: int, is_hops: bool) -> Found:
-    last = failed[-1]
+def _found(group: _Group, failed: Sequence[_Asked], is_hops: bool) -> Found:
+    path, asked, last = group.path, len(group.seen), failed[-1]
+    place = f"{group.host}{path}" if group.host and not group.is_alone else path
     status, said = last.status, last.said
     reason = _reason(said)
     words = quote(said.encode())
@@ -146,7 +143,7 @@ def _found(path: str, failed: Sequence[_Asked], asked: int, is_hops: bool) -> Fo
     is_counted = asked > 1 and not last.is_sampled
     return Found(
         evidence=(
-            f"{last.method} {path}, without a session: {status or 'no answer'}"
+            f"{last.method} {place}, without a session: {status or 'no answer'}"
             + (f", {counted(len(failed), 'time')} of {asked}" if is_counted else ""),
             f"the answer says: {without_secrets(words)}" if words else "",
             "the tap behind the hop has no such request: the hop answered" if is_hops else "",
@@ -193,13 +190,14 @@ def _asked(event: EngineEvent) -> _Asked | None:
     """One that asks for a session: one that was given has its id, and was served."""
     detail = event.detail
     tap, method = text_of(detail, "tap"), text_of(detail, "method")
+    host = text_of(detail, "host")
     said = text_of(detail, "refusal") or text_of(detail, "error") or ""
     if event.kind == EventKind.LIBRARY_ASKED:  # of a file
         problem, is_first = detail.get("problem"), detail.get("part") == "begin"
         if detail.get("library") != "socketio" or not is_first or problem not in (*_FAILED, "served"):
             return None
         path = text_of(detail, "base") or ""
-        return _Asked(tap, path, method, detail.get("status"), said, problem == "served", True)
+        return _Asked(tap, host, path, method, detail.get("status"), said, problem == "served", True)
     if (
         event.kind != EventKind.POLLING
         or detail.get("protocol") is not None
@@ -213,7 +211,7 @@ def _asked(event: EngineEvent) -> _Asked | None:
     if method != "GET" or is_unread or not (detail.get("sid") is None or is_served):
         return None
     path, is_ours = text_of(detail, "path") or "", detail.get("rule") is not None
-    return _Asked(tap, path, method, detail.get("status"), said, is_served, False, is_ours)
+    return _Asked(tap, host, path, method, detail.get("status"), said, is_served, False, is_ours)
 
 
 #: The packet that opens a session. Before it version 3 of the protocol has its length, as text or in bytes,
@@ -226,16 +224,53 @@ def _is_served(event: EngineEvent) -> bool:
     return event.detail.get("sid") is not None and event.detail.get("status") == 200 and is_opened
 
 
-def _by_path(every: Sequence[_Asked]) -> dict[str, list[_Asked]]:
-    found: dict[str, list[_Asked]] = {}
+class _Group(NamedTuple):
+    """The requests for a session that one server got.
+
+    Attributes:
+        seen: at the taps next to it.
+        is_edge: the tap before a hop alone has them.
+        is_alone: no other host got requests for the same path.
+    """
+
+    host: str | None
+    path: str
+    seen: list[_Asked]
+    is_edge: bool
+    is_alone: bool
+
+
+def _groups(every: Sequence[_Asked]) -> Iterator[_Group]:
+    """By path and host: two servers may have the same path.
+
+    What the server itself said comes first; a hop that answers in its place leaves no event behind it. A hop
+    may change Host: where one that no client asked for is behind it, nobody knows whose requests those were.
+    """
+    paths: dict[str, list[_Asked]] = {}
     for one in every:
-        found.setdefault(one.path[:200], []).append(one)
+        paths.setdefault(one.path[:200], []).append(one)
+    for path, asked in paths.items():
+        front = _by_host(one for one in asked if one.tap == "edge")
+        behind = _by_host(one for one in asked if one.tap != "edge")
+        if set(behind) <= set(front) or not behind:
+            kept = {host: (behind.get(host) or seen, host not in behind) for host, seen in front.items()}
+        else:
+            kept = {host: (seen, False) for host, seen in behind.items()}
+        for host, (seen, is_edge) in kept.items():
+            yield _Group(host, path, seen, is_edge, len(kept) == 1)
+
+
+def _by_host(every: Iterable[_Asked]) -> dict[str | None, list[_Asked]]:
+    found: dict[str | None, list[_Asked]] = {}
+    for one in every:
+        found.setdefault(one.host, []).append(one)
     return found
 
 
-def _is_tried(one: Summary, path: str) -> bool:
-    """Whether a WebSocket was tried at the same path: its own findings say more."""
-    return one.path.partition("?")[0] == path
+def _is_tried(one: Summary, group: _Group) -> bool:
+    """Whether a WebSocket was tried at the same place: its own findings say more."""
+    is_there = None in (one.host, group.host) or one.host == group.host
+    return is_there and one.path.partition("?")[0] == group.path
 
 
 def has_origin_tap(events: Sequence[EngineEvent]) -> bool:

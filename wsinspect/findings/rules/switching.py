@@ -174,6 +174,55 @@ def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+#: A CLOSE that is about the subprotocol. 1000 and 1001 are no complaint.
+_SAYS_SUBPROTOCOL: Final = re.compile(r"\bsub-?protocols?\b|sec-websocket-protocol", re.I)
+_COMPLAINTS: Final = frozenset((1002, 1003, 1008, 1010, 1011))
+
+
+@rules(
+    "WS-CL-034",
+    "error",
+    "client",
+    "The server closed because of the subprotocol",
+    meaning="The server accepted the handshake and then closed: it does not know the subprotocols that the"
+    " client offered, or demands one. A CLOSE with 1002 is not about broken frames here.",
+    js="close with the server's code and reason, wasClean true.",
+    topic="no-subprotocol",
+    rows="H26",
+    group="end",
+)
+def closed_for_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
+    sides = (
+        ("server", facts.server_close_code, facts.server_close_reason),
+        ("client", facts.client_close_code, facts.client_close_reason),
+    )
+    for who, code, reason in sides if facts.ended_by != "client" else sides[::-1]:
+        if code not in _COMPLAINTS or not _SAYS_SUBPROTOCOL.search(reason or ""):
+            continue
+        agreed = facts.negotiation
+        offered = ", ".join(agreed.subprotocols_offered)[:160]
+        is_demanded = who == "server" and not offered
+        yield Found(
+            evidence=(
+                f"the {who} closed with {code}, reason {(reason or '')[:160]!r}",
+                f"offered: {offered or 'none'}; chosen: {(agreed.subprotocol or 'none')[:80]}",
+                end_line(facts),
+                js_sees(facts),
+            ),
+            fault_of="client" if who == "server" else "server",
+            title="The server closed: it demands a subprotocol, and none was offered"
+            if is_demanded
+            else f"The server closed with {code}: it does not take the subprotocols that the client offered"
+            if who == "server"
+            else f"The client closed with {code}: it does not take the server's choice of a subprotocol",
+            topic=None if who == "server" else "subprotocol",
+            js=js_sees(facts),
+            software=named(answer_marks(facts)),
+            covers=tuple((facts.id, rule) for rule in ("WS-HS-026", "WS-HS-027")),
+        )
+        return
+
+
 @rules(
     "WS-HS-027",
     "error",
@@ -374,6 +423,10 @@ def _on_wire(frame: FrameFact) -> bytes:
     return frame.payload[:128]
 
 
+#: What is said of an end of which nothing more is known.
+_BARE_ENDS: Final = ("WS-DROP-001", "WS-DROP-002", "WS-DROP-003", "WS-DROP-005", "WS-DROP-006")
+
+
 @rules(
     "WS-HS-047",
     "error",
@@ -397,6 +450,7 @@ def body_in_101(facts: ConnectionFacts) -> Iterator[Found]:
     is_chunk = re.match(rb"[0-9A-Fa-f]{1,8}(;[^\r\n]*)?\r\n", first) is not None
     is_harmless = not chunked and {value.strip() for value in lengths} <= {b"0"}
     has_talked = facts.frames[0] > 0 and facts.frames[1] > 0
+    is_body = is_chunk or _is_misread(facts)
     yield Found(
         evidence=(
             *(facts.response_line(name) for name, values in _body_fields(lengths, chunked) if values),
@@ -406,14 +460,27 @@ def body_in_101(facts: ConnectionFacts) -> Iterator[Found]:
             end_line(facts) if facts.is_over else "",
         ),
         severity="error"
-        if is_chunk
+        if is_body
         else "warning"
         if is_harmless or has_talked or not facts.is_over
         else None,
         hop=answer_hop(facts),
         software=named(answer_marks(facts)),
         js=js_sees(facts) if facts.is_over else "Nothing yet: the connection is open.",
+        # A server that sends a body ends as after a response, in the middle of what reads as a frame.
+        covers=tuple((facts.id, rule) for rule in ("WS-FR-010", *_BARE_ENDS)) if is_body else (),
     )
+
+
+def _is_misread(facts: ConnectionFacts) -> bool:
+    """Whether the first bytes from the server are no frame: then they are the body, and behind a body nobody
+    knows where a frame begins."""
+    mine = sorted((one for one in facts.last_frames if one.direction == S2C), key=lambda one: one.id)
+    if facts.frames[1] > len(mine):
+        return False  # the first one is not at hand, and much was read
+    if mine:
+        return mine[0].violation is not None
+    return any(one.direction == S2C for one in facts.opaque)
 
 
 def _body_fields(lengths: list[bytes], chunked: list[bytes]) -> tuple[tuple[str, list[bytes]], ...]:
