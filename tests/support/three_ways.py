@@ -19,6 +19,7 @@ from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
 from tests.support.matrix_lab import AT_ONCE
 from tests.support.matrix_odd import SERVERS, Client, Odd, Serve, server, visit
 from tests.support.recorder_rig import wait_for
+from tests.support.relay_hop import relay_hop
 from tests.support.small_servers import free_ports
 from wsinspect.capture.reader import Capture
 
@@ -34,11 +35,13 @@ class Way:
     Attributes:
         hop: starts what is between the taps; None for one tap before the application.
         apart: whether the tap behind the hop is of another engine, with a capture of its own.
+        is_odd: whether the hop does something wrong to everything: it has only the rows that name it.
     """
 
     name: str
     hop: Callable[[Path, Mapping[str, int]], Hop] | None = None
     apart: bool = False
+    is_odd: bool = False
 
 
 def _nginx(folder: Path, ports: Mapping[str, int]) -> Hop:
@@ -47,6 +50,10 @@ def _nginx(folder: Path, ports: Mapping[str, int]) -> Hop:
 
     lines = [location(f"/hop/{name}", name) for name in ROUTES]
     lines.append(location("/hop/idle", "origin", "proxy_read_timeout 1s;"))
+    lines.append(location("/hop/host", "origin").replace("Host $http_host", "Host app.internal"))
+    lines.append(location("/hop/cookie", "origin", 'proxy_set_header Cookie "";'))
+    lines.append(location("/hop/query", "origin", "rewrite ^ $uri? break;"))
+    lines.append("location /hop/403 { deny all; }")
     lines.append(location("/", "origin"))
     return nginx(folder, "\n".join(lines))
 
@@ -55,12 +62,18 @@ def _haproxy(folder: Path, ports: Mapping[str, int]) -> Hop:
     return haproxy(folder, f"server app {LOOPBACK}:{ports['origin']}", timeouts="timeout tunnel 60s")
 
 
+def _relay(folder: Path, ports: Mapping[str, int]) -> Hop:
+    return relay_hop(folder, ports["origin"], "--swallow", "1")
+
+
 WAYS: Final = (
     Way("one tap"),
     Way("nginx", _nginx),
     Way("nginx files", _nginx, apart=True),
     Way("haproxy", _haproxy),
     Way("haproxy files", _haproxy, apart=True),
+    Way("relay", _relay, is_odd=True),
+    Way("relay files", _relay, apart=True, is_odd=True),
 )
 
 
@@ -142,8 +155,10 @@ async def play(
                     await visit(direct.get(odd.route, port), odd, turn, clients)
 
             await asyncio.gather(*map(row, rows))
-            for engine in engines:
-                await asyncio.to_thread(all_ended, engine)
+            visits = sum(map(len, rows))
+            for number, engine in enumerate(engines):
+                # An odd hop may keep its side open when the client has long gone.
+                await asyncio.to_thread(all_ended, engine, int(way.is_odd) if number else visits)
             if then is not None:
                 await then(port)
         finally:
@@ -156,11 +171,14 @@ async def _hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Non
     writer.close()
 
 
-def all_ended(engine: Engine) -> None:
-    """Until every connection on record has ended."""
+def all_ended(engine: Engine, least: int = 0) -> None:
+    """Until so many connections at least are on record, and every one that is has ended."""
     with Capture.open(engine.capture) as capture:
         wait_for(
-            lambda: not capture.query("SELECT id FROM connection WHERE closed_ns IS NULL"),
+            lambda: (
+                capture.query("SELECT count(*) FROM connection")[0][0] >= least
+                and not capture.query("SELECT id FROM connection WHERE closed_ns IS NULL")
+            ),
             "the ends at every tap",
         )
 

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.model import Cause, FaultOf, Finding
-from wsinspect.findings.registry import ids_of_group
+from wsinspect.findings.registry import ids_of_families, ids_of_group
 from wsinspect.findings.rules.around import BROKEN_BY_EXTENSIONS, hop_of
 from wsinspect.findings.rules.drops import LEAST_TOGETHER
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
@@ -242,7 +242,11 @@ class _Sorting:
         for link in self._links.values():
             if link.is_body_behind and (causes := self._mine(link.origin or 0, ("WS-HS-047",))):
                 for number in (link.edge, *self._in_front_of(link.edge)):
-                    self._drop(self._mine(number, ("WS-HS-029",)), for_=causes[:1])
+                    said = self._mine(
+                        number, ("WS-HS-029", *ids_of_families("FR", "MS", "DROP"), "WS-CL-002")
+                    )
+                    is_of_body = [one for one in said if one.fault_of != "client"]
+                    self._drop(is_of_body, for_=causes[:1])
         for link in sorted(self._links.values(), key=self._depth):
             self._attempt(link)
             self._end(link)

@@ -407,12 +407,15 @@ def _is_stray_chunk(facts: ConnectionFacts, first: bytes) -> bool:
 
 
 def is_body_of(edge: ConnectionFacts, origin: ConnectionFacts) -> bool:
-    """Whether the text before a hop is a chunk that the 101 behind it announced, and the hop did not."""
+    """Whether what came first before a hop is the body that only the 101 behind the hop announced."""
     found = _text(edge) if edge.was_open else None
     heads = (edge.response_in, origin.response_in)
     chunked = [head is not None and bool(head.get_all("transfer-encoding")) for head in heads]
+    sized = [head is not None and bool(head.get_all("content-length")) for head in heads]
     is_chunk = found is not None and found[3] == S2C and _CHUNK.match(found[0]) is not None
-    return is_chunk and chunked == [False, True]
+    if is_chunk and chunked == [False, True]:
+        return True
+    return edge.was_open and [False, True] in (chunked, sized) and not any(chunked[:1]) and _is_misread(edge)
 
 
 def _on_wire(frame: FrameFact) -> bytes:
@@ -473,7 +476,7 @@ def body_in_101(facts: ConnectionFacts) -> Iterator[Found]:
 
 
 def _is_misread(facts: ConnectionFacts) -> bool:
-    """Whether the first bytes from the server are no frame: then they are the body, and behind a body nobody
+    """Whether the first bytes from the server are not a frame: then they are the body, and behind it nobody
     knows where a frame begins."""
     mine = sorted((one for one in facts.last_frames if one.direction == S2C), key=lambda one: one.id)
     if facts.frames[1] > len(mine):

@@ -1,0 +1,45 @@
+"""The table of points names findings and tests that exist, and cells allow no second opinion."""
+
+import re
+from pathlib import Path
+
+from tests.support.beside import beside
+from tests.support.points import POINTS, page
+from wsinspect.findings.registry import all_rules
+
+TESTS = Path(__file__).resolve().parents[2]
+
+
+def test_the_points_name_findings_and_tests_that_exist():
+    known = {rule.id for rule in all_rules()}
+    assert [one.number for one in POINTS] == list(range(1, len(POINTS) + 1))
+    assert {name for one in POINTS for name in one.ids.split()} - known == set()
+    missing = []
+    for one in POINTS:
+        assert one.tests
+        for test in one.tests:
+            file, _, name = test.partition("::")
+            text = (TESTS / file).read_text("utf-8")
+            if not re.search(rf"^(async )?def {name}\(", text, re.M):
+                missing.append(test)
+    assert missing == []
+    assert len(page().splitlines()) == len(POINTS) + 2
+
+
+def test_rows_of_the_table_have_known_points():
+    rows = (TESTS / "integration" / "test_findings_three_ways.py").read_text("utf-8")
+    numbers = {int(one) for one in re.findall(r"_(?:row|known)\(\s*(\d+),", rows)}
+    held = {
+        one.number for one in POINTS if any("three_ways.py::test_the_first" in test for test in one.tests)
+    }
+    assert numbers == held
+
+
+def test_a_second_opinion_fails():
+    first, hop, server = ("WS-HS-009", "client"), ("WS-HS-105", "hop"), ("WS-HS-010", "server")
+    assert list(beside([])) == []
+    assert list(beside([first])) == []
+    assert list(beside([first, hop], [hop])) == []
+    assert list(beside([first, hop])) == ["also WS-HS-105 of: hop"]
+    assert list(beside([first, hop, server], [hop])) == ["also WS-HS-010 of: server"]
+    assert list(beside([first, first], [first])) == ["WS-HS-009 2 times"]
