@@ -45,6 +45,8 @@ Real software
     hop_ends        what a hop does to idle and busy connections
     matrix_lab, matrix_hops     every hop with every cause of matrix_causes
     matrix_alone    the same peers at one tap without a hop, beside near neighbours
+    beside          what may stand beside the first finding of a cell: no second opinion
+    points          which findings and tests hold each point of what diagnoses promise
     matrix_odd      peers that break rules, in chains: the oddities of matrix_odds
     fix_hops, fix_checks        hops with a fault or its fix, and whether WebSockets work through them
     short_folder    for a browser's temporary files
