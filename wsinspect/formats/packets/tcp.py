@@ -23,6 +23,8 @@ _PATIENCE_NS: Final = 200_000_000
 #: How far from where a direction ended its late segments are; a new connection begins anywhere (RFC 9293
 #: section 3.4.1).
 _NEAR: Final = MAX_WAITING
+#: The largest window (RFC 7323 section 2.3): a receiver does not believe an end that is further away.
+_WINDOW: Final = 1 << 30
 _MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
 
@@ -116,7 +118,8 @@ class Reassembly:
         _, _, seq, ack, flags, data, size = segment
         half = self.halves[side]
         if flags & RST:
-            self._reset(side, time_ns)
+            if half.next is None or abs(_ahead(seq, half.next)) <= _WINDOW:
+                self._reset(side, time_ns)
             return
         if flags & SYN:
             seq = seq + 1 & _MASK

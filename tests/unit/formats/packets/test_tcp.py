@@ -139,6 +139,19 @@ def test_a_reset_says_what_was_on_its_way() -> None:
     assert made.is_over
 
 
+@pytest.mark.parametrize(
+    ("away", "is_believed"), [(0, True), (1 << 20, True), (-(1 << 20), True), (3 << 29, False)]
+)
+def test_a_reset_from_outside_of_any_window_ends_nothing(away: int, is_believed: bool) -> None:
+    """RFC 9293 section 3.5.3: whoever gets one does not believe it."""
+    made, log, _ = begun()
+    made.feed(0, segment(100, b"abc"), 1)
+    made.feed(0, segment(103 + away, flags=RST), 2)
+    made.feed(0, segment(103, b"def"), 3)
+    assert (("rst", 0) in log.said, made.is_over) == (is_believed, is_believed)
+    assert is_believed or log.streams[0] == b"abcdef"
+
+
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 1000)
     made, log, counts = begun()
