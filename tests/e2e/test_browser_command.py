@@ -75,7 +75,7 @@ def test_a_signal_ends_the_browser_and_what_was_started(pages, home, number):
     url = f"http://127.0.0.1:{pages.port}/?mark=signal{number}"
     with BrowserRun(home, "--browser", "chromium", url, *HEADLESS) as run:
         assert run.told(pages, f"signal{number}") == FINE
-        assert run.signal(number) == 130, run.said
+        assert run.signal(number) == 128 + number, run.said
         assert run.leftovers() == []
     (capture,) = (home / "data/wsinspect/captures").iterdir()
     assert connections(capture) == [("regular", f"ws://127.0.0.1:{pages.port}/socket", "closed", 1000, 1000)]

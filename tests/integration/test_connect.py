@@ -170,7 +170,8 @@ def test_a_refusal_shows_the_answer_and_its_finding(lab):
         (["--send={{what}}"], "unknown placeholder"),
         (["--expect=op:nope"], "nope"),
         (["--header=x"], "Name: value"),
-        pytest.param(["--send=@nowhere"], "cannot read nowhere", marks=pytest.mark.slow),
+        (["--send=@nowhere"], "cannot read nowhere"),
+        (["--send=@."], "cannot read .: Is a directory"),
         (["--capture=a.db", "--name=b"], "--name"),
     ],
 )
@@ -234,6 +235,26 @@ def test_an_interrupted_client_says_where_what_it_saw_is(lab):
         said = errors.read().decode()
     assert "interrupted.db; to view it: wsinspect show interrupted 1\n" in said
     assert "welcome" in lab.run("show", "interrupted", "1").stdout
+
+
+def test_a_file_that_is_not_there_is_noticed_before_anything_is_started(tmp_path):
+    words = ["connect", "ws://127.0.0.1:1", "--send=hello", "--send=@nowhere"]
+    done = warm.run(words, folder=tmp_path, environment=private_environment(tmp_path))
+    assert done.returncode == 2
+    assert "cannot read nowhere: No such file" in done.stderr
+    assert list(tmp_path.rglob("*.db")) == []
+
+
+@pytest.mark.slow
+def test_a_client_that_a_signal_ends_has_its_exit_code_whenever_it_comes(lab):
+    words = ["connect", lab.url, "--send=hello", "--wait=60s"]
+    client = warm.start(words, folder=lab.folder, environment=lab.environment, stderr=lab.errors)
+    assert client.stdout is not None
+    while b"welcome" not in client.stdout.readline():
+        assert client.poll() is None
+    client.send_signal(signal.SIGTERM)
+    assert client.wait(30) == 128 + signal.SIGTERM  # as before it has a handler
+    client.stdout.close()
 
 
 @pytest.mark.slow

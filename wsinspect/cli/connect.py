@@ -181,7 +181,8 @@ def _whither(url: str, plan: Plan) -> str:
 def _commands(sends: tuple[str, ...], expects: tuple[str, ...], *, fills: bool) -> list[Command] | None:
     """What --send and --expect ask for, in the order in which they were given; None without any."""
     from wsinspect.peers import templates
-    from wsinspect.peers.typed import Expect, Help, Say, parse_expectation, parse_line
+    from wsinspect.peers.talk import check_file
+    from wsinspect.peers.typed import Expect, Help, Say, SayFile, parse_expectation, parse_line
 
     if not sends and not expects:
         return None
@@ -193,6 +194,8 @@ def _commands(sends: tuple[str, ...], expects: tuple[str, ...], *, fills: bool) 
         elif name == "sends" and (command := parse_line(next(lines))) is not None:
             if isinstance(command, Help):
                 raise click.UsageError("--send /help: see docs/connect.md")
+            if isinstance(command, SayFile):
+                check_file(command)
             if isinstance(command, Say) and command.text is not None and fills:
                 try:
                     templates.check(command.text)

@@ -6,8 +6,9 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from wsinspect.capture.queries.timeline import findings_about
 from wsinspect.capture.reader import Capture
@@ -36,6 +37,8 @@ from wsinspect.text import escape
 from wsinspect.vocabulary import EventKind
 
 _ROWS = 1000
+#: Messages whose frames are looked up together.
+_TIMED_AT_ONCE: Final = 200
 #: A damaged stream may have thousands; a screen has room for few.
 _MOST_FINDINGS = 12
 #: Events whose facts are columns of the connection and its handshake.
@@ -232,7 +235,8 @@ def follow_json(detail: Detail) -> None:
                 _print_object(detail, "frame", _frame(detail, frame, page))
                 message = page.messages.get(frame.message_id or 0)
                 if message is not None and message.last_frame == frame.id:
-                    _print_object(detail, "message", _message(detail, message))
+                    for one in _messages(detail, [message]):
+                        _print_object(detail, "message", one)
         if detail.is_last:
             for one in _requests(detail):
                 _print_object(detail, "request", one)
@@ -270,7 +274,7 @@ def print_connection_json(detail: Detail) -> None:
             "frames": lambda: (
                 _frame(detail, frame, page) for page in detail.new_pages() for frame in page.frames
             ),
-            "messages": lambda: (_message(detail, message) for message in detail.messages()),
+            "messages": lambda: _messages(detail, detail.messages()),
             "opaque": lambda: (objects.opaque_object(one, detail.with_payload) for one in detail.opaque()),
         }
         failures = [_write_array(name, read) for name, read in arrays.items()]
@@ -326,13 +330,26 @@ def _frame(detail: Detail, frame: FrameRow, page: Page) -> dict[str, Any]:
     return objects.frame_object(frame, page.pings.get(frame.id), detail.with_payload)
 
 
-def _message(detail: Detail, message: Message) -> dict[str, Any]:
+def _messages(detail: Detail, messages: Iterable[Message]) -> Iterator[dict[str, Any]]:
+    """Messages in order; the frames that have their times are read for many at once."""
+    left = iter(messages)
+    while page := list(islice(left, _TIMED_AT_ONCE)):
+        ids = {one for message in page for one in (message.first_frame, message.last_frame) if one}
+        frames = {one.id: one for one in detail.capture.frames_of(sorted(ids), payload_limit=0)}
+        for message in page:
+            first, last = frames.get(message.first_frame), frames.get(message.last_frame or 0)
+            times = (None if first is None else first.first_ns, None if last is None else last.time_ns)
+            yield _message(detail, message, times)
+
+
+def _message(detail: Detail, message: Message, times: tuple[int | None, int | None]) -> dict[str, Any]:
     if not detail.with_payload:
-        return objects.message_object(message, None)
+        return objects.message_object(message, None, times=times)
     payload = message_payload(detail.capture, message)
     return objects.message_object(
         message,
         payload,
+        times=times,
         is_evicted=detail.capture.is_evicted(message),
         connection=detail.connection,
     )

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import click
 
 from wsinspect.capture.missing import missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.capture.story import story
-from wsinspect.cli.output import echo, echo_json, prose_columns
+from wsinspect.cli.output import echo, echo_json, narration, prose_columns
 from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.objects import connection_object
 from wsinspect.recorder.following import looks
+
+#: So many connections of a client one after the other are a story, and not a list.
+_MANY_RECONNECTS: Final = 8
+_NEVER: Final = 1 << 63
 
 
 def is_final(connection: Connection) -> bool:
@@ -52,9 +59,28 @@ def show_connections(path: Path, *, follow: bool) -> None:
         changed = changes.take(look.capture)
         if table is None:
             table = _print_table(changed)
+            if hint := reconnect_hint(changed):
+                click.echo(narration(hint), err=True)
         else:
             for one in changed:
                 echo(table.line(one))
+
+
+def reconnect_hint(connections: Sequence[Connection]) -> str:
+    """Where many connections are one client's that tries again and again, what shows them as that.
+
+    Returns:
+        Empty where they are not: many at once are no reconnects.
+    """
+    again = 0
+    ended: dict[tuple[str, str], int] = {}
+    for one in sorted(connections, key=lambda one: one.attempt_ns or 0):
+        key, began_ns = (one.url, (one.client or "").rpartition(":")[0]), one.attempt_ns or 0
+        again += ended.get(key, began_ns + 1) <= began_ns
+        ended[key] = _NEVER if one.closed_ns is None else max(ended.get(key, 0), one.closed_ns)
+    if again < _MANY_RECONNECTS:
+        return ""
+    return f"{again} of these are tries of the same clients again: wsinspect show --sessions joins them"
 
 
 def follow_connections_json(path: Path) -> None:

@@ -194,10 +194,10 @@ def execute(command: Callable[[], Any], *, as_json: bool = False) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return 0
-    except click.Abort:
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        # `launch.interrupts.Interrupted` knows the signal; click makes an Abort of it.
+        cause = error.__cause__ if isinstance(error, click.Abort) else error
+        return int(getattr(cause, "exit_code", EXIT_INTERRUPTED))
     except NoArgsIsHelpError as error:  # a group without its command
         click.echo(error.format_message(), err=True)
         return error.exit_code

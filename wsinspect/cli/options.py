@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _EXIT_CODES = (
     "2    wrong usage, or input that cannot be read",
     "3    a local problem: port in use, disk full, program not found",
-    "130  interrupted",
+    "130  interrupted (143 by SIGTERM)",
 )
 _TAP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
 

@@ -18,15 +18,19 @@ class Interrupted(KeyboardInterrupt):
     CPython remembers for good that a KeyboardInterrupt, and no subclass of it, left code that was compiled
     from a string, as a dataclass makes it in an import; then it kills the process with SIGINT at its end,
     whatever exit code that has.
+
+    Attributes:
+        exit_code: what a shell would see of a program that the signal ended: the same before this one has
+            its handlers.
     """
-
-
-class Ended(Interrupted):
-    """What the first signal raises in `Ending`; `exit_code` is what a shell would see."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.exit_code = 128 + number
+
+
+class Ended(Interrupted):
+    """What the first signal raises in `Ending`."""
 
 
 class Ending:
@@ -132,10 +136,10 @@ def held_signals() -> Iterator[None]:
 def one_interrupt() -> Iterator[None]:
     """The first signal raises KeyboardInterrupt, and later ones do not disturb the end."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(came: int, _frame: FrameType | None) -> None:
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
-        raise Interrupted
+        raise Interrupted(came)
 
     before = {number: signal.signal(number, interrupt) for number in _NUMBERS}
     try:

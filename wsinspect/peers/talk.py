@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -194,6 +197,22 @@ def ending(socket: Socket) -> Ending:
     return Ending(socket.has_closed_first, codes.theirs, codes.ours, socket.ended, socket.has_aborted)
 
 
+def check_file(command: SayFile) -> None:
+    """Before anything is sent: whether there is such a file. Nothing is read, it may be a pipe.
+
+    Raises:
+        UsageError: there is none, or it is a directory, or not for us.
+    """
+    path = command.path
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if stat.S_ISDIR(mode) or not os.access(path, os.R_OK):
+        reason = errno.EISDIR if stat.S_ISDIR(mode) else errno.EACCES
+        raise UsageError(f"cannot read {path}: {os.strerror(reason)}")
+
+
 def _file(command: SayFile) -> tuple[Opcode, bytes]:
     try:
         with command.path.open("rb") as file:
@@ -211,4 +230,4 @@ def _file(command: SayFile) -> tuple[Opcode, bytes]:
     return Opcode.TEXT, data
 
 
-__all__ = ["Ending", "Expected", "Talk", "UnmetError", "ending"]
+__all__ = ["Ending", "Expected", "Talk", "UnmetError", "check_file", "ending"]

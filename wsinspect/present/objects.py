@@ -115,12 +115,15 @@ def message_object(
     message: Message,
     payload: bytes | None,
     *,
+    times: tuple[int | None, int | None],
     is_evicted: bool = False,
     connection: Connection | None = None,
 ) -> dict[str, Any]:
     """A message.
 
     Args:
+        times: when its first byte came, and when it was whole, in nanoseconds since 1970; None where its
+            frames are gone, and while it continues.
         payload: its inflated content, where that is wanted: as text or base64, text that is JSON as a value
             too, and what a decoder of the connection's subprotocol says of it.
         is_evicted: its content is gone.
@@ -129,7 +132,10 @@ def message_object(
     found: dict[str, Any] = {
         "id": message.id,
         "direction": message.direction.short,
+        "first_ns": times[0],
+        "time_ns": times[1],
         "opcode": message.opcode,
+        "op": opcode_name(message.opcode),
         "first_frame": message.first_frame,
         "last_frame": message.last_frame,
         "compressed": bool(message.compressed),

@@ -38,6 +38,8 @@ _SHAPE_NAMES: Final = 24
 #: JSON of at least this many characters that does not parse may be a beginning; members taken from that.
 _CUT_CHARS: Final = 400
 _CUT_NAMES: Final = 6
+#: How the shape of a binary message begins.
+BINARY: Final = "binary "
 
 
 class Compared(NamedTuple):
@@ -64,7 +66,7 @@ def shape_of(data: bytes, opcode: int) -> str:
     if opcode == 1:
         begin = "".join("0" if char.isdigit() else char for char in text[:12])
         return f"text {begin.split(' ')[0]}"
-    return f"binary {data[:4].hex(' ')}"
+    return BINARY + data[:4].hex(" ")
 
 
 def _cut_names(text: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,7 @@ from wsinspect.present.cells import Line
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.rows import byte_count, duration
 from wsinspect.text import counted, escape, grouped, pad, truncate
+from wsinspect.tui.comparing import BINARY
 from wsinspect.wire.opcodes import opcode_name
 
 #: Stretches that the span is divided into for the plots.
@@ -246,11 +247,35 @@ def _opcode_lines(one: Statistics, glyphs: Glyphs) -> list[Line]:
     return lines
 
 
+def grouped_shapes(shapes: Mapping[tuple[int, str], Sequence[int]]) -> dict[tuple[int, str], list[int]]:
+    """Shapes, with binary messages that begin like no other joined by size: random bytes have no shape.
+
+    How one begins stays where several do, as types of messages do, and where it is alone of its size.
+    """
+    found = {key: list(counts) for key, counts in shapes.items()}
+    singles: dict[tuple[int, str], list[tuple[int, str]]] = {}
+    for (is_s2c, shape), (frames, size) in shapes.items():
+        if frames == 1 and shape.startswith(BINARY):
+            singles.setdefault((is_s2c, _size_class(size)), []).append((is_s2c, shape))
+    for (is_s2c, words), keys in singles.items():
+        if len(keys) > 1:
+            found[(is_s2c, f"{BINARY}{words}")] = [len(keys), sum(found.pop(key)[1] for key in keys)]
+    return found
+
+
+def _size_class(size: int) -> str:
+    """Below which power of four it is, from 64 bytes on."""
+    most = 64
+    while size >= most:
+        most *= 4
+    return f"below {byte_count(most)}"
+
+
 def _shape_lines(one: Statistics, width: int, glyphs: Glyphs) -> list[Line]:
     whole = one.data_frames
     about = f"  of the newest {grouped(one.shaped)} of {grouped(whole)}" if one.shaped < whole else ""
     lines: list[Line] = [[], [("Messages by shape", "title"), (about, "muted")]]
-    ranked = sorted(one.shapes.items(), key=lambda item: (-item[1][0], item[0]))
+    ranked = sorted(grouped_shapes(one.shapes).items(), key=lambda item: (-item[1][0], item[0]))
     for (is_s2c, shape), (frames, size) in ranked[:_SHAPES_SHOWN]:
         share = f"{100 * frames / max(one.shaped, 1):.0f} %"
         cells = ((grouped(frames), 9), (share, 6), (byte_count(size), 10))

@@ -17,6 +17,7 @@ from tests.support.journals import Script, index, write_journal
 from tests.support.tui_captures import CaptureBuilder
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
 from wsinspect.cli.detail import Detail, show_connection
+from wsinspect.cli.listing import reconnect_hint
 from wsinspect.cli.main import cli
 from wsinspect.present.terminal import Palette
 from wsinspect.recorder.opening import open_capture
@@ -362,6 +363,11 @@ def test_messages_in_json_are_values_with_a_decoders_words(tmp_path, show):
     assert messages[6]["json"] == [1, 2.5]
     assert messages[6]["summary"] is None
     assert messages[1]["payload"] == {"text": '{"n": 1e999}'}
+    frames = {one["id"]: one for one in json.loads(show(path, 1, "--json"))["frames"]}
+    for one in messages:
+        assert one["op"] == "TEXT"
+        assert one["first_ns"] == frames[one["first_frame"]]["first_ns"]
+        assert one["time_ns"] == frames[one["last_frame"]]["time_ns"]
 
 
 @pytest.mark.parametrize(
@@ -531,3 +537,22 @@ def test_the_findings_about_a_connection_are_named_worst_first_with_what_prints_
         f"  what to do about it: wsinspect diagnose {path} --connection 1",
     ]
     assert "Findings" not in show(path, 2)
+
+
+@pytest.mark.parametrize(
+    ("clients", "apart_ms", "is_hinted"),
+    [
+        (["10.0.0.9"] * 20, 20, True),
+        (["10.0.0.9"] * 8, 20, False),  # seven tries again
+        (["10.0.0.9"] * 20, 0, False),  # a crowd at once
+        ([f"10.0.0.{number}" for number in range(20)], 20, False),
+    ],
+)
+def test_tries_in_a_row_are_said_to_be_a_clients_story(tmp_path, clients, apart_ms, is_hinted):
+    with CaptureBuilder(tmp_path / "storm.db") as builder:
+        for number, client in enumerate(clients, 1):
+            builder.refused(number, number * apart_ms, client=f"{client}:{5000 + number}")
+    with open_capture(tmp_path / "storm.db") as capture:
+        hint = reconnect_hint(capture.connections())
+    assert ("show --sessions" in hint) is is_hinted
+    assert hint.startswith("19 of these") is is_hinted

@@ -122,7 +122,7 @@ def test_json_is_printable_ascii(connection, frame, message, ping, detail):
     for content in (
         objects.connection_object(connection),
         objects.frame_object(frame, ping, True),
-        objects.message_object(message, frame.payload),
+        objects.message_object(message, frame.payload, times=(frame.first_ns, None)),
         objects.event_object(Event(1, 1, 1, "kind", detail)),
     ):
         line = json_line(content)

@@ -14,7 +14,15 @@ from wsinspect.present.cells import text_of, width_of
 from wsinspect.present.glyphs import ASCII, UNICODE
 from wsinspect.text import grouped
 from wsinspect.tui.screens.statistics import StatisticsScreen
-from wsinspect.tui.statistics import BUCKETS, Statistics, count, percentiles, plot, statistics_lines
+from wsinspect.tui.statistics import (
+    BUCKETS,
+    Statistics,
+    count,
+    grouped_shapes,
+    percentiles,
+    plot,
+    statistics_lines,
+)
 
 SECOND = 10**9
 
@@ -113,3 +121,16 @@ async def test_one_connection_and_many_frames(tmp_path):
         assert "conn 1" in screen.pane("statistics")[0]
         assert f"c>s  {grouped(5000)} frames" in text
         assert "of the newest" in text
+
+
+def test_random_bytes_are_joined_by_size_and_types_of_messages_stay():
+    shapes = {(0, f"binary {number:02x} 01 02 03"): [1, 40 + number] for number in range(100)}
+    shapes |= {(1, "binary 08 96 01 12"): [7, 700], (1, "binary ff"): [1, 9], (0, "text hello"): [1, 5]}
+    found = grouped_shapes(shapes)
+    assert found[(0, "binary below 64 B")] == [24, sum(range(40, 64))]
+    assert found[(0, "binary below 256 B")] == [76, sum(range(64, 140))]
+    # What begins alike, what is alone of its size, and text.
+    assert found[(1, "binary 08 96 01 12")] == [7, 700]
+    assert found[(1, "binary ff")] == [1, 9]
+    assert found[(0, "text hello")] == [1, 5]
+    assert len(found) == 5

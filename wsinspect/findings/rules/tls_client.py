@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from wsinspect.findings.browser_services import is_of_browser
 from wsinspect.findings.evidence import JS_FAILED, two_causes
 from wsinspect.findings.facts import CaptureFacts
 from wsinspect.findings.model import Fix, Found
@@ -126,6 +127,8 @@ def _grouped(facts: CaptureFacts, *, is_cut: bool = False) -> list[list[dict[str
     for event in facts.events:
         if event.kind == "tls_failed" and not event.detail.get("rule"):  # otherwise a fault made it fail
             detail = dict(event.detail)
+            if is_of_browser(None, detail.get("sni")):
+                continue  # Firefox pins the keys of its own servers
             # A capture of an older version says nothing of how the client ended.
             is_ours = bool(_WENT_AWAY.search(str(detail.get("error")))) and detail.get("how", "fin") is None
             if is_ours is not is_cut:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
+from wsinspect.findings.browser_services import is_of_browser
 from wsinspect.findings.evidence import JS_LATER, JS_NOTHING, end_line, js_sees, status_line
 from wsinspect.findings.facts import CaptureFacts, ConnectionFacts, EngineEvent, text_of
 from wsinspect.findings.model import RECORDING, Found
@@ -352,9 +353,11 @@ def unreadable(facts: CaptureFacts) -> Iterator[Found]:
 
 
 def _failed(facts: CaptureFacts) -> dict[str, list[dict[str, Any]]]:
-    """Plain requests that this proxy answered itself, by host."""
+    """Plain requests that this proxy answered itself, by host; not those of a browser for itself."""
     hosts: dict[str, list[dict[str, Any]]] = {}
     for one in events_of(facts, "request_failed"):
+        if is_of_browser(one.get("url"), one.get("host")):
+            continue
         hosts.setdefault(str(one.get("host")), []).append(dict(one))
     return hosts
 

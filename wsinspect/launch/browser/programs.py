@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from wsinspect.errors import LocalError, UsageError
@@ -50,9 +51,28 @@ _CHROMIUM_FLAGS = (
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-sync",
+    "--disable-client-side-phishing-detection",
+    "--disable-component-extensions-with-background-pages",
+    "--disable-domain-reliability",
+    "--metrics-recording-only",
+    "--disable-search-engine-choice-screen",
     "--password-store=basic",
     "--use-mock-keychain",
 )
+#: What asks servers of the browser's maker, as Playwright and chrome-launcher have it. What changes how a
+#: page behaves, as the throttling of timers in the background, stays as the user's own browser has it.
+_CHROMIUM_NOT: Final = (
+    "AutofillServerCommunication",
+    "CertificateTransparencyComponentUpdater",
+    "DialMediaRouteProvider",
+    "InterestFeedContentSuggestions",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationGuideModelDownloading",
+    "OptimizationHints",
+    "Translate",
+)
+_DISABLE_FEATURES: Final = "--disable-features="
 
 
 @dataclass(frozen=True)
@@ -167,7 +187,15 @@ def command_line(browser: Browser, launch: Launch, *, is_root: bool) -> list[str
             *_CHROMIUM_FLAGS,
             *(["--no-sandbox"] if is_root else []),
         ]
-    return [str(browser.program), *options, *launch.arguments, launch.url or "about:blank"]
+    arguments = launch.arguments if browser.family is Family.FIREFOX else _with_features(launch.arguments)
+    return [str(browser.program), *options, *arguments, launch.url or "about:blank"]
+
+
+def _with_features(arguments: Sequence[str]) -> list[str]:
+    """The user's arguments, and one list of features to leave out: Chromium heeds the last one alone."""
+    theirs = [one[len(_DISABLE_FEATURES) :] for one in arguments if one.startswith(_DISABLE_FEATURES)]
+    others = [one for one in arguments if not one.startswith(_DISABLE_FEATURES)]
+    return [_DISABLE_FEATURES + ",".join([*_CHROMIUM_NOT, *theirs]), *others]
 
 
 def is_root() -> bool:

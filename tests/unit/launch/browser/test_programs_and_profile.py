@@ -222,3 +222,16 @@ def test_what_certutil_complains_of_is_said(path, tmp_path):
     with pytest.raises(LocalError) as caught:
         prepare_profile(FIREFOX, tmp_path / "profile", ("127.0.0.1", 1), tmp_path / "ca.pem")
     assert str(caught.value) == "certutil -A failed: bad database"
+
+
+def test_a_user_s_list_of_features_to_leave_out_is_joined_with_ours():
+    arguments = ("--disable-features=Theirs,Others", "--window-size=9,9")
+    launch = Launch(Path("/p"), "h:1", "k", arguments=arguments)
+    words = command_line(CHROMIUM, launch, is_root=False)
+    (features,) = (one for one in words if one.startswith("--disable-features="))
+    assert features.endswith(",Translate,Theirs,Others")
+    assert "NetworkTimeServiceQuerying" in features
+    assert "--window-size=9,9" in words
+    assert not any(
+        "features" in one for one in command_line(FIREFOX, Launch(Path("/p"), "h:1", "k"), is_root=False)
+    )

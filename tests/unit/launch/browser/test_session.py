@@ -97,7 +97,7 @@ def test_a_new_proxy_can_be_asked_for(tmp_path, fake):
 def test_a_signal_ends_both_and_what_the_browser_had_started(tmp_path, fake, number):
     with start(tmp_path, fake, "--", "--stay") as run:
         wait_for(lambda: (tmp_path / "notes.pid").exists() or None)
-        assert run.signal(number) == 130, run.said
+        assert run.signal(number) == 128 + number, run.said
         assert run.leftovers() == []
 
 
