@@ -6,7 +6,7 @@ These come last of the group "attempt".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -22,13 +22,14 @@ from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.answers import has_own_words
 from wsinspect.findings.rules.handshake import is_refused
 from wsinspect.findings.software import NAMES, PROXIES, hop_author
+from wsinspect.findings.upstream import CAUSES, behind_hop, failure_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.vocabulary import Lack
 
 rules = Rules()
 
 
-#: What a 502 or 503 says about the failure behind the hop, and which of `_CAUSES` that is.
+#: What a 502 or 503 says about the failure behind the hop, and which of `CAUSES` that is.
 _SAYS: Final = (
     ("tls", re.compile(rb"tls error|ssl|certificate", re.I)),
     (
@@ -46,47 +47,6 @@ _SAYS: Final = (
     ),
     ("none", re.compile(rb"no server is available|no healthy upstream", re.I)),
 )
-_CAUSES: Final = {
-    "refused": (
-        "nothing listens at the application's address, or it refuses connections",
-        "connect to it directly from the proxy's machine",
-    ),
-    "answer": (
-        "the application closes the connection without an answer, or its answer is not valid HTTP (an"
-        " invalid 101 is one)",
-        "connect to the application directly and look at the raw answer",
-    ),
-    "scheme": (
-        "the proxy speaks plain HTTP to a TLS port, or TLS or HTTP/2 to a plain one",
-        "compare the scheme of the proxy's target with what listens there; force http/1.1",
-    ),
-    "tls": (
-        "the proxy does not trust the application's certificate",
-        "its error log names the certificate; openssl s_client shows it",
-    ),
-    "dns": (
-        "the name of the application's host does not resolve for the proxy",
-        "resolve it on that machine",
-    ),
-    "none": (
-        "the proxy's health check says that no server is up",
-        "its status page or log; connect to the application directly",
-    ),
-    "size": (
-        "the answer's headers are too large for the proxy's buffer",
-        "its error log: upstream sent too big header",
-    ),
-}
-#: Cloudflare's statuses for what it met at the origin (its documentation, "Cloudflare 5xx errors"): which of
-#: `_CAUSES` each is. 522 and 524 are timeouts.
-_CLOUDFLARES: Final[Mapping[int, tuple[str, ...]]] = {
-    520: ("answer", "size"),
-    521: ("refused", "scheme"),
-    523: ("refused", "dns"),
-    525: ("scheme", "tls"),
-    526: ("tls",),
-    530: ("dns",),
-}
 #: Apache answers 500, not 502, where TLS to the application failed (mod_proxy_http.c).
 _APACHES_TLS: Final = b"error during ssl handshake with remote server"
 #: The order where the answer does not say.
@@ -221,7 +181,7 @@ def _gateway_causes(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
         order = dict.fromkeys(
             (said, *(("scheme",) if said == "tls" else ()), *_USUAL[: 2 if said == "none" else 1])
         )
-    return tuple(_CAUSES[name] for name in order)
+    return tuple(CAUSES[name] for name in order)
 
 
 @rules(
@@ -240,14 +200,22 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status is None:
         return
     title = f"{facts.status}: a proxy got no valid answer from the application"
-    if facts.status == 502 or (facts.status == 500 and _APACHES_TLS in facts.wording):
-        yield _gateway(facts, title, _gateway_causes(facts))
-    elif facts.status in _CLOUDFLARES:
-        causes = tuple(_CAUSES[name] for name in _CLOUDFLARES[facts.status])
-        # No other software is known to give these.
+    failure = failure_of(facts)
+    if facts.status in (503, 504, 522):
+        return
+    if failure is not None:
+        yield behind_hop(facts, failure)
+    elif facts.status == 530:
+        # The number in its page says more; without one, a name that does not resolve is the usual error.
+        found = answer(facts, title=title, causes=(CAUSES["dns"],))
         is_named = "cloudflare" in named(answer_marks(facts))
-        found = answer(facts, title=title, causes=causes)
         yield found if is_named else replace(found, confidence="medium")
+    elif facts.status == 502 or (facts.status == 500 and _APACHES_TLS in facts.wording):
+        causes = _gateway_causes(facts)
+        found = _gateway(facts, title, causes)
+        # The usual advice is to start the application, which answered here.
+        is_tls = causes[0] == CAUSES["tls"] and found.fault_of is None
+        yield replace(found, topic="backend-tls") if is_tls else found
 
 
 @rules(
@@ -269,7 +237,10 @@ def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
     open_then = [
         one for one in facts.others if _was_open_at(one, facts.attempt_ns) and _is_same_path(one, facts)
     ]
-    says = _LIMIT_SAID.search(facts.content[:4096]) is not None
+    failure = failure_of(facts)
+    if failure is not None and not failure.is_limit:
+        return  # it says what else it was
+    says = failure is not None or _LIMIT_SAID.search(facts.content[:4096]) is not None
     if not open_then or (facts.status != 503 and not says):
         return
     ids = ", ".join(f"#{one.id}" for one in sorted(open_then)[:6])
@@ -310,7 +281,10 @@ def _is_same_path(one: Other, facts: ConnectionFacts) -> bool:
     group="attempt",
 )
 def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and facts.status == 503:
+    failure = failure_of(facts) if facts.status == 503 else None
+    if is_refused(facts) and failure is not None:
+        yield behind_hop(facts, failure)
+    elif is_refused(facts) and facts.status == 503:
         hop = answer_hop(facts)
         is_hops = hop is not None and is_of_hop(facts)
         found = answer(
@@ -335,7 +309,10 @@ def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and facts.status in (504, 408, 524, 522):
+    failure = failure_of(facts) if is_refused(facts) and facts.status in (504, 522) else None
+    if failure is not None:
+        yield behind_hop(facts, failure)
+    elif is_refused(facts) and facts.status in (504, 408, 524):
         took = (facts.answer_ms or 0) / 1000
         near = [
             limit
