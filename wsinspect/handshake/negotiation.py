@@ -279,6 +279,40 @@ def _is_deflate_answer(extension: Extension) -> bool:
     )
 
 
+def faults_of_offer(values: Iterable[bytes]) -> tuple[str, ...]:
+    """What is wrong with an offer in Sec-WebSocket-Extensions, each in a few words.
+
+    A server declines an offer of permessage-deflate with a parameter that is unknown, repeated or has a
+    wrong value (RFC 7692 §7.1); names, and values without their quotes, are tokens (RFC 6455 §9.1).
+
+    Args:
+        values: of the request's fields.
+    """
+    found = []
+    for one in parse_extensions(values):
+        if not _TOKEN.fullmatch(one.name):
+            found.append(f"{one.name[:40]!r} is no name of an extension")
+            continue
+        names = [name for name, _ in one.params]
+        found += [f"{name[:40]} is there twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+        for name, value in one.params:
+            if not _TOKEN.fullmatch(name) or (value is not None and not _TOKEN.fullmatch(value)):
+                found.append(f"{_param(name, value)[:60]} breaks the syntax")
+            elif one.name == DEFLATE and (fault := _fault_of_param(name, value)):
+                found.append(f"{_param(name, value)[:60]} {fault}")
+    return tuple(found[:6])
+
+
+def _fault_of_param(name: str, value: str | None) -> str:
+    if name in _DEFLATE_FLAGS:
+        return "" if value is None else "takes no value"
+    if name not in _DEFLATE_WINDOWS:
+        return "is unknown"
+    if value is None:
+        return "" if name == "client_max_window_bits" else "has no value"
+    return "" if _bits(value) is not None else f"is not from {MIN_WINDOW_BITS} to {MAX_WINDOW_BITS}"
+
+
 def _bits(value: str | None) -> int | None:
     if value is None or not re.fullmatch(r"[1-9][0-9]?", value):
         return None

@@ -81,10 +81,13 @@ def test_a_limit_is_one_line():
         (32 * 1024 * 1024 + 1, ["Cloudflare Workers and Durable Objects"]),
         (48 * 1024 * 1024, ["Cloudflare Workers and Durable Objects"]),
         (48 * 1024 * 1024 + 1, []),  # half as much again: it is another limit
-        (1_048_577, ["Python websockets", "Socket.IO"]),  # the nearest first
+        (
+            1_048_577,
+            ["Python websockets", "Apple's URLSession (iOS, macOS)", "Socket.IO"],
+        ),  # the nearest first
         (8 * 1024, []),
         (8 * 1024 + 1, ["Tomcat"]),
-        (32 * 1024 + 1, ["AWS API Gateway", "SignalR"]),
+        (32 * 1024 + 1, ["AWS API Gateway", "SignalR", "coder/websocket for Go"]),
         (128 * 1024 + 1, ["AWS API Gateway"]),
     ],
 )

@@ -17,6 +17,7 @@ from tests.unit.findings.facts_made import (
     ping,
     refused,
     request,
+    silent,
     switching,
     talk,
 )
@@ -109,6 +110,31 @@ SERVER_SILENT = stomp("10000,10000", "10000,10000", *beats(C2S, 10, 20))
 PROMISED = stomp("4000,10000", "10000,10000", *beats(S2C, 10, 30))
 
 CASES: dict[str, tuple[list[Any], list[Any]]] = {
+    "WS-APP-033": (
+        [
+            ended(*_said((S2C, 0.1, '{"type":"disconnect","reason":"too_many_websockets"}')), by="server"),
+            ended(*_said((S2C, 0.1, '{"type":"disconnect","reason":"link_disabled"}')), by="server"),
+            silent(
+                1.4,
+                **talk(
+                    *_said((S2C, 0.1, '{"type":"disconnect","reason":"refresh_requested","debug_info":{}}'))
+                ),
+            ),
+            ended(
+                *_said(
+                    (S2C, 0.1, '{"type":"disconnect","reason":"warning","debug_info":{"host":"applink-1"}}')
+                ),
+                by="server",
+            ),
+        ],
+        [
+            ended(*_said((S2C, 0.1, '{"type":"disconnect","reason":"unauthorized","reconnect":false}'))),
+            ended(*_said((S2C, 0.1, '{"type":"disconnect","reason":"warning"}'))),
+            ended(*_said((S2C, 0.1, '{"type":"disconnect","reason":"bye"}'))),
+            ended(*_said((S2C, 0.1, '{"type":"disconnect","reason":["too_many_websockets"]}'))),
+            ended(*_said((C2S, 0.1, '{"type":"disconnect","reason":"too_many_websockets"}'))),
+        ],
+    ),
     "WS-APP-051": (
         [
             # A client that only pings: what it promised is a line feed every 10 s.

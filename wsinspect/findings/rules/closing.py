@@ -25,6 +25,7 @@ from wsinspect.findings.limits import size_words, sizes_below
 from wsinspect.findings.model import Cause, FaultOf, Found, Severity
 from wsinspect.findings.quotes import without_secrets
 from wsinspect.findings.registry import Rules
+from wsinspect.findings.rules.after_largest import right_after_largest
 from wsinspect.findings.rules.frames import broken
 from wsinspect.handshake.negotiation import DEFLATE
 from wsinspect.wire.close_codes import close_name
@@ -114,6 +115,7 @@ def too_big(facts: ConnectionFacts) -> Iterator[Found]:
                 software=named(answer_marks(facts)),
             )
             return
+    yield from right_after_largest(facts)
 
 
 def _announced(data: bytes, length: int) -> int | None:

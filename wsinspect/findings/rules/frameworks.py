@@ -1,4 +1,4 @@
-"""Action Cable, Phoenix channels, AWS API Gateway, websockify."""
+"""Action Cable, Slack's Socket Mode, Phoenix channels, AWS API Gateway, websockify."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wsinspect.findings.evidence import JS_STATUS, body_line, end_line, js_sees,
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, MessageFact
 from wsinspect.findings.limits import matching
 from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, read_json, shown
-from wsinspect.findings.model import Cause, Found
+from wsinspect.findings.model import Cause, FaultOf, Fix, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import is_refused
 
@@ -50,6 +50,81 @@ def cable_disconnect(facts: ConnectionFacts) -> Iterator[Found]:
                 software=("rails",),
             )
             return
+
+
+#: Reasons of Slack's Socket Mode: title, whose it is, severity and what to do.
+_SLACKS: Final[dict[str, tuple[str, FaultOf, Severity, str]]] = {
+    "warning": (
+        "Slack: this connection is about to be renewed",
+        "server",
+        "note",
+        "Nothing is wrong: open a new connection with apps.connections.open, as Slack's libraries do.",
+    ),
+    "refresh_requested": (
+        "Slack: this connection is being renewed",
+        "server",
+        "note",
+        "Nothing is wrong: open a new connection with apps.connections.open, as Slack's libraries do.",
+    ),
+    "link_disabled": (
+        "Slack: Socket Mode is switched off for this app",
+        "client",
+        "error",
+        "Switch Socket Mode on in the app's settings at api.slack.com, or stop the client.",
+    ),
+    "too_many_websockets": (
+        "Slack: too many connections are open for this app",
+        "client",
+        "error",
+        "Close connections of other instances and of earlier attempts (Slack allows 10 an app), and wait"
+        " longer before each new one.",
+    ),
+}
+
+
+@rules(
+    "WS-APP-033",
+    "error",
+    "client",
+    "Slack: the server asked the client to disconnect",
+    meaning="Slack sends a 'disconnect' message whose reason says why. For renewals the client opens another"
+    " connection; too many connections and a disabled app are for you to change.",
+    js=JS_SEE_EVIDENCE,
+    topic="app",
+    rows="5",
+    group="end",
+)
+def slack_disconnect(facts: ConnectionFacts) -> Iterator[Found]:
+    if _is_cable(facts):
+        return
+    for message in messages(facts):
+        value = read_json(message) if message.direction == S2C else None
+        if not isinstance(value, dict) or value.get("type") != "disconnect" or "reconnect" in value:
+            continue
+        reason = value.get("reason")
+        # "warning" is anybody's word; Slack says which of its hosts it was.
+        if (
+            not isinstance(reason, str)
+            or reason not in _SLACKS
+            or (reason == "warning" and not _has_host(value))
+        ):
+            continue
+        title, fault_of, severity, advice = _SLACKS[reason]
+        yield Found(
+            evidence=(shown(message), js_sees(facts)),
+            frame=message.id,
+            js=js_sees(facts),
+            title=title,
+            fault_of=fault_of,
+            severity=severity,
+            fixes=(Fix("general", advice),),
+        )
+        return
+
+
+def _has_host(value: dict[str, Any]) -> bool:
+    debug = value.get("debug_info")
+    return isinstance(debug, dict) and "host" in debug
 
 
 @rules(

@@ -25,6 +25,7 @@ from wsinspect.findings.evidence import (
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.gorilla import MARK, is_of_gorilla
 from wsinspect.findings.model import Found
+from wsinspect.findings.offers import has_wrong_offer, wrong_offer
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import (
     SAYS_KEY,
@@ -329,6 +330,8 @@ def refused_extension(facts: ConnectionFacts) -> Iterator[Found]:
             title_more=suffix,
             software=named(answer_marks(facts)),
         )
+    elif is_refused(facts) and asked_correctly(facts) and has_wrong_offer(facts):
+        yield wrong_offer(facts)
 
 
 @rules(
