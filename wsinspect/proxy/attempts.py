@@ -82,7 +82,7 @@ class Attempt:
         self._is_over = False
         self._has_answer = False
         self._unreadable = b""
-        self._ends: set[tuple[str, str]] = set()
+        self._ends: tuple[tuple[str, str], ...] = ()  # few, and none while it is open
         self.is_answered_by_fault = False
         self.on_open: Callable[[], None] = _nothing
         #: Called where the client resets its stream before the answer, and its connection lives on.
@@ -107,7 +107,7 @@ class Attempt:
     def ended(self, side: str, how: str, detail: str | None = None) -> None:
         """One side ended; reported once, also where both the handshake and the relay see it."""
         if (side, how) not in self._ends:
-            self._ends.add((side, how))
+            self._ends += ((side, how),)
             self.event(events.TransportEnded(side=side, how=how, http2=detail))
             if side == "client" and detail and not self._has_answer:
                 self.on_left()

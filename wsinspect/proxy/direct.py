@@ -32,7 +32,7 @@ from wsinspect.proxy.seams.arriving import ArrivedProtocol, Instance
 from wsinspect.proxy.seams.hooks import Addons
 from wsinspect.proxy.seams.http1 import attach_head, head_bytes, wire_head
 from wsinspect.proxy.seams.transport import READ_BYTES, Endpoint, Wire
-from wsinspect.proxy.seams.waste import make_context
+from wsinspect.proxy.seams.waste import make_context, shorten_queue
 
 #: mitmproxy takes over without a gap only where its tasks begin at once (`asyncio_utils`, with asyncio's
 #: eager tasks); otherwise one may be ended before it has begun, and closes nothing.
@@ -329,7 +329,11 @@ class Opening:
         head = wire_head(flow.response)
         if head is not None and head.forwarded:
             head.forwarded(raw)
+        for message in (flow.request, flow.response):
+            if (settled := wire_head(message)) is not None:
+                settled.settle()
         self.layer = RelayLayer(make_context(self.client, self.server, self._way.master.options), flow)
+        shorten_queue(self.layer)
         self._way.asked.discard(self)
         del self._connecting, self._raw, self.flow
         self.handle(events.Start())

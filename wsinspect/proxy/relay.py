@@ -78,7 +78,7 @@ class RelayLayer(layer.Layer):
     def __init__(self, context: Context, flow: http.HTTPFlow) -> None:
         super().__init__(context)
         self.flow = flow
-        self._ended: set[str] = set()
+        self._ended: tuple[str, ...] = ()  # sides, by their id
 
     def _handle_event(self, event: events.Event) -> Commands:
         link = type(self).make_link(self.context, self.flow)
@@ -130,7 +130,7 @@ class RelayLayer(layer.Layer):
             yield from self._pass_data(source, rest)
         self.link.pass_on(source, how)
         if how != "close_notify":
-            self._ended.add(source.id)
+            self._ended = (*self._ended, source.id) if source.id not in self._ended else self._ended
         if how in ("rst", "timeout") or len(self._ended) == 2:
             yield from self._finish()
 

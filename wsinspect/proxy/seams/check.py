@@ -239,9 +239,13 @@ def _proxyserver_shape() -> bool:
 def _layer_shape() -> bool:
     from mitmproxy.proxy import layer
 
-    return {"_paused", "_paused_event_queue"} <= set(vars(layer.Layer).get("__annotations__", ())) | set(
-        layer.Layer.__init__.__code__.co_names
-    ) and _source_has(layer.NextLayer._handle_event, "mevents.DataReceived", "self._ask()")
+    return (
+        {"_paused", "_paused_event_queue"}
+        <= set(vars(layer.Layer).get("__annotations__", ())) | set(layer.Layer.__init__.__code__.co_names)
+        and _source_has(layer.Layer.handle_event, "._paused_event_queue.append(")
+        and _source_has(vars(layer.Layer)["_Layer__continue"], "._paused_event_queue.popleft()")
+        and _source_has(layer.NextLayer._handle_event, "mevents.DataReceived", "self._ask()")
+    )
 
 
 def _next_layer_shape() -> bool:

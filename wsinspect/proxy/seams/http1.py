@@ -163,6 +163,11 @@ class WireHead:
     was_allowed: bool | None = None
     asks: bool = False
 
+    def settle(self) -> None:
+        """The answer has left: nothing of the handshake is reported any more."""
+        self.forwarded = self.informational = self.answered = self.unreadable = self.keep_rest = None
+        self.early = self.ended = None
+
 
 @dataclass
 class PassInformational(HttpEvent):

@@ -235,7 +235,7 @@ class Wire:
         self.endpoints: dict[str, Endpoint] = {}
         self.outbox = Outbox()
         self._held_readers: dict[str, asyncio.Event] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] | None = None  # most clients never have one
 
     @classmethod
     def attach(cls, handler: ConnectionHandler) -> Wire:
@@ -410,6 +410,8 @@ class Wire:
         """Run a coroutine of this wire, kept alive until it is done."""
         task = asyncio.get_running_loop().create_task(coroutine)
         if not task.done():
+            if self._tasks is None:
+                self._tasks = set()
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -1,5 +1,6 @@
 """What is not made twice: contexts, options, hooks and hosts are what they were."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,10 @@ from mitmproxy import http, options
 from mitmproxy.net.http import url
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
 from mitmproxy.test import tflow
 
-from wsinspect.proxy.seams.waste import install_waste
+from wsinspect.proxy.seams.waste import install_waste, shorten_queue
 
 
 @pytest.fixture(autouse=True)
@@ -87,3 +89,39 @@ def test_a_field_that_is_not_there() -> None:
         headers["missing"]
     headers["missing"] = "here"
     assert headers.get("Missing") == "here"
+
+
+class _Waiting(Layer):
+    """Waits for each event's hook, and says what it was given."""
+
+    def _handle_event(self, event: events.Event) -> Any:
+        yield commands.Log(repr(event))
+        yield WsinspectWasteHook(event)
+
+
+def test_what_comes_while_a_layer_waits_is_handled_in_order() -> None:
+    layer = _Waiting(Context(tflow.tclient_conn(), options.Options()))
+    shorten_queue(layer)
+    said, hooks = [], []
+    arrived = [events.DataReceived(layer.context.client, bytes([number])) for number in range(4)]
+
+    def give(event: events.Event) -> None:
+        for command in layer.handle_event(event):
+            if isinstance(command, commands.Log):
+                said.append(command.message)
+            else:
+                assert isinstance(command, commands.StartHook)
+                hooks.append(command)
+
+    for event in arrived:
+        give(event)
+    assert len(said) == 1
+    while hooks:
+        give(events.HookCompleted(hooks.pop()))
+    assert said == [repr(event) for event in arrived]
+
+
+def test_an_empty_queue_takes_no_room() -> None:
+    layer = _Waiting(Context(tflow.tclient_conn(), options.Options()))
+    shorten_queue(layer)
+    assert sys.getsizeof(layer._paused_event_queue) < 100
