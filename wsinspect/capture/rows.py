@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 from wsinspect.journal.format import Position
@@ -90,6 +92,12 @@ _FRAME: Final = (
     "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
     "wire_length, payload, message_id, violation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+#: Frames that one statement inserts: SQLite begins and ends it once for all of them. Some take 999 values.
+_TOGETHER: Final = 80
+_FRAMES: Final = _FRAME + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (_TOGETHER - 1)
+#: Where frames are longer than this on average it saves nothing, and SQLite copies what a statement is given.
+_SHORT_FRAME: Final = 2048
+_wire_length: Final = itemgetter(8)
 _MESSAGE: Final = (
     "INSERT INTO stored_message (id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, "
     "length, data, valid_text, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -177,7 +185,9 @@ class Rows:
         database.execute("BEGIN IMMEDIATE")
         try:
             for sql, rows in self._statements():
-                if rows:
+                if rows and sql is _FRAME:
+                    _insert_frames(database, rows)
+                elif rows:
                     database.executemany(sql, rows)
             if self.position is not None:
                 database.execute(_POSITION, self.position)
@@ -209,6 +219,16 @@ class Rows:
         yield _PENDING, self.pending
         for sql in _FORGET:
             yield sql, self.finished
+
+
+def _insert_frames(database: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+    """All rows, in their order; short ones many at a time."""
+    grouped = 0
+    if sum(map(_wire_length, rows)) <= _SHORT_FRAME * len(rows):
+        grouped = len(rows) // _TOGETHER * _TOGETHER
+        groups = (rows[begin : begin + _TOGETHER] for begin in range(0, grouped, _TOGETHER))
+        database.executemany(_FRAMES, (tuple(chain.from_iterable(group)) for group in groups))
+    database.executemany(_FRAME, rows[grouped:])
 
 
 def to_json(value: Any) -> str:
