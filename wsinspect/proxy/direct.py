@@ -6,7 +6,7 @@ whole. Nine of ten opening handshakes are, and the layers cost each three times 
 
 Where anything is not so, the layers take over, as if they had been there from the start
 (`Arrival.hand_over` before anything was done, `seams.adopting` after). What is recorded, and the bytes on
-both sides, are the same either way: tests/integration/test_direct.py. `run --no-splice` takes the layers.
+both sides, are the same either way: tests/integration/test_short_way.py. `run --no-splice` takes the layers.
 """
 
 from __future__ import annotations
