@@ -44,9 +44,10 @@ REPLACED = {
     "unit/launch/test_engines.py": {"_lock": "a file that is removed between two steps; called"},
     "unit/proxy/test_listening.py": {"_bind_any": "a port that is taken between two steps; called"},
     "unit/proxy/seams/test_http2_portions.py": {"of": "a handler that no engine of ours began"},
+    "unit/cli/test_ps_stop.py": {"prose_columns": "a terminal of some width"},
     "unit/recorder/test_indexer.py": {
         "_parse_event": "an event that no writer of ours writes",
-        "feed": "a mistake of ours",
+        "feed_whole": "a mistake of ours",
         "add_head": "a mistake of ours",
     },
     "unit/tui/screens/test_main.py": {"start": "a capture that takes long to read; called"},
