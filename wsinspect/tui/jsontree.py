@@ -2,8 +2,8 @@
 
 Contract: pure. Only what is on the screen, and what must be passed over to get there, is read: the first
 lines of 10 MB cost as much as those of 10 KB. What is folded is skipped. A match or the end far down is
-gone to without laying out what comes before: a line says that it is left out. Peers may send anything: where
-it stops being JSON, a line says so, and there are no more.
+gone to without laying out what comes before: a line says that it is left out. What takes long is `Slices`.
+Peers may send anything: where it stops being JSON, a line says so, and there are no more.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final, NamedTuple, TypeVar
 
 from wsinspect.filters.jsonvalue import write_path
 from wsinspect.present.cells import Line, cut, mark_broken
@@ -42,6 +42,15 @@ _SKIP: Final = json.JSONDecoder(parse_int=len, parse_float=len)
 _OPENERS: Final = "{["
 
 
+#: Values read, and rows made, between two yields of what works in slices: some milliseconds.
+_SLICE_VALUES, _SLICE_ROWS = 1_000, 200
+#: A longer container is passed over bracket by bracket, in slices: the fast way cannot be left in between.
+_AT_ONCE_CHARS: Final = 256 * 1024
+_BRACKETS: Final = re.compile(r'[{\[}\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+T = TypeVar("T")
+#: Work that may be left and gone on with after each slice; the value is its result.
+Slices = Generator[None, None, T]
+
 #: In place of what comes before a far place.
 _LEFT_OUT: Final = "… what comes before is not laid out: home lays it out"
 
@@ -52,6 +61,11 @@ class _Broken(Exception):
     def __init__(self, words: str, at: int) -> None:
         super().__init__(words)
         self.words, self.at = words, at
+
+
+#: Of values whose children are not read: a list each would be half of what the garbage collector, which stops
+#: everything, has to look at.
+_CHILDLESS: Final[list[Any]] = []
 
 
 class Node:
@@ -73,7 +87,7 @@ class Node:
         self.parent, self.name, self.number, self.start = parent, name, number, start
         self.depth: int = 0 if parent is None else parent.depth + 1
         self.end = -1
-        self.children: list[Node] = []
+        self.children: list[Node] = _CHILDLESS
         self.is_open = True
         self.is_read = False
         self.at = start + 1
@@ -115,6 +129,7 @@ class JsonTree:
         self._text, self._hint = text, hint
         self._root = Node(None, None, 0, _SPACE.match(text).end())  # type: ignore[union-attr]
         self._needle = ""
+        self._folded = ""
         self._width = -1
         self._rows: list[_Row] = []
         self._lines: list[_Shown] = []
@@ -172,9 +187,11 @@ class JsonTree:
             at = self._space(at + 1)
         child = Node(node, name, len(node.children), at)
         self._begin(child)
+        if node.children is _CHILDLESS:
+            node.children = []
         node.children.append(child)
 
-    def _read_elements(self, node: Node, offset: int) -> None:
+    def _read_elements(self, node: Node, offset: int) -> Slices[None]:
         """Read the elements of an array up to a place as fast as that goes: there may be 300,000.
 
         Where anything is unusual it leaves off, and `_read_child` says what.
@@ -184,6 +201,10 @@ class JsonTree:
             return
         last = children[-1]
         while last.start < offset:
+            if not len(children) % _SLICE_VALUES:
+                yield
+            if last.end < 0:
+                yield from self._pass_over(last)
             if last.end < 0:
                 try:
                     last.end = _SKIP.raw_decode(text, last.start)[1]
@@ -224,6 +245,23 @@ class JsonTree:
             if depth == 0:
                 node.end = at
                 return at
+
+    def _pass_over(self, node: Node) -> Slices[None]:
+        """Know the end of a long container in slices; of others, and of what is not JSON, `_end_of` does."""
+        text, depth = self._text, 0
+        if node.end >= 0 or len(text) - node.start < _AT_ONCE_CHARS:
+            return
+        for number, found in enumerate(_BRACKETS.finditer(text, node.start), 1):
+            if not number % (_SLICE_VALUES * 5):
+                yield
+            first = text[found.start()]
+            if first in _OPENERS:
+                depth += 1
+            elif first != '"':
+                depth -= 1
+                if not depth:
+                    node.end = found.end()
+                    return
 
     # -- rows
 
@@ -298,10 +336,6 @@ class JsonTree:
         self._draw(width)
         return self._lines[number].line
 
-    def read_on(self) -> None:
-        """Make many rows: somebody goes to the end."""
-        self._extend(MOST_ROWS)
-
     @property
     def is_partial(self) -> bool:
         """Whether what comes first is left out."""
@@ -313,12 +347,16 @@ class JsonTree:
             self._again_from(self._root)
 
     def seek(self, offset: int) -> int:
+        """Lay out what is around a place in the text, all of `seeking` in one go; returns its line."""
+        return run_whole(self.seeking(offset))
+
+    def seeking(self, offset: int) -> Slices[int]:
         """Lay out what is around a place in the text, and nothing of what comes long before it.
 
         Returns:
             The line of what is there; what is folded stays folded.
         """
-        node, number = self._before(max(offset - _BEFORE_CHARS, 0))
+        node, number = yield from self._before(max(offset - _BEFORE_CHARS, 0))
         self._rows, self._lines, self._drawn, self._is_whole = [], [], 0, False
         if node is self._root and number == 0:
             self._walk = self._rows_from(node)
@@ -333,19 +371,31 @@ class JsonTree:
         row = max(next(after, len(self._rows)) - 1, int(self.is_partial))
         return next((at for at, shown in enumerate(self._lines) if shown.row >= row), len(self._lines) - 1)
 
-    def seek_end(self) -> None:
-        """Lay out the end of the document."""
-        self.seek(len(self._text))
-        self.read_all()
+    def ending(self) -> Slices[None]:
+        """Lay out the end: after all before it where that is not too much."""
+        for _ in range(MOST_ROWS // _SLICE_ROWS):
+            if self._is_whole:
+                return
+            self._extend(_SLICE_ROWS)
+            yield
+        if not self._is_whole:
+            yield from self.seeking(len(self._text))
+            while not self._is_whole:
+                self._extend(_SLICE_ROWS)
+                yield
 
-    def _before(self, offset: int) -> tuple[Node, int]:
+    def _before(self, offset: int) -> Slices[tuple[Node, int]]:
         """The first value that begins at or after a place, as its container and its number there."""
         node = self._root
         try:
             while self._is_container(node) and node.is_open:
-                self._read_elements(node, offset)
+                yield from self._read_elements(node, offset)
                 while not node.is_read and not (node.children and node.children[-1].start >= offset):
+                    if node.children:
+                        yield from self._pass_over(node.children[-1])
                     self._read_child(node)
+                    if not len(node.children) % _SLICE_VALUES:
+                        yield
                 number = bisect_left(node.children, offset, key=lambda one: one.start)
                 inside = node.children[number - 1] if number else None
                 if inside is None or not self._is_container(inside) or self._end_of(inside) <= offset:
@@ -512,18 +562,26 @@ class JsonTree:
         if needle:
             self.fold_all(True)
         self._width = -1
-        return folded(self._text).count(folded(escape(needle))) if needle else 0
+        if not needle:
+            return 0
+        self._folded = self._folded or folded(self._text)
+        return self._folded.count(folded(escape(needle)))
 
     def next_match(self, number: int, step: int, width: int) -> int | None:
+        """The next line with a match, all of `matching` in one go."""
+        return run_whole(self.matching(number, step, width))
+
+    def matching(self, number: int, step: int, width: int) -> Slices[int | None]:
         """The next line with a match; lines that are not made yet are made, up to `MOST_ROWS`.
 
         Behind them, and before what is laid out, it is found in the text and gone to: lines have other
         numbers then.
         """
-        at = self._made_match(number, step, width)
+        at = yield from self._made_match(number, step, width)
         if at is not None or not self._needle or not self._rows:
             return at
-        text, needle = folded(self._text), folded(self._needle)
+        self._folded = self._folded or folded(self._text)
+        text, needle = self._folded, folded(self._needle)
         if step > 0:
             last = self._rows[-1]
             offset = -1 if self._is_whole else text.find(needle, max(last.at, last.node.end - 1))
@@ -531,11 +589,11 @@ class JsonTree:
             offset = text.rfind(needle, 0, self._rows[1].at) if self.is_partial else -1
         if offset < 0:
             return None
-        line = self.seek(offset)
+        line = yield from self.seeking(offset)
         self._draw(width)
-        return self._made_match(line - 1, 1, width)
+        return (yield from self._made_match(line - 1, 1, width))
 
-    def _made_match(self, number: int, step: int, width: int) -> int | None:
+    def _made_match(self, number: int, step: int, width: int) -> Slices[int | None]:
         made = len(self._rows)
         at = number + step
         while at >= 0:
@@ -543,12 +601,23 @@ class JsonTree:
             if at >= len(self._lines):
                 if self._is_whole or len(self._rows) - made > MOST_ROWS:
                     return None
-                self._extend(STEP_ROWS)
+                self._extend(_SLICE_ROWS)
+                yield
                 continue
             if self._lines[at].begins_match:
                 return at
             at += step
         return None
+
+
+def run_whole(slices: Slices[T]) -> T:
+    """All of them, one after the other."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 def _begins(row: _Row, node: Node) -> bool:

@@ -12,7 +12,7 @@ from wsinspect.decoders.json_text import NotJson, parse_json
 from wsinspect.filters.jsonvalue import path_steps
 from wsinspect.present.cells import text_of, width_of
 from wsinspect.present.numbers import time_words
-from wsinspect.tui.jsontree import STEP_ROWS, JsonTree
+from wsinspect.tui.jsontree import STEP_ROWS, JsonTree, run_whole
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -232,11 +232,11 @@ def test_a_match_far_down_is_gone_to_in_both_directions_and_the_end_is_there():
     assert tree.line_count(80) < 5_000
     assert tree.next_match(line, 1, 80) is None
     assert tree.find("id") == 100_000
-    tree.seek_end()
+    run_whole(tree.ending())
     last = tree.line_count(80) - 1
     assert [text_of(tree.line(number, 80)) for number in (last - 1, last)] == ['  "end": "x"', "}"]
     assert tree.find('"id": 70') == 1111
-    tree.seek_end()
+    run_whole(tree.ending())
     line = match(tree, tree.line_count(80), -1)
     assert path_at(tree, line) == "$.data[70999].id"
     before = match(tree, line, -1)
@@ -246,8 +246,38 @@ def test_a_match_far_down_is_gone_to_in_both_directions_and_the_end_is_there():
 def test_what_begins_in_the_part_that_is_left_out_is_folded_and_shown():
     tree = JsonTree(json.dumps({"data": [*range(50_000)], "end": 1}))
     tree.line_count(80)
-    tree.seek_end()
+    run_whole(tree.ending())
     assert tree.is_partial
     line = tree.fold(tree.line_count(80) - 3)
     assert text_of(tree.line(line, 80)) == '  "data": [ 50 000 elements ],'
     assert not tree.is_partial
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([*range(60_000)]),
+        json.dumps({"items": [{"id": number, "tags": ["a]", '"{']} for number in range(20_000)], "end": "x"}),
+        json.dumps({"deep": {f"m{number}": {"n": [number]} for number in range(20_000)}, "end": "x"}),
+    ],
+    ids=["flat", "items", "members"],
+)
+@pytest.mark.parametrize("what", ["end", "match"])
+def test_a_far_place_is_laid_out_in_slices_that_each_read_little(text, what):
+    """What is read and made in one of them is bounded, so no key waits for more than that."""
+    tree = JsonTree(text)
+    tree.line_count(80)
+    root = tree.node_at(0)
+    assert root is not None
+    assert tree.find('"x"' if '"x"' in text else "59999") == 1
+    slices = tree.ending() if what == "end" else tree.matching(-1, 1, 80)
+    steps, before = 0, (len(root.children), tree.line_count(80))
+    for steps, _ in enumerate(slices, 1):  # noqa: B007
+        inside = len(root.children[0].children) if root.children else 0
+        now = len(root.children) + inside, tree.line_count(80)
+        assert now[0] - before[0] <= 3_000
+        assert now[1] - before[1] <= 1_000
+        before = now
+    assert steps > 60
+    rest = "\n".join(text_of(tree.line(number, 80)) for number in range(tree.line_count(80)))
+    assert ('"end": "x"' if '"x"' in text else "59999") in rest

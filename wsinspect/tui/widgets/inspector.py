@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -43,7 +44,7 @@ from wsinspect.tui.documents import (
     whole_text,
 )
 from wsinspect.tui.documents import Document as PayloadDocument
-from wsinspect.tui.jsontree import JsonTree, Node
+from wsinspect.tui.jsontree import JsonTree, Node, Slices
 from wsinspect.tui.selection import Selection
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -54,6 +55,10 @@ _UNWRAPPED: Final = 1 << 30
 #: From this height on a pane with hex has lines for the values under the cursor, so many at most.
 _VALUE_HEIGHT: Final = 12
 _VALUE_LINES: Final = 5
+#: How long a slice of work may take, and how long keys and drawing have before the next.
+_SLICE_SECONDS: Final = 0.02
+_PAUSE_SECONDS: Final = 0.002
+T = TypeVar("T")
 #: Behind a comparison's words, as far as there is room.
 _COMPARING: Final = ("  D next  esc back", "  esc back")
 #: Keys that only JSON has, or only hex, by their ids.
@@ -145,6 +150,8 @@ class InspectorPane(LinePane):
         self._searched_width = 0
         self.compared: Compared | None = None
         self.asked: Asked | None = None
+        #: What is done in slices, and what is done with its result.
+        self._job: tuple[Slices[Any], Callable[[Any], None]] | None = None
 
     # -- what is shown
 
@@ -165,6 +172,7 @@ class InspectorPane(LinePane):
     def rebuild(self) -> None:
         """Make the document again, of the record, tab, view and window as they are now."""
         self._about, self._views, self._blob = "", [], None
+        self._job = None
         idle = self.idle_keys()
         try:
             self._document = self._make()
@@ -293,16 +301,44 @@ class InspectorPane(LinePane):
         """The last line; of a long JSON document without laying out all that comes before."""
         document = self._document
         if isinstance(document, JsonTree) and not document.is_whole:
-            document.read_on()
-            if not document.is_whole:
-                document.seek_end()
-        super().action_last()
+            self._work(document.ending(), lambda _: super(InspectorPane, self).action_last())
+        else:
+            super().action_last()
 
     def action_first(self) -> None:
         """The first line, also where it was left out."""
+        self._job = None
         if isinstance(self._document, JsonTree):
             self._document.begin()
         super().action_first()
+
+    # -- what takes long, in slices
+
+    def _work(self, slices: Slices[T], done: Callable[[T], None]) -> None:
+        """Do it as far as nobody notices, and go on between keys; what was begun before is given up."""
+        self._job = (slices, done)
+        self._work_on(slices)
+
+    def _work_on(self, slices: Slices[Any]) -> None:
+        if self._job is None or self._job[0] is not slices:
+            return  # the payload is another by now, or something else is looked for
+        _, done = self._job
+        until = time.thread_time() + _SLICE_SECONDS  # our own work: on a busy machine no less is done at once
+        try:
+            while time.thread_time() < until:
+                next(slices)
+        except StopIteration as end:
+            self._job = None
+            done(end.value)
+            self.refresh()
+            return
+        self.refresh()
+        self.set_timer(_PAUSE_SECONDS, lambda: self._work_on(slices))
+
+    @property
+    def is_working(self) -> bool:
+        """Whether a far place is still looked for."""
+        return self._job is not None
 
     # -- JSON as a tree
 
@@ -316,6 +352,7 @@ class InspectorPane(LinePane):
 
     def action_fold(self) -> None:
         """Fold what the line is of, or unfold it."""
+        self._job = None
         if isinstance(self._document, JsonTree):
             self.cursor = self._document.fold(self.cursor)
             self.show_cursor()
@@ -323,6 +360,7 @@ class InspectorPane(LinePane):
 
     def action_fold_all(self) -> None:
         """Only the outermost members, or everything again."""
+        self._job = None
         if isinstance(self._document, JsonTree):
             self._is_folded = not self._is_folded
             self._document.fold_all(not self._is_folded)
@@ -354,7 +392,7 @@ class InspectorPane(LinePane):
 
     def find(self, needle: str) -> None:
         """Mark every match in what is shown, and go to the first one; an empty text ends that."""
-        self.needle = needle
+        self.needle, self._job = needle, None
         if self._windowed() is not None and self.window:
             self.window = self.top = 0
             self.rebuild()
@@ -385,6 +423,9 @@ class InspectorPane(LinePane):
     def _to_match(self, here: int, step: int, where: str) -> None:
         """Go to the next match behind a line, in another window of a long text where this one has no more."""
         document, blob = self._document, self._windowed()
+        if isinstance(document, JsonTree):
+            self._work(document.matching(here, step, self._width), lambda at: self._show_match(at, where))
+            return
         at = document.next_match(here, step, self._width)
         if at is None and blob is not None:
             is_at_end = here >= document.line_count(self._width) - 1
@@ -399,6 +440,9 @@ class InspectorPane(LinePane):
                 at = None if is_cut else document.next_match(-1 if step > 0 else count, step, self._width)
                 # A match that the window's end cuts is not marked: it begins in the last line.
                 at = count - 1 if at is None else at
+        self._show_match(at, where)
+
+    def _show_match(self, at: int | None, where: str) -> None:
         if at is not None:
             self._show_line(at)
         else:
@@ -415,6 +459,7 @@ class InspectorPane(LinePane):
     def on_resize(self, event: events.Resize) -> None:
         """Other lines are at other numbers: finding continues at what is on the screen."""
         super().on_resize(event)
+        self._job = None  # it counts lines of the old width
         if self._searched_width != self._width:
             self._searched_width, self._match_line = self._width, self.top - 1
 
@@ -518,6 +563,8 @@ class InspectorPane(LinePane):
         if self.needle:
             word = "match" if self.matches == 1 else "matches"
             about = f"  {grouped(self.matches)} {word} of {escape(self.needle)}{about}"
+        if self.is_working:
+            about = f"  looking…{about}"
         if self.compared is not None:
             words = f" {self.record.frame.id} {self.compared.words}"
             keys = next((one for one in _COMPARING if width_of([(words + one, "")]) <= width), "")

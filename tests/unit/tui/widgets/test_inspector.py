@@ -219,6 +219,7 @@ async def test_in_json_too_long_to_be_laid_out_at_once_a_match_and_both_ends_are
     async with opened(path) as screen:
         pane = await at_frame(screen, 1)
         pane.find("needle")
+        await screen.until(lambda: not pane.is_working)
         assert "1 match of needle" in lines(screen)
         assert '"needle",' in lines(screen)
         assert screen.app.workspace.said() == ""
@@ -228,10 +229,43 @@ async def test_in_json_too_long_to_be_laid_out_at_once_a_match_and_both_ends_are
         assert pane.cursor == 0
         assert "   0," in lines(screen)
         await screen.press("end")
+        await screen.until(lambda: not pane.is_working)
         assert lines(screen).splitlines()[-1].startswith(" ]")
         assert "more" not in screen.app.workspace.said()
         await screen.press("home", "n")
+        await screen.until(lambda: not pane.is_working)
         assert '"needle",' in lines(screen)
+
+
+async def test_while_a_far_place_is_looked_for_keys_act_and_the_screen_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("wsinspect.tui.widgets.inspector._SLICE_SECONDS", 1e-9)
+    monkeypatch.setattr("wsinspect.tui.widgets.inspector._PAUSE_SECONDS", 0.05)
+    path = tmp_path / "long.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 10, 1, json.dumps([*range(90_000)]).encode(), s2c=True)
+        builder.frame(1, 20, 2, b"[1]", s2c=True)
+    async with opened(path) as screen:
+        pane = await at_frame(screen, 1)
+
+        def is_working() -> bool:
+            return pane.is_working
+
+        await screen.press("end")
+        assert is_working()
+        assert "looking…" in lines(screen)
+        await screen.press("down", "down")
+        assert pane.cursor == 2
+        assert is_working()
+        # Home, and another frame, give it up.
+        await screen.press("home")
+        assert not is_working()
+        assert "looking…" not in lines(screen)
+        await screen.press("end")
+        assert is_working()
+        await at_frame(screen, 2)
+        assert not is_working()
+        assert pane.cursor == 0
 
 
 async def test_hex_shows_the_values_under_the_cursor(payloads):
@@ -287,9 +321,10 @@ async def test_a_payload_of_ten_megabytes_is_there_at_once(tmp_path):
         builder.connection(1)
         builder.frame(1, 10, 1, text)
     async with opened(path) as screen:
-        await at_frame(screen, 1)
+        pane = await at_frame(screen, 1)
         assert '"data": [' in lines(screen)
         await screen.press("end")
+        await screen.until(lambda: not pane.is_working)
         assert lines(screen).splitlines()[-1].startswith(" }")
         await screen.press("home")
         assert '"data": [' in lines(screen)
