@@ -113,7 +113,7 @@ def test_after_a_crash_the_end_is_lost_and_nobody_is_blamed(tmp_path, hop):
     (edge,) = [one for one in rows if one["tap"] == "edge"]
     if hop is None:
         assert edge["state"] == "lost"
-        assert "the engine died" in show(engine, tmp_path, str(edge["id"]))
+        assert "the proxy exited" in show(engine, tmp_path, str(edge["id"]))
     (attempt,) = attempts(engine.capture)
     for found in (attempt.one, attempt.all):
         assert [one.id for one in found if one.severity != "note"] == []

@@ -203,6 +203,7 @@ CAPTURES: Final[dict[str, Callable[[Path], Path]]] = {
     "empty": empty_capture,
     "open": open_capture,
     "waiting": partial(empty_capture, clean=False),
+    "held": open_capture,
     "cut": partial(rich_capture, clean=False),
     "ruled": partial(make_capture, is_live=True),
 }
@@ -218,10 +219,20 @@ def _open_engine(capture: Path) -> Iterator[ControlLab]:
     lock.release()
 
 
+@contextmanager
+def _holding_engine(capture: Path) -> Iterator[ControlLab]:
+    """What writes the capture, with a rule that holds frames of two connections."""
+    with _open_engine(capture) as lab:
+        lab.arm(name="slow", kind="latency", direction="s2c", latency="5s")
+        lab.engine.held_count = 2
+        yield lab
+
+
 #: What runs beside a capture, by its name.
 ENGINES: Final[dict[str, Callable[[Path], Any]]] = {
     "open": _open_engine,
     "waiting": _open_engine,
+    "held": _holding_engine,
     "ruled": engine_at_work,
 }
 
@@ -329,6 +340,7 @@ _BUSY: Final[dict[str, State]] = {
     "inject": State(("x",), "open", "InjectDialog", 7),
     "end": State(("X",), "open", "EndDialog", 7),
     "end-asked": State(("X", "enter"), "open", "Question", 7),
+    "quit-held": State(("q",), "held", "Question", 7),
     "doctor": State(("P",), shows="DoctorScreen", connection=7, then=_examined),
     "empty": State((), "empty"),
     "empty-live": State((), "waiting"),
@@ -427,17 +439,18 @@ def main() -> None:
         scene = Scene(Path(scratch))
         for name in asked.only or STATES:
             for size in asked.size or SIZES:
-                for variable in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
-                    os.environ[variable] = tempfile.mkdtemp(dir=scratch)
                 width, height = map(int, size.split("x"))
-                try:
-                    drawn = asyncio.run(scene.draw(name, (width, height), asked.theme or THEMES))
-                except TimeoutError:
-                    print(f"{name} at {size} never showed {STATES[name].shows}", file=sys.stderr)
-                    continue
-                for theme, svg in drawn.items():
+                for theme in asked.theme or THEMES:
+                    # Each has settings of its own: a clock or a filter of the picture before is remembered.
+                    for variable in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+                        os.environ[variable] = tempfile.mkdtemp(dir=scratch)
+                    try:
+                        drawn = asyncio.run(scene.draw(name, (width, height), [theme]))
+                    except TimeoutError:
+                        print(f"{name} at {size} never showed {STATES[name].shows}", file=sys.stderr)
+                        continue
                     target = asked.out / f"{name}-{size}-{theme}.svg"
-                    target.write_text(svg, "utf-8")
+                    target.write_text(drawn[theme], "utf-8")
                     if asked.png:
                         png(target)
 

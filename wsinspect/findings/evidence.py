@@ -177,7 +177,7 @@ def end_line(facts: ConnectionFacts) -> str:
     is_known = facts.ended_by not in (None, "unknown")
     if not facts.ends and not is_known:
         if facts.state == State.LOST:
-            return "its end was not recorded" + ("" if facts.has_gap else ": the engine died")
+            return "its end was not recorded" + ("" if facts.has_gap else ": the proxy exited")
         if not facts.is_over:
             return "the connection is open"
     ends = ", then ".join(

@@ -31,6 +31,24 @@ STEPS: Final = (
     ("response_in_ns", "response received"),
     ("response_out_ns", "response sent on"),
 )
+#: What the codes of broken rules mean (`Negotiation.problems`).
+BROKEN_RULES: Final = {
+    "method": "request: the method is not GET",
+    "request-upgrade": "request: no Upgrade: websocket",
+    "request-connection": "request: no Connection: Upgrade",
+    "key": "request: not one Sec-WebSocket-Key of 16 bytes",
+    "version": "request: Sec-WebSocket-Version is not 13",
+    "upgrade": "response: no Upgrade: websocket",
+    "connection": "response: no Connection: Upgrade",
+    "accept": "response: Sec-WebSocket-Accept does not match the key",
+    "http10": "response: HTTP/1.0",
+    "body": "response: a body announced with 101",
+    "repeated": "response: a header repeated that may occur once",
+    "subprotocol-not-offered": "response: a subprotocol that was not offered",
+    "extension-not-offered": "response: an extension that was not offered",
+    "extension-repeated": "response: permessage-deflate accepted twice",
+    "deflate-params": "response: invalid permessage-deflate parameters",
+}
 _BODY_LINES: Final = 12
 #: A width at which nothing is wrapped: a header block has less, and padding costs as much.
 _UNWRAPPED: Final = 1 << 18
@@ -133,7 +151,8 @@ def _agreement(connection: Connection, handshake: Handshake) -> Iterator[Line]:
     offers = ", ".join(map(str, agreed.extensions_offered)) or "none"
     yield fact("extensions", escape(f"{extensions} (offered: {offers})"))
     if handshake.problems:
-        yield fact("broken", escape(", ".join(map(str, handshake.problems))), "error")
+        for number, code in enumerate(map(str, handshake.problems)):
+            yield fact("" if number else "broken", escape(BROKEN_RULES.get(code, code)), "error")
 
 
 def accept_words(request: RawHead | None, response: RawHead | None) -> str:
@@ -299,6 +318,8 @@ def side_by_side(
     """Header blocks as received at the left and as sent on at the right."""
     half = max((width - 3) // 2, 10)
     for block in header_blocks(handshake):
+        if block.name == "Response":
+            yield [("", "")]
         yield block.title
         yield pair_line(*block.ends, half, "muted", " ", glyphs)
         for text in block.alone() if not block.changes else ():
@@ -310,8 +331,16 @@ def side_by_side(
                 yield from change_lines(change, half, glyphs)
         yield from block.rest_lines()
         if block.name == "Request":
-            yield from informational_lines(handshake)
-    yield from body_lines(handshake, whole=True)
+            yield from _apart(informational_lines(handshake))
+    yield from _apart(body_lines(handshake, whole=True))
+
+
+def _apart(lines: Iterator[Line]) -> Iterator[Line]:
+    """With an empty line before them, where there are any."""
+    for number, line in enumerate(lines):
+        if not number:
+            yield [("", "")]
+        yield line
 
 
 def unwrapped(make: Callable[[int], list[Line]], glyphs: Glyphs) -> list[Line]:

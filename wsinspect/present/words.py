@@ -20,7 +20,7 @@ _NAME_CELLS: Final = 14
 #: By grade of a client, what it is drawn with.
 GRADE_STYLES: Final = {"A": "note", "B": "note", "C": "warn", "D": "warn", "E": "error", "F": "error"}
 _LOST_END: Final = "its end was not recorded"
-_ENGINE_DIED: Final = "the engine died"
+_PROXY_EXITED: Final = "the proxy exited"
 _NO_CLOSE: Final = "no CLOSE"
 #: How connections end, as people write it.
 _ENDS: Final = {"fin": "FIN", "rst": "RST", "close-frame": "CLOSE frame"}
@@ -52,7 +52,7 @@ def end_words(connection: Connection) -> str:
     if connection.state == "failed":
         return escape(connection.error or "failed") + by_rule(connection)
     if connection.state == "lost":
-        return _LOST_END if connection.gaps else _ENGINE_DIED
+        return _LOST_END if connection.gaps else _PROXY_EXITED
     if connection.closed_ns is None:
         return "-"
     return _ended(connection)[0]
@@ -188,7 +188,7 @@ def end_lines(connection: Connection, card: Card | None = None) -> Iterator[Line
 
 def _end_title(one: Connection) -> str:
     if one.state == "lost":
-        return f"Lost: {_LOST_END if one.gaps else f'{_ENGINE_DIED} while it was open'}"
+        return f"Lost: {_LOST_END if one.gaps else f'{_PROXY_EXITED} while it was open'}"
     if one.ended_by is None and one.closed_ns is None:
         return f"Not ended: {escape(one.state)}"
     lasted = ""

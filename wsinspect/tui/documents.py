@@ -42,7 +42,9 @@ JSON_LIMIT_BYTES: Final = 64 * 1024 * 1024
 PACKED_BYTES: Final = 4 * 1024 * 1024
 #: Bytes of a payload that a pager gets.
 WHOLE_BYTES: Final = 16 * 1024 * 1024
-_HEX_ROW: Final = 16
+#: Bytes of a line, the most that fit; narrower ones have one group.
+_HEX_ROWS: Final = (32, 16)
+_HEX_GROUP: Final = 8
 #: Bytes of a character in UTF-8 (RFC 3629).
 _MOST_BYTES: Final = 4
 
@@ -124,7 +126,7 @@ class CodeDocument(LinesDocument):
 
 
 class HexDocument:
-    """Offset, sixteen bytes, and the ASCII among them; read as it is shown.
+    """Offset, bytes in groups of eight, and the ASCII among them; read as it is shown.
 
     Attributes:
         at: the byte whose values are shown; None marks none.
@@ -146,11 +148,11 @@ class HexDocument:
 
     @staticmethod
     def bytes_per_line(width: int) -> int:
-        """Sixteen, or eight where it is narrow."""
+        """Sixteen; eight where it is narrow, 32 where it is wide."""
         return _per_line(width)
 
     def line_count(self, width: int) -> int:
-        """A line for sixteen bytes, or for eight where it is narrow."""
+        """A line for as many bytes as `bytes_per_line` says."""
         return -(-self._blob.length // _per_line(width))
 
     def line(self, number: int, width: int) -> Line:
@@ -158,15 +160,15 @@ class HexDocument:
         row = self._blob.read(number * size, size)
         styles = self._styles(number * size, row)
         if not styles:
-            halves = (row[:8].hex(" "), row[8:].hex(" "))
-            digits = f"{halves[0]:<23}" + (f"  {halves[1]:<23}" if size == _HEX_ROW else "")
+            groups = (row[at : at + _HEX_GROUP].hex(" ") for at in range(0, size, _HEX_GROUP))
+            digits = "  ".join(f"{group:<23}" for group in groups)
             shown = "".join(map(_sign_of, row))
             return [(f"{number * size:08x}  ", "muted"), (digits, ""), (f"  {shown}", "s2c")]
         line: Line = [(f"{number * size:08x}  ", "muted")]
         for at in range(size):
             line.append((f"{row[at]:02x}" if at < len(row) else "  ", styles.get(at, "")))
             if at + 1 < size:
-                line.append((" " * (2 if at == 7 else 1), ""))
+                line.append((" " * (1 if (at + 1) % _HEX_GROUP else 2), ""))
         line.append(("  ", ""))
         return line + [(_sign_of(byte), styles.get(at, "s2c")) for at, byte in enumerate(row)]
 
@@ -216,7 +218,11 @@ def _needle_bytes(needle: str) -> bytes:
 
 
 def _per_line(width: int) -> int:
-    return _HEX_ROW if width >= 77 else 8
+    for size in _HEX_ROWS:
+        # Offset, digits in groups, characters, and a cell that stays free.
+        if width >= 10 + 3 * size + size // _HEX_GROUP + size + 1:
+            return size
+    return _HEX_GROUP
 
 
 TEXT, JSON, HEX = "text", "json", "hex"

@@ -109,7 +109,7 @@ def test_connections_are_listed(show, capture):
     assert "…" in lines[1]
     assert lines[2].endswith("1006: RST by client, no CLOSE")
     assert "refused ␛]0;owned" in lines[3]
-    assert lines[4].endswith("the engine died")
+    assert lines[4].endswith("the proxy exited")
 
 
 def test_connections_as_json(show, capture):
@@ -201,7 +201,7 @@ def test_failed_and_lost_connections_say_why(show, capture):
     failed = show(capture, 4)
     assert "error         refused ␛]0;owned" in failed
     assert "no response" in failed
-    assert "Lost: the engine died" in show(capture, 5)
+    assert "Lost: the proxy exited" in show(capture, 5)
 
 
 def test_a_connection_as_json(show, capture):
@@ -243,7 +243,7 @@ def test_colour_is_there_only_when_asked_for(show, capture):
 
 
 def test_following_a_capture_that_is_over_prints_it_and_ends(show, capture):
-    assert show(capture, "--follow").splitlines()[-1].endswith("the engine died")
+    assert show(capture, "--follow").splitlines()[-1].endswith("the proxy exited")
     assert "Ended after 30 ms" in show(capture, 1, "--follow")
     events = [json.loads(line) for line in show(capture, 1, "--follow", "--json").splitlines()]
     assert {event["schema"] for event in events} == {1}

@@ -64,7 +64,7 @@ def test_who_ended_it_and_how_is_one_line():
 def test_of_what_has_not_ended_or_whose_end_is_missing_no_end_is_said(by):
     assert end_line(replace(opened(), ended_by=by)) == "the connection is open"
     lost = replace(opened(), state="lost", ended_by=by)
-    assert end_line(lost) == "its end was not recorded: the engine died"
+    assert end_line(lost) == "its end was not recorded: the proxy exited"
     assert end_line(replace(lost, has_lost_records=True)) == "its end was not recorded"
     assert js_sees(lost) == "Not known: the end of the connection was not recorded."
 

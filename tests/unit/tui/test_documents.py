@@ -46,8 +46,17 @@ def test_hex_has_offsets_and_ascii():
     assert shown(HEX, b"0123456789", 50)[1].startswith("00000008  38 39")
 
 
-@pytest.mark.parametrize("width", [80, 50])
-@pytest.mark.parametrize("size", [1, 8, 9, 16])
+def test_a_wide_pane_has_32_bytes_a_line_in_groups_of_eight():
+    assert shown(HEX, bytes(range(40)), 143) == [
+        "00000000  00 01 02 03 04 05 06 07  08 09 0a 0b 0c 0d 0e 0f  10 11 12 13 14 15 16 17  "
+        "18 19 1a 1b 1c 1d 1e 1f  ................................",
+        f"00000020  {bytes(range(32, 40)).hex(' ')}{' ' * 75}   !\"#$%&'",
+    ]
+    assert shown(HEX, bytes(40), 142)[1].startswith("00000010  ")
+
+
+@pytest.mark.parametrize("width", [150, 80, 50])
+@pytest.mark.parametrize("size", [1, 8, 9, 16, 17, 31, 32])
 def test_a_marked_byte_moves_nothing(width, size):
     document = make_document(HEX, Bytes(bytes(range(size))))
     before = [text_of(document.line(number, width)) for number in range(document.line_count(width))]

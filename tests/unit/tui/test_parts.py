@@ -145,7 +145,7 @@ def test_sessions_of_a_client_come_before_its_address(tmp_path):
         ({"state": "refused", "status": 403}, "HTTP 403"),
         ({"state": "refused", "status": None, "error": "no\x1banswer"}, "no status no␛answer"),
         ({"state": "failed", "error": "connection refused"}, "connection refused"),
-        ({"state": "lost"}, "the engine died"),
+        ({"state": "lost"}, "the proxy exited"),
         (
             {"state": "closed", "closed_ns": 1, "js_code": 1006, "how": "rst", "ended_by": "server"},
             "1006: RST by server, no CLOSE",

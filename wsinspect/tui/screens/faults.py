@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from textual.binding import BindingType
 from textual.strip import Strip
@@ -24,6 +24,8 @@ from wsinspect.vocabulary.rules import BY_HAND
 _WAYS = {"c2s": "c>s", "s2c": "s>c", "both": "both"}
 _DETAIL_LINES = 4
 _WIDE = 110
+#: Keys about the rule that the cursor is on.
+_ABOUT_RULE: Final = frozenset(f"faults.{what}" for what in ("edit", "arm", "remove", "copy"))
 
 
 class RuleRow(NamedTuple):
@@ -63,6 +65,16 @@ class FaultsPane(LinePane):
         super().__init__(workspace, id=id)
         #: By rule, how many messages and handshakes its breakpoint holds.
         self.held: Counter[str] = Counter()
+
+    def idle_keys(self) -> frozenset[str]:
+        """What is done to a rule has nothing to be done to where the chosen one is gone."""
+        chosen = self.chosen()
+        return _ABOUT_RULE if chosen is None or chosen.settings is None else frozenset()
+
+    def move_to(self, number: int) -> None:
+        """Another rule may be a removed one."""
+        super().move_to(number)
+        self.post_message(self.OtherKeys())
 
     @property
     def engine(self) -> EngineView:

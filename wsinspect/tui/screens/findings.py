@@ -32,6 +32,8 @@ _WIDE: Final = 100
 _TIME_CELLS: Final = 16
 #: For the connection, and the frame where both fit.
 _WHERE_CELLS: Final = 12
+_UNFOLD: Final = "findings.unfold"
+_CONFIGURATION: Final = "findings.configuration"
 
 
 class FindingsPane(LinePane):
@@ -122,6 +124,31 @@ class FindingsPane(LinePane):
             said = Said(row.rule, str(facts.get("hop")), row.severity, str(facts.get("title", "")))
             known = self._read[row.id] = row.detail, said
         return known[1]
+
+    def idle_keys(self) -> frozenset[str]:
+        """What does nothing with the chosen one: a row that is alone, one that no configuration explains."""
+        chosen = self.chosen()
+        if chosen is None:
+            return frozenset({_UNFOLD, _CONFIGURATION, "findings.copy"})
+        idle = set()
+        if len(self.rows()[self.cursor]) == 1 and self._said(chosen).kind not in self._unfolded:
+            idle.add(_UNFOLD)
+        if self.explained_by(chosen) is None:
+            idle.add(_CONFIGURATION)
+        return frozenset(idle)
+
+    def explained_by(self, row: FindingRow) -> Target | None:
+        """What the hop was asked for, where a line of its configuration could be why; else None."""
+        if row.connection_id is None:
+            return None
+        from wsinspect.doctor.configuration.judging import is_explainable  # not before the first paint
+
+        return self.target_of(row.connection_id) if is_explainable(finding_of(row)) else None
+
+    def move_to(self, number: int) -> None:
+        """Other keys do something with another one."""
+        super().move_to(number)
+        self.post_message(self.OtherKeys())
 
     def unfold(self) -> None:
         """Show each of those that say the same, or one row for all of them."""
@@ -289,15 +316,13 @@ class FindingsScreen(Page):
 
     def action_read_configuration(self) -> None:
         """Ask where the hop's configuration is; its line and the diff belong to the chosen finding then."""
-        from wsinspect.doctor.configuration.judging import is_explainable
         from wsinspect.tui.dialogs.configuration import ConfigurationDialog
 
         row = self.findings.chosen()
         if row is None or self.app.screen is not self:
             return
-        finding = finding_of(row)
-        target = None if row.connection_id is None else self.findings.target_of(row.connection_id)
-        if target is None or not is_explainable(finding):
+        finding, target = finding_of(row), self.findings.explained_by(row)
+        if target is None:
             self.workspace.say("r: no configuration of a proxy explains this finding")
             return
         self.app.push_screen(

@@ -35,6 +35,8 @@ _MILLISECOND: Final = 10**6
 _SOON_MS: Final = 15_000
 #: From here on the list says how long each side has heard nothing.
 _WIDE: Final = 100
+#: The names of these columns: what the client, and the server, has not heard for so long.
+_SILENCES: Final = ("silence to client", "to server")
 #: Below this height the list has few lines, so that what is held has some, too.
 _TALL: Final = 16
 #: Lines of the list there: title, names and four rows.
@@ -123,7 +125,7 @@ class HeldPane(LinePane):
 
     def header(self, width: int) -> Line:
         """The names of the columns."""
-        silent = f"{'silent':<19}  " if self._is_wide else ""
+        silent = f"{_SILENCES[0]}  {_SILENCES[1]}  " if self._is_wide else ""
         return fit([(f" {'waits':>11}  {'conn':>5}  dir  {'what':<9}  {silent}payload", "muted")], width)
 
     def render_line(self, y: int) -> Strip:
@@ -178,12 +180,13 @@ class HeldPane(LinePane):
 
     @staticmethod
     def _silences(held: Json, passed_ms: float) -> list[str]:
-        """Since when each side has heard nothing: `c 3.2 s`."""
+        """For how long each side has heard nothing, as wide as the names of the columns."""
         parts = []
-        for side, name in (("client", "c"), ("server", "s")):
+        for side, name in zip(("client", "server"), _SILENCES, strict=True):
             heard = (held.get("silent_ms") or {}).get(side)
             words = "-" if heard is None else format_milliseconds(heard + passed_ms)
-            parts.append(f"{name} {'gone' if side in (held.get('gone') or ()) else words}")
+            words = "gone" if side in (held.get("gone") or ()) else words
+            parts.append(f"{words:>{len(name)}}")
         return parts
 
     def row_count(self) -> int:
@@ -201,7 +204,7 @@ class HeldPane(LinePane):
         # Where both have no room, what is held says more than how long a side has heard nothing.
         silent = ""
         if self._is_wide:
-            silent = f"{truncate(', '.join(self._silences(one, passed_ms)), 19):<19}  "
+            silent = "".join(f"{part}  " for part in self._silences(one, passed_ms))
         gone = "" if self._is_wide else " and ".join(str(side) for side in one.get("gone") or ())
         line: Line = [(self.glyphs.cursor if number == self.cursor else " ", "key")]
         line += [

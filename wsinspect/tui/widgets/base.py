@@ -137,7 +137,7 @@ class LinePane(Widget, can_focus=True):
         header = self._header_lines_at(height)
         if y <= header:
             # As wide as the rows, or names would not stand above their columns.
-            inner = width - (self.row_count() > self.visible_rows)
+            inner = max(width - 2, 0) if self.row_count() > self.visible_rows else width
             return self.palette.strip(self.header(inner), width)
         at = y - 1 - header
         number = self.top + at
@@ -150,7 +150,10 @@ class LinePane(Widget, can_focus=True):
         if self.has_cursor and number == self.cursor:
             over = "cursor" if self.has_focus else "idle"
         if count > (shown := max(height - 1 - header, 0)):
-            return Strip.join([self.row_strip(number, width - 1, over), self._bar(at, count, shown)])
+            # Text that ends at the bar would read as cut.
+            gap = self.palette.strip([], 1, over)
+            row = self.row_strip(number, max(width - 2, 0), over)
+            return Strip.join([row, gap, self._bar(at, count, shown)])
         return self.row_strip(number, width, over)
 
     def title_strip(self, width: int) -> Strip:

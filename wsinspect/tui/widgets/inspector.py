@@ -148,6 +148,8 @@ class InspectorPane(LinePane):
         #: The line that finding went to last, where there is no cursor; -1 begins at the top.
         self._match_line = -1
         self._searched_width = 0
+        #: Of the width that the lines of hex are laid out for; 0 before the first.
+        self._bytes_per_line = 0
         self.compared: Compared | None = None
         self.asked: Asked | None = None
         #: What is done in slices, and what is done with its result.
@@ -458,6 +460,13 @@ class InspectorPane(LinePane):
 
     def on_resize(self, event: events.Resize) -> None:
         """Other lines are at other numbers: finding continues at what is on the screen."""
+        size = self._bytes_per_line
+        if isinstance(self._document, HexDocument) and size:
+            # The same byte, and what was at the top: another width has another number of bytes a line.
+            now, at = self._bytes_now(), self.cursor * size + self._column
+            self.cursor, self._column = at // now, at % now
+            self.top = self.top * size // now
+        self._bytes_per_line = self._bytes_now()
         super().on_resize(event)
         self._job = None  # it counts lines of the old width
         if self._searched_width != self._width:
@@ -521,8 +530,11 @@ class InspectorPane(LinePane):
 
     @property
     def _width(self) -> int:
-        """Cells of a document's line."""
-        return max(self.size.width - 2, 10)
+        """Cells of a document's line: one is before it, and two are for the scroll bar."""
+        return max(self.size.width - 3, 10)
+
+    def _bytes_now(self) -> int:
+        return HexDocument.bytes_per_line(self._width)
 
     def _values(self) -> list[Line]:
         """In hex, what the bytes under the cursor may be, in lines."""

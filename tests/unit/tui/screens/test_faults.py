@@ -62,6 +62,15 @@ async def test_nothing_armed_says_what_could_be(lab, live):
         assert "latency_c2s" in text  # of the ledger
         assert "latency, removed" in text
         assert "FAULTS ON" not in screen.line("header")
+        # Of rules that are gone none is changed, armed or removed.
+        assert "a add" in screen.line("keys")
+        assert not any(
+            word in screen.line("keys") for word in ("enter change", "space arm", "x remove", "copy")
+        )
+        lab.arm(name="slow", kind="latency", latency="250ms")
+        await screen.until(lambda: "slow" in "\n".join(screen.pane("faults")))
+        await screen.press("g")
+        assert "space arm" in screen.line("keys")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (80, 12)])

@@ -130,3 +130,21 @@ async def test_a_finding_that_is_gone_to_is_unfolded_where_it_is_not_the_first(t
         assert pane.chosen() == wanted
         await screen.press("enter")
         await screen.until(lambda: screen.selection.connection == 4)
+
+
+async def test_the_footer_has_the_keys_that_do_something_with_the_chosen_one(tmp_path):
+    path = tmp_path / "found.db"
+    with CaptureBuilder(path) as builder:
+        for number in range(1, 5):
+            builder.refused(number, number)
+            builder.finding("WS-CL-001", "error", number, None, title="the same")
+        builder.finding("WS-FR-003", "warning", 1, None, title="alone")
+    async with opened(path, size=(120, 24)) as screen:
+        await screen.press("i")
+        assert "space unfold" in screen.line("keys")
+        assert "r read configuration" not in screen.line("keys")
+        await screen.press("down")
+        assert "y copy" in screen.line("keys")
+        assert "unfold" not in screen.line("keys")
+        await screen.press("up", "space", "down")
+        assert "space unfold" in screen.line("keys")  # folds them again

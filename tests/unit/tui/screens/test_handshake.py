@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import chat_capture
+from tests.support.tui_captures import CaptureBuilder, chat_capture
 from tests.support.tui_pilot import opened
+from wsinspect.handshake import negotiation
+from wsinspect.present.handshakes import BROKEN_RULES
 
 pytestmark = pytest.mark.asyncio
 
@@ -45,3 +48,27 @@ async def test_the_title_says_what_the_marks_mean(chat):
         await screen.press("d")
         assert "only differences" in screen.pane("handshake")[0]
         assert "> moved" not in screen.pane("handshake")[0]
+
+
+async def test_header_blocks_and_body_stand_apart(tmp_path):
+    with CaptureBuilder(tmp_path / "refused.db") as builder:
+        builder.refused(1, 0)
+        builder.database.execute("""UPDATE handshake SET body = X'6e6f', problems = '["version", "odd"]'""")
+    async with opened(tmp_path / "refused.db", size=(120, 50)) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.press("h")
+        shown = [line.strip() for line in screen.pane("handshake")]
+        assert "Body (2 bytes kept)" in shown, shown
+        for title in ("Request (", "Response (", "Body ("):
+            at = next(at for at, line in enumerate(shown) if line.startswith(title))
+            assert shown[at - 1] == "", title
+        at = shown.index("broken        request: Sec-WebSocket-Version is not 13")
+        assert shown[at + 1] == "odd"
+
+
+async def test_every_broken_rule_has_words():
+    """The codes that are documented with the attribute."""
+    documented = inspect.getdoc(negotiation.Negotiation) or ""
+    codes = re.findall(r"`([a-z0-9-]+)`", documented.partition("problems: ")[2])
+    assert set(codes) == set(BROKEN_RULES)

@@ -40,7 +40,7 @@ def test_what_is_missing(connection, facts, words):
 
 def test_the_end_of_a_connection_that_lacks_bytes_is_not_the_engine_s_death(connection):
     lost = connection._replace(state="lost")
-    assert end_words(lost) == "the engine died"
+    assert end_words(lost) == "the proxy exited"
     assert end_words(lost._replace(gaps="c2s=1")) == "its end was not recorded"
 
 

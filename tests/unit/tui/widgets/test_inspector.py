@@ -360,3 +360,34 @@ async def test_the_keys_at_the_bottom_are_those_of_what_is_shown(payloads):
         await screen.until(lambda: "byte" not in screen.line("keys"))
         assert "value" not in screen.line("keys")
         assert "[ ] mate" in screen.line("keys")
+
+
+async def test_the_byte_under_the_cursor_stays_at_another_width(tmp_path):
+    path = tmp_path / "bytes.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        builder.frame(1, 10, 2, bytes(range(256)) * 8)
+    async with opened(path, size=(120, 40)) as screen:
+        pane = await at_frame(screen, 1)
+        await screen.press("backslash", *["down"] * 30, *["greater_than_sign"] * 3)
+        assert "000001e3" in lines(screen), lines(screen)
+        await screen.pilot.resize_terminal(200, 40)
+        assert "000001e3" in lines(screen)
+        assert pane.cursor == 0x1E3 // 32
+        await screen.pilot.resize_terminal(70, 40)
+        assert "000001e3" in lines(screen)
+        assert pane.cursor == 0x1E3 // 8
+
+
+async def test_no_text_touches_the_scroll_bar(tmp_path):
+    path = tmp_path / "long.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1)
+        for number in range(60):
+            builder.frame(1, 10 + number, 1, b"words " * 200)
+    async with opened(path, size=(120, 30)) as screen:
+        await at_frame(screen, 1)
+        for name in ("frames", "inspector"):
+            barred = [line for line in screen.pane(name) if line[-1:] in ("│", "█")]
+            assert barred, name
+            assert all(line[-2] == " " for line in barred), name
