@@ -19,6 +19,7 @@ WHERE state = 'closed' AND status = 101 AND how = 'close-frame' AND js_was_clean
     AND coalesce(client_close_code, 1000) IN (1000, 1001)
     AND coalesce(server_close_code, 1000) IN (1000, 1001)
     AND NOT (ended_by = 'server' AND server_close_code = 1001)
+    AND NOT (ended_by = 'server' AND s2c_frames = 1 AND c2s_frames <= 2)
     AND (informational IS NULL OR CAST(informational AS TEXT) NOT LIKE '% 103 %')
     AND coalesce(json_extract(server_tls, '$.verify_error'), '') = ''
     AND NOT (coalesce(client_tls, '') LIKE '%"h2"%')
@@ -37,7 +38,7 @@ _MOST = 400
 _SAID_BY_APPLICATIONS = frozenset(
     {
         *("WS-APP-007", "WS-APP-009", "WS-APP-018", "WS-APP-021", "WS-APP-023", "WS-APP-024"),
-        *("WS-APP-030", "WS-APP-032", "WS-APP-040", "WS-APP-042"),
+        *("WS-APP-030", "WS-APP-032", "WS-APP-040", "WS-APP-042", "WS-CL-033"),
     }
 )
 

@@ -1,7 +1,9 @@
 """Findings that say the same of several connections, together: a cause is read once, not once an attempt.
 
-Two say the same where rule, hop, severity and title agree; durations in a title may differ by as much as two
-silences that one limit made (`SPREAD`), and the title that is shown then has the span: `after 6.78 to 7 s`.
+Two say the same where rule, hop, severity, title and the words of a peer that they quote agree (a 500 and a
+501, or two close reasons, are two things); numbers within those words may differ. Durations in a title may
+differ by as much as two silences that one limit made (`SPREAD`), and the title that is shown then has the
+span: `after 6.78 to 7 s`.
 """
 
 from __future__ import annotations
@@ -31,13 +33,41 @@ class _Read(NamedTuple):
     durations: tuple[int, ...]
 
 
+#: Lines of evidence that quote a peer: a status line, an answer's body, a CLOSE frame.
+_QUOTING: Final = re.compile(
+    r"(?:HTTP/\d(?:\.\d)? \d{3}\b|the answer says: |the (?:client|server) closed with |right before it: )"
+)
+#: A word with a digit in it: an id, a time, a name with a number. Statuses and codes stand in front.
+_NUMBERED: Final = re.compile(r"[\w-]*\d[\w:.-]*", re.ASCII)
+_STATUS: Final = re.compile(r"HTTP/\S+ \d{3}|the \w+ closed with (?:\d{4})?", re.ASCII)
+#: More different words of one finding are no different causes: there is a name in them.
+_MOST_WORDINGS: Final = 6
+
+
+def words_of(evidence: Iterable[str]) -> tuple[str, ...]:
+    """What a finding quotes of its peers, without the numbers in it: two with other words are two causes."""
+    return tuple(map(_without_numbers, filter(_QUOTING.match, evidence)))
+
+
+def _without_numbers(line: str) -> str:
+    front = _STATUS.match(line)
+    kept = front[0] if front else ""
+    behind = re.sub(r" after [^']*$", "", line[len(kept) :])
+    return kept + _NUMBERED.sub("\0", behind)
+
+
 class Said(NamedTuple):
-    """What makes findings the same to a reader, but for durations in the title."""
+    """What makes findings the same to a reader, but for durations in the title.
+
+    Attributes:
+        words: quoted from a peer, as `words_of` has them.
+    """
 
     rule: str
     hop: str | None
     severity: str
     title: str
+    words: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Said:
@@ -51,16 +81,23 @@ def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
     The first of a group whose durations differ has a title with the span of them.
     """
     ones = list(findings)
-    places = groups_of([Said(one.id, one.hop, one.severity, one.title) for one in ones])
+    places = groups_of(
+        [Said(one.id, one.hop, one.severity, one.title, words_of(one.evidence)) for one in ones]
+    )
     return [spanned([ones[place] for place in group]) for group in places]
 
 
 def groups_of(said: Sequence[Said]) -> list[list[int]]:
     """The places of what says the same, in the order of the first ones."""
     kinds: dict[Said, list[tuple[tuple[int, ...], int]]] = {}
+    wordings: dict[Said, set[tuple[str, ...]]] = {}
+    for one in said:
+        wordings.setdefault(one.kind._replace(words=()), set()).add(one.words)
     for place, one in enumerate(said):
-        words, durations = _read(one.title)
-        kinds.setdefault(one._replace(title=words), []).append((durations, place))
+        kind, durations = one.kind, _read(one.title).durations
+        bare = kind._replace(words=())
+        key = kind if len(wordings[bare]) <= _MOST_WORDINGS else bare
+        kinds.setdefault(key, []).append((durations, place))
     groups = [sorted(cluster) for ones in kinds.values() for cluster in _clusters(ones)]
     return sorted(groups)
 

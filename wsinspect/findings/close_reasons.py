@@ -18,6 +18,14 @@ from wsinspect.findings.failures import is_about_login
 _SEARCHED: Final = 200
 #: Codes of a side that found fault with what it got, and not with itself.
 _OF_CONTENT: Final = frozenset((1003, 1007, 1008))
+#: Codes of a side that failed itself, and words for those behind it: `1011 login to the database failed`
+#: says nothing of the other side.
+_OF_ITSELF: Final = frozenset((1011, 1012, 1013, 1014))
+_BEHIND: Final = re.compile(
+    r"\b(?:upstream|back-?end|database|db|redis|postgres(?:ql)?|mysql|mongo(?:db)?|kafka|rabbitmq|broker"
+    r"|worker|leader|replica|internal|third[- ]party|provider)\b",
+    re.I,
+)
 
 
 class Said(NamedTuple):
@@ -44,6 +52,8 @@ class _Kind(NamedTuple):
     needs_content: bool
 
     def fits(self, words: str, code: int) -> bool:
+        if not self.said.is_closers and code in _OF_ITSELF and _BEHIND.search(words):
+            return False
         if self.needs_content and code not in _OF_CONTENT and code < 4000:
             return False
         return is_about_login(words) if self.shape is None else self.shape.search(words) is not None

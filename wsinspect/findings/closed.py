@@ -71,12 +71,12 @@ def late_causes(facts: ConnectionFacts, other: Comparison | None) -> tuple[Cause
     """Why a server closes what it had accepted, where another attempt shows something."""
     if other is None:
         return ()
-    has_spoken = facts.frames[0] > (facts.client_close_reason is not None)
+    is_spoken = has_spoken(facts, C2S)
     said = ("the client's first message", f"does #{other.other.id} begin with the same message?")
     return two_causes(
-        *((said,) if has_spoken and not other.differences else ()),
+        *((said,) if is_spoken and not other.differences else ()),
         other.cause,
-        *((said,) if has_spoken and other.differences else ()),
+        *((said,) if is_spoken and other.differences else ()),
     )
 
 
@@ -104,8 +104,10 @@ def said_of(facts: ConnectionFacts, who: Direction, code: int, reason: str, *mor
     """
     before = "" if reason else _last_words(facts, who)
     said = what_is_said(reason or before, code)
-    if said is None:
-        return None
+    if said is None or (said.name == "content" and not has_spoken(facts, who.other)):
+        return (
+            None  # where the other side has said nothing, what is not found or malformed is not in a message
+        )
     quoted = without_secrets(reason or before)[:100]
     side, other = side_of(who), other_of(who)
     made = found_of(
@@ -121,6 +123,12 @@ def said_of(facts: ConnectionFacts, who: Direction, code: int, reason: str, *mor
     )
     one = Cause(said.cause.format(who=side, other=other), said.tell_apart.format(who=side, other=other))
     return replace(made, topic=said.topic, causes=(one, *made.causes))
+
+
+def has_spoken(facts: ConnectionFacts, side: Direction) -> bool:
+    """Whether a side sent anything but its CLOSE frame."""
+    has_closed = (facts.server_close_reason if side is S2C else facts.client_close_reason) is not None
+    return facts.frames[0 if side is C2S else 1] > has_closed
 
 
 def _meant(said: Said, who: Direction) -> str:

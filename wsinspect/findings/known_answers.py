@@ -187,6 +187,10 @@ def unparsed(facts: ConnectionFacts) -> Found:
                 " control character, two different lengths",
                 "the same request with the usual headers alone",
             ),
+            (
+                "the application writes these lines itself, in its handler of 'upgrade' (socket.end(...))",
+                "search its code for '400 Bad Request'; the same request with a token, another path",
+            ),
         ),
     )
 

@@ -30,7 +30,7 @@ _MODULES: Final = (
     *("socketio_polls", "openings", "graphql"),
     *("signalr", "frameworks", "messaging"),
     *("credentials", "reported", "handshake", "requests", "switching", "redirects", "answers", "gateways"),
-    *("frames", "messages", "keepalive", "closing", "drops", "ages", "reconnects", "pages"),
+    *("frames", "messages", "keepalive", "closing", "mute", "drops", "ages", "reconnects", "pages"),
     *("sandwich", "sandwich_answers", "sandwich_ends", "sandwich_refusals", "probes", "held"),
     *("early", "contexts", "sleeping", "stalls", "sandwich_stalls"),
 )

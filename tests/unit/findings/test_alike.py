@@ -93,3 +93,28 @@ def test_every_finding_is_in_one_group(drawn):
     groups = alike(ones)
     assert sorted(one.connection or 0 for group in groups for one in group) == list(range(len(ones)))
     assert [group[0].connection for group in groups] == sorted(group[0].connection or 0 for group in groups)
+
+
+def test_other_words_of_a_peer_are_other_findings():
+    def counts(*lines: str) -> list[int]:
+        return [
+            len(group)
+            for group in alike([finding("refused", n, evidence=(line,)) for n, line in enumerate(lines)])
+        ]
+
+    assert counts(
+        "HTTP/1.1 500 Internal Server Error after 3 ms", "HTTP/1.1 501 Not Implemented after 3 ms"
+    ) == [1, 1]
+    closed = "the server closed with 1008 (policy violation), reason "
+    assert counts(f"{closed}'no seat'", f"{closed}'banned'", f"{closed}'no seat'") == [2, 1]
+    assert counts("the answer says: no such room", "the answer says: token expired") == [1, 1]
+
+
+def test_numbers_within_words_and_words_that_are_names_are_no_other_findings():
+    lines = ["the answer says: request 8f3a-1 failed", "the answer says: request 77b2-9 failed"]
+    slow = ["HTTP/1.1 500 Internal Server Error after 3 ms", "HTTP/1.1 500 Internal Server Error after 7.1 s"]
+    names = [
+        f"the answer says: {name} is not here" for name in ("ann", "ben", "cat", "dan", "eve", "fay", "gil")
+    ]
+    for same in (lines, slow, names, ["seen at one time", "seen at another"]):
+        assert len(alike([finding("refused", n, evidence=(line,)) for n, line in enumerate(same)])) == 1

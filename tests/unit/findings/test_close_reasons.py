@@ -24,7 +24,6 @@ REPORTED = [
     ("server", 1001, "Idle timeout expired: 2000/2000 ms", "WS-CL-001", "client", "said-idle"),
     ("server", 1001, "The WebSocket session [7] idle timeout expired", "WS-CL-001", "client", "said-idle"),
     ("server", 1008, "unexpected data message", "WS-CL-008", "server", "unread"),
-    ("server", 1008, "client must speak the chat.v2 subprotocol", "WS-CL-008", "client", "subprotocol"),
     ("client", 1003, "continuation frame is not implemented", "WS-CL-003", "client", "fragments-unread"),
     ("client", 1002, "RSV1 bit must be set for DataFrames.", "WS-CL-002", "client", "compression"),
     ("client", 1011, "Compression not implemented yet", "WS-CL-011", "client", "compression"),
@@ -37,6 +36,10 @@ PLAIN = [
     (1011, "player not found"), (1001, "server shutting down"), (1001, "going away"), (1000, "bye"),
     (1003, "text expected"), (1002, "invalid frame"), (1002, "Fragmented control frame"), (1008, "stage 3"),
     (1011, "original message lost"), (1008, "kicked: original owner is back"), (1007, "invalid utf-8"),
+    (1011, "login to the database failed"), (1011, "upstream API key expired"), (1013, "no idle workers"),
+    (1011, "redis: too many requests"), (1011, "no heartbeat from the leader"), (1011, "no data found for x"),
+    (1008, "name exceeds the maximum length"), (1014, "origin server not responding"),
+    (1014, "origin not reachable"), (1011, "error in the subprotocol handler"),
     (1000, "page file age"), (1001, "the maximum number of players left"),
 ]  # fmt: skip
 
@@ -61,6 +64,23 @@ def test_1002_before_the_client_sent_a_frame_is_the_servers_own_failure():
     assert (found.id, found.fault_of, found.confidence) == ("WS-CL-002", "server", "medium")
     assert any("had sent no frame" in line for line in found.evidence)
     assert "log" in found.fixes[0].text
+
+
+def test_1002_without_a_word_before_any_frame_may_be_about_the_subprotocol():
+    """subscriptions-transport-ws: socket.close(1002) where graphql-ws was not offered."""
+    found = diagnose_connection(ended(frame(1, S2C, 0.1), by="server", code=1002))[0]
+    assert (found.id, found.confidence) == ("WS-CL-002", "low")
+    assert "subprotocol" in found.causes[0].cause
+    assert "exception" in found.causes[1].cause
+
+
+def test_what_is_not_found_before_the_client_spoke_is_no_message_of_it():
+    before = diagnose_connection(ended(frame(1, S2C, 0.1), by="server", code=4004, reason="room not found"))[
+        0
+    ]
+    assert (before.id, before.fault_of) == ("WS-CL-030", "server")
+    after = diagnose_connection(ended(*HELLO, by="server", code=4004, reason="room not found"))[0]
+    assert (after.id, after.fault_of) == ("WS-CL-030", "client")
 
 
 def test_1002_that_names_an_exception_is_the_servers_own_failure():

@@ -21,7 +21,7 @@ from tests.unit.findings.facts_made import (
     switching,
     talk,
 )
-from wsinspect.findings.facts import C2S, S2C, EndFact, Other
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, FrameFact, Other
 
 CONNECT = "CONNECT\naccept-version:1.2\nheart-beat:{}\n\n\0"
 CONNECTED = "CONNECTED\nversion:1.2\nheart-beat:{}\n\n\0"
@@ -44,6 +44,7 @@ ALL_WELL = (
     *("without failure", "no messages rejected", "errors: none", "failover done", "error resolved"),
     *("noError", "NO_ERROR", "error (none)", "error: -", "game time expired", "0 of 5 failed", "fail-fast"),
 )
+PART = frame(1, C2S, 0.1)._replace(fin=False)
 FIREFOX = request(Connection="keep-alive, Upgrade")
 WANTS = b'"Connection: Upgrade" header required'
 #: What servers say of a Connection that a hop has removed or replaced.
@@ -56,6 +57,15 @@ LOST = (
     b"Connection header 'Close' must contain Upgrade",
     b"Your connection: upgrade to https",
 )
+
+
+def mute(*frames: FrameFact, at: float = 0.3, code: int | None = None, **facts: Any) -> ConnectionFacts:
+    """The server closes with CLOSE frames on both sides, and no frames but these."""
+    given = {"by": "server", "at": at, "code": code, **facts}
+    made = ended(*(frames or HELLO), **given)
+    if frames or "last_frames" in facts:
+        return made
+    return replace(made, **talk(*made.last_frames[len(HELLO) :]))
 
 
 def accepted(head: bytes) -> dict[str, Any]:
@@ -215,6 +225,36 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(*_said((S2C, 0.1, _gateway(message="hello"))), host=API),
         ],
     ),
+    "WS-CL-035": (
+        [
+            mute(),
+            mute(code=1000),
+            mute(frame(1, C2S, 0.1, 1, b'{"user":7}'), code=1000),
+            # Long after the 101, and at once after the first message; a PING is no message.
+            mute(frame(1, C2S, 20, 2, b"x"), at=20.4),
+            mute(frame(1, C2S, 0.1, 9, b""), frame(2, S2C, 0.1, 10, b"")),
+        ],
+        [
+            # Later, after an answer, with a reason or a code of its own, by the client.
+            mute(at=1.5),
+            mute(frame(1, C2S, 0.1), at=2),
+            mute(frame(1, S2C, 0.1)),
+            mute(frame(1, C2S, 0.1), frame(2, S2C, 0.2)),
+            mute(reason="bye", code=1000),
+            mute(code=1008),
+            mute(by="client"),
+            # A goodbye of the client's own, an end of its data, several messages, one in fragments.
+            mute(frame(1, C2S, 0.1, 1, b'{"type":"CloseStream"}')),
+            mute(frame(1, C2S, 0.1, 1, b"quit")),
+            mute(frame(1, C2S, 0.1, 2, b"")),
+            mute(frame(1, C2S, 0.1), frame(2, C2S, 0.2), code=1000),
+            mute(PART, frame(2, C2S, 0.2, 0), code=1000),
+            mute(PART, code=1000),
+            # A file that does not have the frames, and bytes that could not be stored.
+            mute(last_frames=()),
+            mute(gaps=frozenset((S2C,))),
+        ],
+    ),
     "WS-CL-034": (
         [
             ended(by="server", code=1002, reason="no recognized subprotocol"),
@@ -225,6 +265,9 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(by="server", code=1002, reason="invalid opcode"),
             ended(by="server", code=1002, reason="protocol error"),
             ended(by="server", code=1000, reason="subprotocol v1 finished"),
+            # A failure of the server's own, and a message that is wrong by the subprotocol agreed on.
+            ended(by="server", code=1011, reason="error in the subprotocol handler"),
+            ended(by="server", code=1008, reason="not allowed by the subprotocol", **OF_STOMP),
         ],
     ),
     "WS-CL-033": (

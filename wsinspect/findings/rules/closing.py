@@ -9,7 +9,7 @@ from typing import Final
 
 from wsinspect.findings.close_codes import known_code
 from wsinspect.findings.close_reasons import what_is_said
-from wsinspect.findings.closed import closed_with, found_of, other_of, said_of, side_of
+from wsinspect.findings.closed import closed_with, found_of, has_spoken, other_of, said_of, side_of
 from wsinspect.findings.evidence import (
     WORDS_OF_ENDS,
     answer_marks,
@@ -209,11 +209,9 @@ def _own_failure(facts: ConnectionFacts, who: Direction, reason: str) -> Found |
 
     Tomcat closes so where an endpoint's method throws, with the exception's message as reason.
     """
-    has_spoken = facts.frames[0 if who is S2C else 1] > (
-        (facts.client_close_reason if who is S2C else facts.server_close_reason) is not None
-    )
+    is_spoken = has_spoken(facts, who.other)
     is_said = _SAYS_EXCEPTION.search(reason) is not None
-    if who is not S2C or (has_spoken and not is_said) or facts.opaque:
+    if who is not S2C or (is_spoken and not is_said) or facts.opaque:
         return None
     side, other = side_of(who), other_of(who)
     made = found_of(
@@ -221,12 +219,32 @@ def _own_failure(facts: ConnectionFacts, who: Direction, reason: str) -> Found |
         who,
         1002,
         reason,
-        _NO_FRAME if has_spoken else f"the {other} had sent no frame, so none of its frames can be the cause",
+        _NO_FRAME if is_spoken else f"the {other} had sent no frame, so none of its frames can be the cause",
         fault_of=side,
         title=f"The {side} closed with 1002, and not because of a frame: it failed by itself",
         meaning=f"1002 means a broken protocol, and the {other} sent nothing that breaks it. Some servers"
         " (Tomcat) close with it where the application's own code raises an exception; its log says which.",
     )
+    if not is_spoken and not reason and facts.negotiation.subprotocol is None:
+        # subscriptions-transport-ws closes so, without a word, where `graphql-ws` was not offered.
+        return replace(
+            made,
+            confidence="low",
+            title="The server closed with 1002 before the client sent a frame",
+            meaning="1002 means a broken protocol, and no frame was there to break it. It is about the"
+            " handshake, or the server failed by itself; its log says which.",
+            topic="server-error",
+            causes=two_causes(
+                (
+                    "the server demands a subprotocol, and none was agreed on (subscriptions-transport-ws)",
+                    "the same handshake with the subprotocol that the server's documents name",
+                ),
+                (
+                    "the application's own code raised an exception as the connection opened (Tomcat)",
+                    "the server's log for this moment",
+                ),
+            ),
+        )
     return replace(made, confidence="medium", topic="server-error")
 
 

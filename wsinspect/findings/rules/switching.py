@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from wsinspect.findings.closed import has_spoken
 from wsinspect.findings.evidence import (
     JS_FAILED,
     answer_hop,
@@ -176,6 +177,11 @@ def no_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
 
 #: A CLOSE that is about the subprotocol. 1000 and 1001 are no complaint.
 _SAYS_SUBPROTOCOL: Final = re.compile(r"\bsub-?protocols?\b|sec-websocket-protocol", re.I)
+#: In a failure of the server's own, only such words are about what was offered.
+_SAYS_REFUSED: Final = re.compile(
+    r"\b(?:no|none|not|unsupported|unknown|invalid|missing|wrong|un(?:recogni[sz]|expect)ed|requires?|demands?)\b",
+    re.I,
+)
 _COMPLAINTS: Final = frozenset((1002, 1003, 1008, 1010, 1011))
 
 
@@ -199,7 +205,11 @@ def closed_for_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     for who, code, reason in sides if facts.ended_by != "client" else sides[::-1]:
         if code not in _COMPLAINTS or not _SAYS_SUBPROTOCOL.search(reason or ""):
             continue
+        if code == 1011 and not _SAYS_REFUSED.search(reason or ""):
+            return
         agreed = facts.negotiation
+        if who == "server" and agreed.subprotocol and has_spoken(facts, C2S):
+            return  # it was agreed on, and a message came: the words are about that one
         offered = ", ".join(agreed.subprotocols_offered)[:160]
         is_demanded = who == "server" and not offered
         yield Found(

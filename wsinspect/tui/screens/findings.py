@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from wsinspect.capture.records import FindingRow
-from wsinspect.findings.alike import Said, groups_of, spanned
+from wsinspect.findings.alike import Said, groups_of, spanned, words_of
 from wsinspect.present.cells import Line, between, fit, flow
 from wsinspect.present.findings import finding_facts, finding_lines, finding_of
 from wsinspect.present.notes import SEVERITY_STYLES, severity_sign
@@ -121,7 +121,9 @@ class FindingsPane(LinePane):
         known = self._read.get(row.id)
         if known is None or known[0] != row.detail:
             facts = finding_facts(row)
-            said = Said(row.rule, str(facts.get("hop")), row.severity, str(facts.get("title", "")))
+            lines = facts.get("evidence")
+            words = words_of(map(str, lines if isinstance(lines, list | tuple) else ()))
+            said = Said(row.rule, str(facts.get("hop")), row.severity, str(facts.get("title", "")), words)
             known = self._read[row.id] = row.detail, said
         return known[1]
 
