@@ -28,7 +28,8 @@ def first(text):
         ("4000", "close-private"),
         ("502 Bad Gateway", "status-502"),
         ("Unexpected server response: 418", "status-4xx"),
-        ("Unexpected server response: 521", "status-5xx"),
+        ("Unexpected server response: 521", "status-521"),
+        ("Unexpected server response: 527", "status-5xx"),
         ("Unexpected server response: 204", "status-2xx"),
         ("Unexpected server response: 303", "status-3xx"),
         ("Unexpected server response: 101", "status-101"),
@@ -85,6 +86,38 @@ def test_statuses_and_codes_find_their_situation(text, situation):
         ("Invalid opcode received", "frame-opcode"),
         ("Received close frame with a 1-byte body.", "frame-close"),
         ("tornado.websocket.WebSocketClosedError", "send-too-late"),
+        (
+            "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+            "circuit-breaker",
+        ),
+        (
+            "upstream connect error or disconnect/reset before headers. reset reason: connection timeout",
+            "upstream-timeout-connect",
+        ),
+        (
+            "upstream connect error or disconnect/reset before headers. reset reason: remote reset",
+            "upstream-reset",
+        ),
+        (
+            "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+            "upstream-closed",
+        ),
+        (
+            "upstream connect error or disconnect/reset before headers. reset reason: local reset",
+            "hop-gave-up",
+        ),
+        ("MQTT connect error: Connection refused: Bad User Name or Password", "mqtt-refused"),
+        ("Connection refused: no further information", "connect-refused"),
+        ('Error Domain=SRWebSocketErrorDomain Code=504 "Timed out connecting to server"', "connect-timeout"),
+        ("listen tcp 10.1.2.3:80: bind: cannot assign requested address", "listen-address"),
+        ("connect EADDRNOTAVAIL 127.0.0.1:8080 - Local (127.0.0.1:0)", "no-ports"),
+        (
+            "org.eclipse.jetty.websocket.api.exceptions.WebSocketTimeoutException: Connection Idle Timeout",
+            "server-idle",
+        ),
+        ('at=error code=H12 desc="Request timeout"', "upstream-timeout-answer"),
+        ('H12 desc="Request timeout" path="/cable"', "upstream-timeout-answer"),
+        ("error code: 1033", "tunnel-connector"),
     ],
 )
 def test_lines_of_servers_and_clients_find_their_situation(text, situation):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import wsinspect.findings.rules as rule_modules
 from tests.support.every_case import every_case
+from wsinspect.explain.table import situations
 from wsinspect.findings.catalogue import LIMITS_OF_ROWS, ROWS, TRAPS, render, rules_of
 from wsinspect.findings.data import table
 from wsinspect.findings.fixes import FIXES, fixes_for
@@ -68,10 +69,11 @@ def test_software_has_a_snippet_where_it_applies():
                 assert fixes_for(topic, (software,))[0].for_ == software
 
 
-def test_every_topic_is_used_by_a_rule():
+def test_every_topic_is_used_by_a_rule_or_a_line():
     modules = Path(rule_modules.__file__).parents[1].rglob("*.py")  # and what rules share
     source = "".join(path.read_text("utf-8") for path in modules)
     source += "".join(f'"{kind["topic"]}"' for kind in table("close_reasons")["kind"])
+    source += "".join(f'"{cause.topic}"' for one in situations().values() for cause in one.causes)
     assert {topic for topic in FIXES if f'"{topic}"' not in source} == set()
 
 

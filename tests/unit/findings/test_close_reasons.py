@@ -40,7 +40,8 @@ PLAIN = [
     (1011, "redis: too many requests"), (1011, "no heartbeat from the leader"), (1011, "no data found for x"),
     (1008, "name exceeds the maximum length"), (1014, "origin server not responding"),
     (1014, "origin not reachable"), (1011, "error in the subprotocol handler"),
-    (1000, "page file age"), (1001, "the maximum number of players left"),
+    (1000, "page file age"), (1012, "billing service restarts"), (1012, "rate limiter restarts"),
+    (1001, "the maximum number of players left"),
 ]  # fmt: skip
 
 
