@@ -125,8 +125,12 @@ _NOTHING_LISTENS: Final = Failure(
     "Envoy cannot connect to the application", ("refused",), "hop", "bad-gateway"
 )
 _TO_TLS: Final = Failure("Envoy's TLS to the application failed", ("scheme", "tls"), "hop", "backend-tls")
+_TO_UNTRUSTED: Final = Failure(
+    "Envoy does not trust the application's certificate", ("tls",), "hop", "backend-tls"
+)
 #: Envoy's words (envoyproxy/envoy, source/common/http/utility.cc: resetReasonToString), and what they mean.
 _RESETS: Final = (
+    (b"certificate_verify_failed", _TO_UNTRUSTED),
     (b"tls_error", _TO_TLS),
     (
         b"connection timeout",

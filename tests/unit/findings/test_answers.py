@@ -586,7 +586,7 @@ def test_a_client_that_closes_for_a_bad_101_did_not_put_up_with_it(code, frames,
 
 @pytest.mark.parametrize(
     ("status", "words"),
-    [(521, "nothing listens"), (525, "plain HTTP to a TLS port"), (526, "does not trust")],
+    [(521, "nothing listens"), (525, "speaks no TLS on its port 443"), (526, "does not trust")],
 )
 def test_what_cloudflare_met_at_the_origin_is_the_first_cause(status, words):
     found = first(refused(f"{status} <none>", b"error code: 5xx", Server="cloudflare"))
