@@ -7,8 +7,6 @@ column are played at once. What is said is what `wsinspect diagnose` prints.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import http.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +17,9 @@ from tests.support.beside import Said, beside
 from tests.support.bytes_of_frames import CLOSE, TEXT, frame
 from tests.support.matrix_alone import NEAR, NEAR_SERVERS
 from tests.support.matrix_lab import disagreements
-from tests.support.matrix_odd import CLIENTS, PATIENT, Odd, Serve, Socket, refusal, says, switching
-from tests.support.matrix_odds import ODDS, TIMED
-from tests.support.three_ways import WAYS, Seen, Way, play
+from tests.support.matrix_odd import CLIENTS, PATIENT, Odd, Serve, Socket, refusal, says, switching, visit
+from tests.support.matrix_odds import ODDS, TIMED, token
+from tests.support.three_ways import WAYS, Seen, Way, echo, play
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -135,11 +133,20 @@ async def _soon_away(socket: Socket, head: bytes) -> None:
         await socket.send(CLOSE, body)
 
 
-async def _echo(socket: Socket, head: bytes) -> None:
-    await socket.say(switching(head))
-    body = await socket.until_close(30)
-    if body is not None:
-        await socket.send(CLOSE, body)
+#: Ports of servers that have a connection.
+_TAKEN: set[int] = set()
+
+
+async def _one_at_a_time(socket: Socket, head: bytes) -> None:
+    """Refuses who comes while another one is there."""
+    if socket.ports[0] in _TAKEN:
+        await socket.say(refusal(503))
+        return
+    _TAKEN.add(socket.ports[0])
+    try:
+        await echo(socket, head)
+    finally:
+        _TAKEN.discard(socket.ports[0])
 
 
 def _closes_with(code: int, reason: bytes = b"", *fields: str) -> Serve:
@@ -156,7 +163,7 @@ def _closes_with(code: int, reason: bytes = b"", *fields: str) -> Serve:
 
 SERVERS_HERE: dict[str, Serve] = {
     **NEAR_SERVERS,
-    "echo": _echo,
+    "echo": echo,
     "body-101": _body_after_101("Content-Length: 5"),
     "chunks-101": _body_after_101("Transfer-Encoding: chunked"),
     "http-later": says(frame(TEXT, b"fine"), b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"),
@@ -166,6 +173,7 @@ SERVERS_HERE: dict[str, Serve] = {
     "needs-cookie": _needs(b"sid=abc", 401),
     "needs-token": _needs(b"token=x", 401),
     "minds-case": _minds_case,
+    "one-at-a-time": _one_at_a_time,
     "soon-away": _soon_away,
     "no-subprotocol": _closes_with(1002, b"no recognized subprotocol"),
     "closes-1011": _closes_with(1011, b"it broke"),
@@ -181,6 +189,17 @@ async def _closes_4002(socket: Socket) -> None:
     await socket.send(TEXT, b"hello")
     await socket.next(PATIENT)
     await socket.send(CLOSE, (4002).to_bytes(2) + b"left the room")
+    await socket.until_close()
+
+
+async def _brings_another(socket: Socket) -> None:
+    """Is open while another one asks for the same."""
+    await visit(socket.ports[1], CROWDED, asyncio.Semaphore(1))
+    await CLIENTS["talk"](socket)
+
+
+async def _closes_at_once(socket: Socket) -> None:
+    await socket.send(CLOSE, (1000).to_bytes(2))
     await socket.until_close()
 
 
@@ -216,11 +235,15 @@ CLIENTS_HERE = {
     "idles": _idles,
     "beats": _beats,
     "twice": _talks_twice,
+    "another": _brings_another,
+    "at-once": _closes_at_once,
 }
 GOOD_ORIGIN = {"Origin": "https://app.example"}
 BAD_ORIGIN = {"Origin": "https://evil.example"}
 OWN_ORIGIN = {"Host": "app.example", "Origin": "http://app.example"}
 COOKIE = {"Cookie": "sid=abc"}
+STALE_COOKIE = {"Cookie": f"session={token(exp=1)}"}
+CROWDED = Odd("a place that is taken", None, server="one-at-a-time", client="another")
 NO_LOGIN = {"Cookie": "_ga=GA1.1; csrftoken=abc"}
 GRAPHQL = {"Sec-WebSocket-Protocol": "graphql-transport-ws"}
 
@@ -305,6 +328,15 @@ ROWS = [
         server="soon-away",
         client="twice",
     ),
+    _row(
+        4,
+        "a CLOSE that is swallowed until the server leaves",
+        (("WS-CL-101",), "hop"),
+        hops=["relay"],
+        server="soon-away",
+        client="at-once",
+    ),
+    _row(4, "a CLOSE alone", None, server="soon-away", client="at-once"),
     _row(4, "two messages", None, server="soon-away", client="twice"),
     # 5: silences
     _row(
@@ -336,6 +368,8 @@ ROWS = [
         fields=COOKIE,
         cause="rejects the credentials",
     ),
+    _row(8, "a stale token in a cookie", (("WS-HS-040",), "client"), server="401", fields=STALE_COOKIE),
+    _row(8, CROWDED.name, (("WS-HS-048",), "server"), server=CROWDED.server, client=CROWDED.client),
     _row(8, "an access list", (("WS-HS-010",), "hop"), hops=["nginx"], route="403", cause="access list"),
     _row(8, "403 of the server", (("WS-HS-010",), "server"), server="403"),
     # 9: a 101 with a body, HTTP in the tunnel, unfinished frames
@@ -458,39 +492,3 @@ def test_what_was_printed_is_what_is_stored_and_diagnosed(seen, way):
     assert seen[way.name].code == 1
     acted = {one["rule"] for one in seen[way.name].said["on_purpose"]["acted"]}
     assert acted == {"slow", "outage", "cut"}
-
-
-# -- 24: an outage holds for every request
-
-
-POLLING = "/socket.io/?EIO=4&transport=polling"
-
-
-@pytest.mark.parametrize(
-    ("rule", "polled"),
-    [("refuse,status=503,name=outage", 503), ("refuse,status=503,name=outage,only=websocket", 404)],
-    ids=["every request", "WebSockets alone"],
-)
-@pytest.mark.parametrize("way", WAYS[:3], ids=lambda way: way.name)
-def test_24_an_outage_refuses_polling_too_and_blames_nobody(tmp_path, way, rule, polled):
-    """In two captures the rule is behind the hop, which passes its answer on."""
-    statuses: list[int] = []
-
-    def poll(port: int) -> None:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as link:
-            link.request("GET", POLLING)
-            statuses.append(link.getresponse().status)
-
-    async def then(port: int) -> None:
-        await asyncio.to_thread(poll, port)
-
-    options = ["--fault", rule]
-    odd = Odd("healthy", None)
-    here = [] if way.apart else options
-    column = asyncio.run(play(way, tmp_path, [[odd]], SERVERS_HERE, CLIENTS, here, options, then))
-    assert statuses == [polled]
-    if polled == 503:  # a 404 for Engine.IO's first request is the server's own
-        assert (column.code, column.found.get("", [])) == (0, [])
-    found = column.found[odd.path]
-    assert "WS-TOOL-010" in {one["id"] for one in found}
-    assert {(one["severity"], one["fault_of"]) for one in found} == {("note", "tool")}, told(found)

@@ -91,6 +91,12 @@ class Socket:
         self._writer = writer
         self._key = key
 
+    @property
+    def ports(self) -> tuple[int, int]:
+        """This end's, and the other one's."""
+        own, other = (self._writer.get_extra_info(name)[1] for name in ("sockname", "peername"))
+        return own, other
+
     async def say(self, data: bytes) -> None:
         if self._writer.transport.is_closing():
             return  # asyncio would warn

@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 _THREE: Final = "integration/test_findings_three_ways.py::test_the_first_finding_of_each_way"
+_LISTENER: Final = (
+    "integration/test_findings_more_ways.py::test_a_listener_says_what_a_tap_says_however_the_request_comes"
+)
 _HOPS: Final = "integration/test_matrix_hops.py::test_who_did_it_comes_first_and_nobody_else_is_blamed"
 _CHAINS: Final = "integration/test_matrix_chains.py::test_who_did_it_comes_first_in_a_chain"
 _ALONE: Final = "integration/test_matrix_alone.py::test_one_tap_says_what_it_is_and_its_neighbours_are_silent"
@@ -97,6 +100,7 @@ POINTS: Final = (
             "::test_a_request_in_two_pieces_cut_anywhere_is_a_recorded_websocket",
             "integration/test_nothing_unseen.py"
             "::test_a_tunnel_without_http_is_passed_on_at_once_and_reported",
+            _LISTENER,
         ),
     ),
     Point(
@@ -207,8 +211,10 @@ POINTS: Final = (
         "an outage is an outage",
         "WS-TOOL-010 WS-APP-013",
         (
-            "integration/test_findings_three_ways.py"
-            "::test_24_an_outage_refuses_polling_too_and_blames_nobody",
+            "integration/test_findings_more_ways.py::test_an_outage_refuses_polling_too_and_blames_nobody",
+            "integration/test_findings_more_ways.py"
+            "::test_silence_by_a_rule_is_the_tools_before_it_ends_and_afterwards",
+            "integration/test_findings_more_ways.py::test_a_refused_port_is_on_record_and_blames_nobody",
             "integration/test_faults_outages.py::test_silence_answers_no_request_until_the_rule_is_gone",
             "integration/test_faults_presets_real.py"
             "::test_a_preset_ends_what_the_real_hop_ends_and_as_it_does",
@@ -234,6 +240,7 @@ POINTS: Final = (
         (
             "integration/test_nothing_unseen.py"
             "::test_a_proxy_request_for_a_websocket_url_is_an_opening_handshake",
+            _LISTENER,
             "unit/control/test_reading_bodies.py"
             "::test_a_body_of_brackets_is_refused_at_the_first_that_is_too_deep",
             "unit/faults/test_documents.py::test_nesting_without_end_is_refused_at_its_place_and_at_once",

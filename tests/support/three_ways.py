@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.bytes_of_frames import CLOSE
 from tests.support.certs import make_certificates
 from tests.support.engine import Engine, wsinspect_json
 from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, haproxy, nginx
 from tests.support.matrix_lab import AT_ONCE
-from tests.support.matrix_odd import SERVERS, Client, Odd, Serve, server, visit
+from tests.support.matrix_odd import PATIENT, SERVERS, Client, Odd, Serve, Socket, server, switching, visit
 from tests.support.recorder_rig import wait_for
 from tests.support.relay_hop import relay_hop
 from tests.support.small_servers import free_ports
@@ -77,6 +78,14 @@ WAYS: Final = (
 )
 
 
+async def echo(socket: Socket, head: bytes) -> None:
+    """A server that says again what it hears, and waits long for a CLOSE."""
+    await socket.say(switching(head))
+    body = await socket.until_close(PATIENT)
+    if body is not None:
+        await socket.send(CLOSE, body)
+
+
 @dataclass
 class Seen:
     """What one way shows.
@@ -107,6 +116,7 @@ async def play(
     options: Sequence[str] = (),
     behind: Sequence[str] | None = None,
     then: Callable[[int], Awaitable[None]] | None = None,
+    meanwhile: Callable[[Sequence[Engine]], Awaitable[None]] | None = None,
 ) -> Seen:
     """Let the rows visit; each row's visits come one after the other.
 
@@ -114,6 +124,7 @@ async def play(
         options: of the engines.
         behind: of the engine behind the hop, where that is another one; None for the same.
         then: is awaited before the end with the port of the first tap.
+        meanwhile: is awaited when all clients have left, before the taps' ends are waited for.
     """
     certificates = make_certificates(folder / "certificates")
     async with contextlib.AsyncExitStack() as running:
@@ -155,6 +166,8 @@ async def play(
                     await visit(direct.get(odd.route, port), odd, turn, clients)
 
             await asyncio.gather(*map(row, rows))
+            if meanwhile is not None:
+                await meanwhile(engines)
             visits = sum(map(len, rows))
             for number, engine in enumerate(engines):
                 # An odd hop may keep its side open when the client has long gone.

@@ -498,6 +498,8 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             # A CLOSE that did not come out while the other side lived on.
             pair(ended(at=1), behind(cut(at=20))),
             pair(ended(at=1), behind(opened()), now_ns=OPEN + 20 * SECOND),
+            # The server, which heard nothing of it, left before that was certain.
+            pair(ended(at=1), behind(cut(at=3.5))),
             pair(cut(at=20, by="client"), behind(ended(by="server", at=1))),
             # The hop says a code of its own to the other side.
             pair(ended(code=4001), behind(ended(code=1000))),
@@ -507,6 +509,9 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             GOOD,
             pair(ended(by="server", code=1011), behind(ended(by="server", code=1011))),
             pair(ended(at=1), behind(opened()), now_ns=OPEN + 2 * SECOND),
+            # It left at the moment of the CLOSE, or before a hop as slow as this one had to pass it on.
+            pair(ended(at=1), behind(cut(at=1.05))),
+            pair(ended(at=1), behind(cut(at=3.5)), c2s=compare(traces(0, 0.5), traces(3, 3.5), 0)),
             pair(
                 ended(at=1),
                 behind(opened()),

@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.findings.facts_made import SECOND, START
 from tests.unit.findings.triggers_socketio import beating, opened
+from tests.unit.findings.triggers_socketio import polled as polled_in_turn
 from wsinspect.findings.facts import C2S, S2C, CaptureFacts, EngineEvent
 from wsinspect.findings.registry import diagnose_capture, diagnose_connection
 
@@ -165,3 +166,15 @@ def test_two_hosts_with_one_path_are_two_servers(asked, expected):
     for one, (host, party) in zip(found, expected, strict=True):
         assert one.fault_of == party
         assert one.evidence[0].startswith(f"GET {host}/socket.io/")
+
+
+def test_requests_that_two_taps_saw_are_in_turn_once():
+    def at(tap, sid):
+        events = polled_in_turn((sid, 0, 200), (sid, 0.1, 400), (sid, 0.2, 200)).events
+        return tuple(EngineEvent(one.time_ns, one.kind, {**one.detail, "tap": tap}) for one in events)
+
+    def ids(*events):
+        return [one.id for one in diagnose_capture(CaptureFacts(connections=(), events=events))]
+
+    assert ids(*at("edge", "a"), *at("origin", "a")) == ["WS-APP-012"]
+    assert ids(*at("edge", "a"), *at("other", "b")) == ["WS-APP-012", "WS-APP-012"]

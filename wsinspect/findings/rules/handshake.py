@@ -444,6 +444,10 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         yield from _left_on_the_way(facts)
     if waited is None or (is_stopped and waited < _SHORT_WAIT_NS):
         return  # the answer might have come at once
+    left = next((end.time_ns for end in facts.ends if end.side == "client"), None)
+    if left is not None and left < (facts.times.get("request_out_ns") or 0):
+        yield from _left_unasked(facts, left)
+        return
     # While this proxy was blind it passed nothing on: that wait was not for the server.
     blind = waited - _certain_wait_ns(facts)
     is_short = waited - blind < _SHORT_WAIT_NS
@@ -486,6 +490,28 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         else two_causes(
             *((ours, server) if is_ours else (page, server) if is_short else (server, page)),
         ),
+    )
+
+
+def _left_unasked(facts: ConnectionFacts, left: int) -> Iterator[Found]:
+    """A client that left before its request was sent on, which it was afterwards."""
+    begun = facts.times.get("request_in_ns") or facts.attempt_ns
+    way = facts.times.get("server_tcp_start_ns") or 0
+    if way > left and not (facts.faults or facts.rule):
+        return  # held at a breakpoint: nobody was asked while anybody waited
+    waited = seconds(max(0, left - begun))
+    sent = facts.times.get("request_out_ns") or left
+    yield Found(
+        evidence=(
+            f"request received; after {waited} {_failure(facts)}",
+            f"the request was sent on {seconds(sent - left)} after that",
+        ),
+        severity="warning",
+        fault_of="client",
+        confidence="low",
+        title=f"The client gave up after {waited}, before its request was sent on",
+        meaning="The client closed its connection before the request could be sent on. The server was not"
+        " asked while anybody waited.",
     )
 
 

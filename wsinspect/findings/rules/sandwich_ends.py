@@ -253,6 +253,12 @@ def changes_close(pair: PairFacts) -> Iterator[Found]:
     )
 
 
+_KEPT_CLOSE: Final = (
+    Cause("the hop swallows CLOSE frames", "where the other side stays longer: does one ever come out?"),
+    Cause("the hop holds it back", "the hop's log for this moment, and what it waits for"),
+)
+
+
 def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts) -> Found | None:
     """A CLOSE frame that went into the hop and did not come out while its other side lived on."""
     ways = (
@@ -271,21 +277,37 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
         if reason is None or arrived is not None or not at:
             continue
         through = (pair.c2s if side == C2S else pair.s2c) or Through()
-        lived = pair.lived_after_ns(side, at[0])
-        if pair.is_overdue(side, at[0], through.patience_ns):
-            other = "server" if side == C2S else "client"
-            return Found(
-                title="The hop swallowed a CLOSE frame",
-                evidence=(
-                    f"the {who} sent {_close(code, reason)}, and nothing came out of the hop",
-                    f"the connection on the {other}'s side was open for {seconds(lived)} after that",
-                ),
-                hop=hop_of(pair),
-                software=software_of(pair),
-                js=js_sees(edge),
-                covers=covered_by(pair, "end"),
-            )
+        lived = seconds(pair.lived_after_ns(side, at[0]))
+        other, far = _SELF[side.other], origin if side == C2S else edge
+        is_overdue = pair.is_overdue(side, at[0], through.patience_ns)
+        # Who leaves by itself and was told nothing has not begun the end, and may have cut the wait short.
+        is_left = far.ended_by == other and far.how in ("fin", "rst") and not far.has_close
+        if not is_overdue and not (is_left and pair.is_overdue(side, at[0], _on_its_way_ns(pair, through))):
+            continue
+        return Found(
+            title="The hop swallowed a CLOSE frame"
+            if is_overdue
+            else f"A CLOSE frame had not come out of the hop when the {other} left",
+            severity=None if is_overdue else "warning",
+            confidence=None if is_overdue else "medium",
+            evidence=(
+                f"the {who} sent {_close(code, reason)}, and nothing came out of the hop",
+                f"the connection on the {other}'s side was open for {lived} after that",
+                "" if is_overdue else f"then the {other} ended it: {end_line(far)}",
+            ),
+            causes=() if is_overdue else _KEPT_CLOSE,
+            hop=hop_of(pair),
+            software=software_of(pair),
+            js=js_sees(edge),
+            covers=covered_by(pair, "end"),
+        )
     return None
+
+
+def _on_its_way_ns(pair: PairFacts, through: Through) -> int:
+    """How long a CLOSE frame may be on its way through this hop, at least."""
+    taken = SECOND_NS if through.delays_ns is None else through.patience_ns
+    return taken + pair.clocks.error_ns
 
 
 def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:

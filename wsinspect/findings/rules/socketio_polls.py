@@ -51,17 +51,22 @@ def polls_in_turn(facts: CaptureFacts) -> Iterator[Found]:
         if one.kind == "polling" and one.detail.get("sid") and one.detail.get("protocol") is None:
             place = tuple(text_of(one.detail, name) for name in ("tap", "host", "path"))
             places.setdefault(place, []).append(one)
+    said: set[str] = set()
     for (tap, host, path), events in places.items():
         found = list(_refused(events, upgraded.get(tap, {})))
         if not found or any(_is_refused(one, tap, str(path)) for one in facts.connections):
             continue  # WS-APP-002 says it of the WebSocket
         if not _is_in_turn(found, events):
             continue
+        sids = {one.sid for one in found}
+        if sids <= said:
+            continue  # another tap, before or behind a hop, saw the same requests
+        said |= sids
         first = found[0]
         detail = first.event.detail
         yield Found(
             evidence=(
-                f"{len(found)} requests to {host}{path}, of {len({one.sid for one in found})} sessions, were"
+                f"{len(found)} requests to {host}{path}, of {len(sids)} sessions, were"
                 " answered that their session is unknown",
                 f"the first: {detail.get('method')}, {detail.get('status')},"
                 f" {str(detail.get('refusal'))[:120]}, {seconds(first.event.time_ns - first.served_ns)} after"
