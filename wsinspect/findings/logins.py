@@ -74,14 +74,21 @@ def tokens(facts: ConnectionFacts) -> Iterator[tuple[str, str]]:
             yield "Sec-WebSocket-Protocol", one.decode("latin-1")
         authorization = (head.get("authorization") or b"").decode("latin-1")
         yield "Authorization", authorization.rpartition(" ")[2]
+        for name, value in _cookies(facts):
+            if name and not is_no_login(name):
+                yield f"the cookie {name[:40]}", value.strip('"')
 
 
 def cookie_names(facts: ConnectionFacts) -> list[str]:
     """The names of the cookies that were sent, in order."""
+    return [name for name, _ in _cookies(facts) if name]
+
+
+def _cookies(facts: ConnectionFacts) -> list[tuple[str, str]]:
     head = facts.request_in
     parts = [part for one in head.get_all("cookie") for part in one.split(b";")] if head else []
-    names = (part.partition(b"=")[0].strip().decode("latin-1") for part in parts)
-    return [name for name in names if name]
+    pairs = (part.decode("latin-1").partition("=") for part in parts)
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 def is_no_login(cookie: str) -> bool:

@@ -93,10 +93,13 @@ def page_instead(facts: ConnectionFacts) -> Iterator[Found]:
 def stale_token(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status not in (400, 401, 403):
         return
-    for place, token in tokens(facts):
-        expires = expiry(token)
-        if expires is not None and expires < facts.attempt_ns / 1e9:
-            ago = seconds(facts.attempt_ns - round(expires * SECOND_NS))
+    held = [(place, ends) for place, token in tokens(facts) if (ends := expiry(token)) is not None]
+    now = facts.attempt_ns / 1e9
+    is_any_fresh = any(ends >= now for _, ends in held)
+    for place, ends in held:
+        # Browsers keep cookies of old logins: next to a fresh token such a one says nothing.
+        if ends < now and not (is_any_fresh and place.startswith("the cookie")):
+            ago = seconds(facts.attempt_ns - round(ends * SECOND_NS))
             yield answer(facts, f"token in {place}: expired {ago} before this attempt (not shown)")
             return
 
