@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.findings.facts_made import refused, request
+from tests.support.matrix_odds import token
+from tests.unit.findings.facts_made import SECOND, START, refused, request
 from wsinspect.findings.logins import credentials, is_no_login
 from wsinspect.findings.registry import diagnose_connection
 
@@ -60,3 +61,14 @@ def test_none_were_sent_where_no_cookie_is_a_login(status):
         (found,) = diagnose_connection(sent(names, status))
         assert any("rejects the credentials" in one.cause for one in found.causes)
         assert "no credentials" not in " ".join((found.title, *found.evidence))
+
+
+def test_an_expired_token_in_a_cookie_is_named_but_for_one_beside_a_fresh_token():
+    def ids(cookie, path="/ws"):
+        facts = refused("401 Unauthorized", path=path, head=request(Cookie=cookie))
+        return [one.id for one in diagnose_connection(facts)]
+
+    stale, fresh = (token(exp=START // SECOND + more) for more in (-60, 60))
+    assert ids(f"a=1; session={stale}") == ["WS-HS-040"]
+    assert ids(f"session={fresh}") == ["WS-HS-009"]
+    assert ids(f"old={stale}", f"/ws?token={fresh}") == ["WS-HS-009"]
