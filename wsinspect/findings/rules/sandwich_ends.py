@@ -280,7 +280,7 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
         lived = seconds(pair.lived_after_ns(side, at[0]))
         other, far = _SELF[side.other], origin if side == C2S else edge
         is_overdue = pair.is_overdue(side, at[0], through.patience_ns)
-        # Who leaves by itself and was told nothing has not begun the end, and may have cut the wait short.
+        # Who leaves by itself and got no CLOSE has not begun the end, and may have cut the wait short.
         is_left = far.ended_by == other and far.how in ("fin", "rst") and not far.has_close
         if not is_overdue and not (is_left and pair.is_overdue(side, at[0], _on_its_way_ns(pair, through))):
             continue
