@@ -234,13 +234,15 @@ def wait_for(
         raise UsageError(f"within: {error}") from None
     until = time.monotonic() + seconds
     while True:
-        found = _newest(kind, filter, after, capture)
+        name = str(resolve_capture(capture or "last"))  # an engine may start meanwhile: the answer says which
+        found = _newest(kind, filter, after, name)
         if found is not None:
-            return {"came": True, kind if kind != "close" else "connection": found}
+            return {"came": True, "capture": name, kind if kind != "close" else "connection": found}
         if time.monotonic() >= until:
             waited = format_duration(round(seconds * SECOND))
             return {
                 "came": False,
+                "capture": name,
                 "waited": waited,
                 "hint": "connections and frames say what did come; is a client using the proxy?",
             }
@@ -282,10 +284,10 @@ def fault(
         rule: to add, as `run --fault` has it (`latency=300ms,direction=s2c`); to remove, its name.
         engine: its process id, where several run.
     """
+    settings = parse_spec(rule, source="rule").settings() if action == "add" else None
     with _control(engine) as control:
         if action == "add":
-            added = control.post("/v1/faults", parse_spec(rule).settings())
-            return {"added": added}
+            return {"added": control.post("/v1/faults", settings)}
         if action == "remove":
             control.delete(f"/v1/faults/{rule}")
         elif action == "remove_all":

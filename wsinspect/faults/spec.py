@@ -18,8 +18,12 @@ _HEAD: Final = re.compile(r"\s*(?P<kind>[A-Za-z0-9_]+)(?::(?P<direction>[^,=]+))
 _PAIR: Final = re.compile(r"\s*(?P<key>[A-Za-z_.]+)\s*=\s*(?P<value>\"(?:[^\"\\]|\\.)*\"|[^,]*)\s*(?:,|$)")
 
 
-def parse_spec(spec: str) -> Rule:
+def parse_spec(spec: str, source: str = "--fault") -> Rule:
     """The rule of a command line.
+
+    Args:
+        spec: the line.
+        source: what the user wrote it behind, for errors.
 
     Raises:
         FaultError: with what was expected.
@@ -28,7 +32,7 @@ def parse_spec(spec: str) -> Rule:
         return Rule.parse(_mapping(spec))
     except FaultError as error:
         raise FaultError(
-            error.field, error.problem, source=f"--fault {spec}", excerpt=error.excerpt
+            error.field, error.problem, source=f"{source} {spec}", excerpt=error.excerpt
         ) from None
 
 

@@ -103,6 +103,11 @@ class ConnectionRows:
             self.handshake.update(handshake)
         self.facts.update(facts)
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether it waits for its response: nothing but rows is known of it."""
+        return self.row["state"] == State.CONNECTING.value and self.streams == [None, None]
+
     # -- the handshake
 
     def add_head(self, part: int, raw: bytes, time_ns: int) -> None:

@@ -164,12 +164,15 @@ class Indexer:
             self._touched.add(connection)
             stream = connection.streams[side] or self._stream(connection, side)
             notes = self._notes
-            if (notes is None or not notes.wants_frames) and stream.feed_whole(
-                data, time_ns, sent_after_ns, self, self._rows
-            ):
-                self.weight += _FRAME_BYTES
-                return
-            fed = stream.feed(data, time_ns, sent_after_ns, self, self._rows)
+            fed = None
+            if notes is None or not notes.wants_frames:
+                taken = stream.feed_whole(data, time_ns, sent_after_ns, self, self._rows)
+                if isinstance(taken, int):
+                    self.weight += _FRAME_BYTES + taken
+                    return
+                fed = taken
+            if fed is None:
+                fed = stream.feed(data, time_ns, sent_after_ns, self, self._rows)
             if fed is None:
                 return
             batch, first_id, special = fed
@@ -233,7 +236,10 @@ class Indexer:
         if self.is_restartable:
             self._touched.clear()
         else:
-            self._touched = {connection for connection in self._touched if not connection.is_closed}
+            for connection in self._touched:
+                if connection.is_unanswered:  # all of it was written, and there may be very many
+                    self._connections.pop(connection.id, None)
+            self._touched = {one for one in self._touched if not (one.is_closed or one.is_unanswered)}
         if self._notes is not None:
             self._notes.release()
 
@@ -276,7 +282,7 @@ class Indexer:
     def _build(self) -> None:
         rows = self._rows
         for connection in self._touched:
-            if not (connection.is_closed or self.is_restartable):
+            if not (connection.is_closed or connection.is_unanswered or self.is_restartable):
                 if (
                     not connection.has_row
                 ):  # whoever finds what a killed import left sees whose frames they are

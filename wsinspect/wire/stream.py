@@ -174,12 +174,13 @@ class StreamDecoder:
             opaque = self._settle(fresh, data, pos, is_moved=bool(frames))
         return tuple.__new__(Batch, (frames, first_frame, messages, opaque))
 
-    def whole(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """`feed` for what most chunks are: one frame that is a correct message, without compression.
+    def whole(self, data: bytes, time_ns: int) -> tuple[bytes, bytes, bytes | None] | Batch | None:
+        """`feed` for what most chunks are: one frame that is a correct message, compressed or not.
 
         Returns:
-            Its header and its payload; None where these bytes are anything else, or something waits for more:
-            nothing was taken then, and they are for `feed`.
+            Its header, its payload, and what a compressed one inflates to (None of another). None where these
+            bytes are anything else, or something waits for more: nothing was taken then, and they are for
+            `feed`. What `feed` would return where inflating told that not all of it is correct, or kept.
         """
         if self._partial is not None or self._tail or self._lost or self._log.is_used or len(data) < 4:
             return None
@@ -189,16 +190,63 @@ class StreamDecoder:
         if length == IN_16_BITS:
             length = data[2] << 8 | data[3]
             is_plain = is_plain and MAX_CONTROL_PAYLOAD < length <= assembler.cut
-        if not is_plain or size + length != len(data) or first not in _WHOLE or not assembler.is_idle:
+        if not is_plain or size + length != len(data) or not assembler.is_idle:
+            return None
+        is_compressed = first in _WHOLE_COMPRESSED
+        inflater = assembler.inflater
+        if is_compressed and (inflater is None or length > WHOLE_LIMIT or inflater.dead):
+            return None
+        if not is_compressed and first not in _WHOLE:
             return None
         payload = data[size:]
         if self.direction is Direction.CLIENT_TO_SERVER:
             payload = xor(data[size - 4 : size], payload)
-        if first == _TEXT_FIN and not (payload.isascii() or is_utf8(payload)):
+        text = None
+        if is_compressed and inflater is not None:
+            found = inflater.whole(payload)
+            if found is None or found[0] is not found[1]:
+                return self._odd(data[:size], payload, time_ns, found)
+            text = found[0]
+            if first == _TEXT_FIN_COMPRESSED and not (text.isascii() or is_utf8(text)):
+                return self._odd(data[:size], payload, time_ns, found)
+        elif first == _TEXT_FIN and not (payload.isascii() or is_utf8(payload)):
             return None
         assembler.frame_count += 1
         assembler.message_count += 1
-        return data[:size], payload
+        return data[:size], payload, text
+
+    def _odd(
+        self, header: bytes, payload: bytes, time_ns: int, found: tuple[bytes, bytes | None] | None
+    ) -> Batch:
+        """A whole compressed message, as `_read` has it, of what `Inflater.whole` found."""
+        assembler = self._assembler
+        ordinal, number = assembler.frame_count, assembler.message_count
+        assembler.frame_count += 1
+        assembler.message_count += 1
+        violation, message = self._inflated(header[0], len(payload), ordinal, number, found)
+        frame = Frame(header, time_ns, time_ns, payload, len(header) + len(payload), violation, number)
+        return Batch([frame], ordinal, [message], b"")
+
+    def _inflated(
+        self, first: int, length: int, ordinal: int, number: int, found: tuple[bytes, bytes | None] | None
+    ) -> tuple[str | None, Message]:
+        """What is wrong with a whole compressed message, and the message."""
+        valid = violation = problem = kept = None
+        if found is None:
+            violation, problem = violations.INFLATE_FAILED, INFLATE_FAILED
+        else:
+            text, kept = found
+            length = len(text)
+            inflater = self._assembler.inflater
+            if inflater is not None and inflater.is_over:
+                problem = OVER_CAP
+            if first == _TEXT_FIN_COMPRESSED:
+                valid = text.isascii() or is_utf8(text)
+                if not valid:
+                    violation = violations.INVALID_UTF8
+        return violation, tuple.__new__(
+            Message, (number, first & 15, ordinal, ordinal, True, length, kept, valid, problem)
+        )
 
     def _read(
         self, data: bytes, pos: int, first_ns: int, time_ns: int, frames: list[Frame], messages: list[Message]
@@ -259,25 +307,11 @@ class StreamDecoder:
                 payload = data[start:stop]
                 if masked:
                     payload = xor(data[start - 4 : start], payload)
-                valid = violation = problem = kept = None
-                found = inflater.whole(payload)
-                if found is None:
-                    violation, problem = violations.INFLATE_FAILED, INFLATE_FAILED
-                else:
-                    text, kept = found
-                    length = len(text)
-                    if inflater.is_over:
-                        problem = OVER_CAP
-                    if first == _TEXT_FIN_COMPRESSED:
-                        valid = text.isascii() or is_utf8(text)
-                        if not valid:
-                            violation = violations.INVALID_UTF8
+                violation, message = self._inflated(first, length, ordinal, number, inflater.whole(payload))
                 frames.append(
                     new(Frame, (data[pos:start], first_ns, time_ns, payload, stop - pos, violation, number))
                 )
-                messages.append(
-                    new(Message, (number, first & 15, ordinal, ordinal, True, length, kept, valid, problem))
-                )
+                messages.append(message)
                 ordinal += 1
                 number += 1
             else:

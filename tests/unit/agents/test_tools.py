@@ -137,12 +137,20 @@ def test_wait_for_when_it_has_come_it_is_given(chat, kind, filter, key, number):
     answer = tools.wait_for(kind, filter, "1s", capture=chat)
     assert answer["came"]
     assert answer[key]["id"] == number
+    assert answer["capture"] == chat
 
 
 def test_wait_for_when_it_does_not_come_that_is_said(chat):
     answer = tools.wait_for("frame", "op:text", "0s", after=10**6, capture=chat)
     assert answer["came"] is False
     assert "client" in answer["hint"]
+    assert answer["capture"] == chat
+
+
+def test_fault_when_the_rule_is_wrong_the_error_names_the_tool_s_argument():
+    with pytest.raises(WsinspectError, match=r"^rule latncy") as found:
+        tools.fault("add", "latncy")
+    assert "--fault" not in str(found.value)
 
 
 def test_inject_when_text_and_hex_are_given_it_is_refused():

@@ -36,6 +36,7 @@ from wsinspect.recorder import connections, streams
 from wsinspect.recorder import indexer as writer
 from wsinspect.recorder.indexer import Indexer
 from wsinspect.recorder.opening import open_capture
+from wsinspect.vocabulary import events
 from wsinspect.wire.opcodes import Direction
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
@@ -217,21 +218,22 @@ def test_odd_values_of_a_foreign_journal_do_not_stop_the_indexer(path):
         assert only(capture).path == "\\ud800"
 
 
-def test_a_mistake_of_ours_in_decoding_costs_one_stream_not_the_capture(path, monkeypatch, capsys):
+@pytest.mark.parametrize(("way", "rest"), [("feed_whole", b""), ("feed", text(b"too"))], ids=["whole", "fed"])
+def test_a_mistake_of_ours_in_decoding_costs_one_stream_not_the_capture(path, monkeypatch, capsys, way, rest):
     script = Script()
     script.open(1)
-    script.data(1, 0, text(b"bad"))
+    script.data(1, 0, text(b"bad") + rest)
     script.data(1, 0, text(b"later"))
     script.data(1, 1, text(b"fine", masked=False))
     write_journal(path, script.stop())
-    real = streams.StreamRows.feed_whole
+    real = getattr(streams.StreamRows, way)
 
-    def feed_whole(self, chunk, *rest):
-        if b"bad" in chunk or chunk == text(b"bad"):
+    def fail(self, chunk, *others):
+        if chunk == text(b"bad") + rest:
             raise ZeroDivisionError
-        return real(self, chunk, *rest)
+        return real(self, chunk, *others)
 
-    monkeypatch.setattr(streams.StreamRows, "feed_whole", feed_whole)
+    monkeypatch.setattr(streams.StreamRows, way, fail)
     index(path)
     with open_capture(path) as capture:
         assert [frame.payload for frame in capture.frames()] == [b"fine"]
@@ -394,6 +396,32 @@ def test_an_import_that_needs_no_restart_has_the_same_rows(tmp_path, seed):
     index(tmp_path / "a.db")
     index(tmp_path / "b.db", commit_every=5, is_restartable=False)
     assert dump(tmp_path / "a.db") == dump(tmp_path / "b.db")
+
+
+def test_attempts_without_an_answer_take_no_memory_in_an_import_and_are_answered_later(path):
+    """A trace may hold very many; the same rows come out as where all stay in memory."""
+    script = Script()
+    for connection in range(1, 51):
+        script.attempt(connection)
+        script.head(connection, 0, b"GET / HTTP/1.1\r\n\r\n")
+    write_journal(path, script.steps)
+    schema.create(path)
+    database = schema.open_for_writing(path)
+    indexer = Indexer(database)
+    indexer.is_restartable = False
+    for record in read_all(path):
+        indexer.add(record)
+    assert indexer.open_count == 50
+    indexer.commit()
+    assert indexer.open_count == 0
+    indexer.add_event(7, 10**10, events.Failed(where="response", error="gone"))
+    indexer.add_event(7, 10**10, events.Closed())
+    indexer.commit()
+    database.close()
+    with Capture.open(path) as capture:
+        assert [one.id for one in capture.connections()] == list(range(1, 51))
+        assert [one.id for one in capture.connections() if one.state == "failed"] == [7]
+        assert all(capture.handshake(one.id).request_in for one in capture.connections())
 
 
 def test_what_a_killed_import_left_is_all_in_sight(path):

@@ -13,7 +13,7 @@ from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import Frame, serialize_frame
 from wsinspect.wire.messages import Message
 from wsinspect.wire.opcodes import Direction
-from wsinspect.wire.stream import StreamDecoder
+from wsinspect.wire.stream import Batch, StreamDecoder
 
 DEFLATE = DeflateParams()
 
@@ -559,21 +559,85 @@ def test_what_is_taken_whole_is_what_would_be_read(direction: Direction, first: 
         chunk = ODD_CHUNKS[name]
         if direction is C2S and len(chunk) > 1 and name != "masked" and chunk[0] > 1 and chunk[1] < 126:
             chunk = chunk[:1] + bytes((chunk[1] | 0x80,)) + KEY + chunk[2:]
-        batch = plain.feed(chunk, time_ns)
-        found = chosen.whole(chunk)
-        if found is None:
-            assert chosen.feed(chunk, time_ns) == batch
-        else:
-            ((header, first_ns, at_ns, payload, length, violation, number),) = batch.frames
-            assert (found, length) == ((header, payload), len(chunk))
-            assert (first_ns, at_ns, violation) == (time_ns, time_ns, None)
-            ((ordinal, _, *frames, compressed, _, _, _, problem),) = batch.messages
-            assert (ordinal, frames, compressed, problem) == (number, [batch.first_frame] * 2, False, None)
-        assert (chosen.frame_count, chosen.message_count) == (plain.frame_count, plain.message_count)
-        assert (chosen.lost, chosen.open_message) == (plain.lost, plain.open_message)
-        assert chosen.checkpoint() == plain.checkpoint()
+        both_take(chosen, plain, chunk, time_ns)
+
+
+def both_take(chosen: StreamDecoder, plain: StreamDecoder, chunk: bytes, time_ns: int) -> str:
+    """Feed a chunk to both, by `whole` where that takes it; how it was taken."""
+    batch = plain.feed(chunk, time_ns)
+    found = chosen.whole(chunk, time_ns)
+    if found is None:
+        assert chosen.feed(chunk, time_ns) == batch
+        how = "fed"
+    elif isinstance(found, Batch):
+        assert found == batch
+        how = "odd"
+    else:
+        header, payload, text = found
+        ((frame_header, first_ns, at_ns, kept, length, violation, number),) = batch.frames
+        assert (header, payload, len(chunk)) == (frame_header, kept, length)
+        assert (first_ns, at_ns, violation) == (time_ns, time_ns, None)
+        ((ordinal, opcode, *frames, compressed, size, data, valid, problem),) = batch.messages
+        assert (ordinal, frames, problem) == (number, [batch.first_frame] * 2, None)
+        assert (compressed, data) == (text is not None, text)
+        assert valid is (True if opcode == 1 else None)
+        assert size == len(payload if text is None else text)
+        how = "whole"
+    assert (chosen.frame_count, chosen.message_count) == (plain.frame_count, plain.message_count)
+    assert (chosen.lost, chosen.open_message) == (plain.lost, plain.open_message)
+    assert chosen.checkpoint() == plain.checkpoint()
+    return how
+
+
+def compressed(data: bytes, *, first: int = 0xC1, masked: bool = False) -> bytes:
+    """A whole compressed message that refers to none before it."""
+    squeezed = Deflater(S2C, DEFLATE).message(data)
+    wire = serialize_frame(first & 15, squeezed, key=KEY if masked else None)
+    return bytes((first,)) + wire[1:]
+
+
+COMPRESSED_CHUNKS = {
+    "text": (b"hello " * 20, 0xC1, "whole"),
+    "binary": (b"\xff\xfe" * 20, 0xC2, "whole"),
+    "empty": (b"", 0xC1, "whole"),
+    "more than a frame of 125 bytes": (random.Random(1).randbytes(600), 0xC2, "whole"),
+    "more than is taken at once": (random.Random(1).randbytes(5000), 0xC2, "fed"),
+    "text that is not UTF-8": (b"\xff\xff", 0xC1, "odd"),
+    "more than is kept": (b"a" * 20_000, 0xC1, "odd"),
+    "more than the cap": (b"a" * 70_000, 0xC1, "odd"),
+    "begins a message": (b"hello", 0x41, "fed"),
+    "a control frame": (b"hello", 0xC9, "fed"),
+}
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+@pytest.mark.parametrize("direction", [C2S, S2C])
+@pytest.mark.parametrize("name", COMPRESSED_CHUNKS)
+def test_a_compressed_message_that_is_taken_whole_is_what_would_be_read(
+    direction: Direction, name: str, takeover: bool
+) -> None:
+    agreed = DeflateParams(client_no_context_takeover=not takeover, server_no_context_takeover=not takeover)
+    chosen, plain = (
+        StreamDecoder(direction, snaplen=16_000, inflate_cap=60_000, deflate=agreed) for _ in range(2)
+    )
+    data, first, how = COMPRESSED_CHUNKS[name]
+    chunk, usual = (
+        compressed(one, first=bits, masked=direction is C2S) for one, bits in ((data, first), (b"hi", 0xC1))
+    )
+    assert both_take(chosen, plain, usual, 1) == "whole"
+    assert both_take(chosen, plain, chunk, 2) == (how if len(chunk) >= 4 else "fed")
+    both_take(chosen, plain, usual, 3)
+
+
+@pytest.mark.parametrize("takeover", [True, False])
+def test_what_does_not_inflate_is_taken_once_and_ends_a_takeover(takeover: bool) -> None:
+    chosen, plain = (
+        StreamDecoder(S2C, deflate=DeflateParams(server_no_context_takeover=not takeover)) for _ in range(2)
+    )
+    assert both_take(chosen, plain, b"\xc1\x02\xff\xff", 1) == "odd"
+    assert both_take(chosen, plain, compressed(b"after"), 2) == ("fed" if takeover else "whole")
 
 
 def test_nearly_every_chunk_is_taken_whole() -> None:
     for direction, wire in ((S2C, b"\x81\x02hi"), (C2S, b"\x82\x82" + KEY + b"hi")):
-        assert StreamDecoder(direction).whole(wire) is not None
+        assert StreamDecoder(direction).whole(wire, 0) is not None

@@ -8,7 +8,6 @@ or what is not HTTP, ends the reading: where a message begins is then not known.
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Final, Protocol
 
 from wsinspect.handshake.heads import RawHead
@@ -83,10 +82,12 @@ class Http1:
         tunnel: a CONNECT was answered: what follows is another protocol (`take_rest`).
     """
 
+    __slots__ = ("_asked", "_directions", "_story", "number", "tunnel")
+
     def __init__(self, story: Story) -> None:
         self._story = story
         self._directions = (_Direction(), _Direction())
-        self._asked: deque[_Asked] = deque()
+        self._asked: list[_Asked] = []  # a deque takes 700 bytes
         self.number: int | None = None
         self.tunnel = False
 
@@ -195,7 +196,7 @@ class Http1:
                 self._story.informational(number, raw, time_ns)
             return
         if asked is not None:
-            self._asked.popleft()
+            self._asked.pop(0)
         client = self._directions[0]
         if status == 101:
             if number is None:

@@ -63,11 +63,13 @@ class Half:
         order: a heap of these numbers, and of some that wait no longer.
         fin: the number of the FIN; None while it has not come.
         acked: the largest number that the other side acknowledged beyond `next`.
+        doubted: an acknowledgement so far beyond `next` that another one must confirm it.
         since_ns: since when something is known to be missing.
     """
 
     __slots__ = (
-        "acked", "fin", "has_ended", "next", "order", "place", "since_ns", "waiting", "waiting_bytes",
+        "acked", "doubted", "fin", "has_ended", "next", "order", "place", "since_ns", "waiting",
+        "waiting_bytes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -78,6 +80,7 @@ class Half:
         self.waiting_bytes = 0
         self.fin: int | None = None
         self.acked: int | None = None
+        self.doubted: int | None = None
         self.since_ns: int | None = None
         self.has_ended = False
 
@@ -131,10 +134,8 @@ class Reassembly:
                 self._receiver.data(side, data, time_ns)
             else:
                 self._take(side, half, seq, data, size, time_ns)
-        if flags & FIN and half.fin is None:
-            half.fin = seq + size & _MASK
-            if half.next is None:
-                half.next = half.fin
+        if flags & FIN and not half.has_ended:
+            self._end(half, seq + size & _MASK)
         if half.fin is not None or half.since_ns is not None:
             self._settle(side, half, time_ns)
         if flags & ACK:
@@ -220,13 +221,29 @@ class Reassembly:
         if not half.waiting and (half.acked is None or _ahead(half.acked, half.next) <= 0):
             half.since_ns = half.acked = None
 
+    def _end(self, half: Half, place: int) -> None:
+        """A FIN at `place`. Nobody ends twice: of two, the nearer one that is still to come is the end, the
+        other one is forged, or of an older connection.
+        """
+        if half.next is None:
+            half.next = half.fin = place
+            return
+        ahead = _ahead(place, half.next)
+        if abs(ahead) > _WINDOW:
+            return
+        before = None if half.fin is None else _ahead(half.fin, half.next)
+        if before is None or before < 0 or 0 <= ahead < before:
+            half.fin = place
+
     def _acknowledge(self, side: int, half: Half, ack: int, time_ns: int) -> None:
         """The other side has everything before `ack`."""
         assert half.next is not None
         beyond = _ahead(ack, half.next)
         if half.fin is not None and ack == half.fin + 1 & _MASK:
             beyond -= 1
-        if beyond > 0 and (half.acked is None or _ahead(ack, half.acked) > 0):
+        if beyond > _NEAR and (half.doubted is None or _ahead(ack, half.doubted) < 0):
+            half.doubted = ack  # of a receiver that has so much, the next one says so too
+        elif beyond > 0 and (half.acked is None or _ahead(ack, half.acked) > 0):
             half.acked = half.next + beyond & _MASK
             if half.since_ns is None:
                 half.since_ns = time_ns

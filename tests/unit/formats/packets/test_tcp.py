@@ -152,6 +152,44 @@ def test_a_reset_from_outside_of_any_window_ends_nothing(away: int, is_believed:
     assert is_believed or log.streams[0] == b"abcdef"
 
 
+def test_one_acknowledgement_far_beyond_what_there_is_makes_no_gap() -> None:
+    made, log, counts = begun()
+    made.feed(0, segment(100, b"abc"), 1)
+    made.feed(1, segment(9000, ack=103 + 10**9), 2)
+    made.feed(1, segment(9000, ack=103), 3)
+    made.feed(0, segment(103, b"def"), SECOND)
+    made.finish(2 * SECOND)
+    assert (bytes(log.streams[0]), counts.gaps) == (b"abcdef", 0)
+
+
+def test_what_a_receiver_acknowledges_again_and_again_is_a_gap_however_far() -> None:
+    made, log, counts = begun()
+    made.feed(0, segment(100, b"abc"), 1)
+    for time_ns in (2, 3, SECOND):
+        made.feed(1, segment(9000, ack=103 + 10**9 + time_ns), time_ns)
+    assert counts.gaps == 1
+    assert [one[:2] for one in log.said][-1] == ("gap", 0)
+
+
+@pytest.mark.parametrize("away", [10**9, 3 << 29, 1000, -50])
+def test_a_forged_fin_does_not_hide_the_real_one(away: int) -> None:
+    made, log, counts = begun()
+    made.feed(0, segment(100, b"abc"), 1)
+    made.feed(0, segment(103 + away, flags=FIN | ACK), 2)
+    made.feed(0, segment(103, b"def"), 3)
+    made.feed(0, segment(106, flags=FIN | ACK), 4)
+    assert (bytes(log.streams[0]), counts.gaps) == (b"abcdef", 0)
+    assert log.said[-1] == ("fin", 0)
+
+
+def test_a_fin_sent_again_farther_away_changes_nothing() -> None:
+    made, log, _ = begun()
+    made.feed(0, segment(103, flags=FIN | ACK), 1)
+    made.feed(0, segment(503, flags=FIN | ACK), 2)
+    made.feed(0, segment(100, b"abc"), 3)
+    assert log.said == [("data", 0, b"abc"), ("fin", 0)]
+
+
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 1000)
     made, log, counts = begun()
