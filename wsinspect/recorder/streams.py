@@ -126,7 +126,8 @@ class StreamRows:
 
         Returns:
             How many bytes it was inflated to, 0 where it was not compressed. None where nothing is taken:
-            the chunk is for `feed`. What `feed` returns where inflating shows that the message is not correct.
+            the chunk is for `feed`. What `feed` returns where inflating shows that the
+            message is not correct.
         """
         if self.gap or self._ended:
             return None

@@ -180,7 +180,7 @@ class StreamDecoder:
         Returns:
             Its header, its payload, and what a compressed one inflates to (None of another). None where these
             bytes are anything else, or something waits for more: nothing was taken then, and they are for
-            `feed`. What `feed` would return where inflating told that not all of it is correct, or kept.
+            `feed`. What `feed` would return where inflating shows that not all of it is correct, or kept.
         """
         if self._partial is not None or self._tail or self._lost or self._log.is_used or len(data) < 4:
             return None
