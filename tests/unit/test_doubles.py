@@ -47,7 +47,7 @@ REPLACED = {
     "unit/cli/test_ps_stop.py": {"prose_columns": "a terminal of some width"},
     "unit/recorder/test_indexer.py": {
         "_parse_event": "an event that no writer of ours writes",
-        "feed_whole": "a mistake of ours",
+        "?": "a mistake of ours in feed, or in feed_whole",
         "add_head": "a mistake of ours",
     },
     "unit/tui/screens/test_main.py": {"start": "a capture that takes long to read; called"},
