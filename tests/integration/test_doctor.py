@@ -475,7 +475,7 @@ def checks_origin(head: RawHead) -> bool:
     return head.get("origin") not in (None, b"http://" + (head.get("host") or b""))
 
 
-CLOSES = accepts(close(1000))
+CLOSES = accepts(close(1000, b"that is all"))
 
 HEALTHY = [
     ("echo", replies(echo), Extras(), ["WS-HS-055"]),
@@ -497,6 +497,11 @@ def test_a_healthy_server_is_healthy(play, extras, notes) -> None:
     assert found.judgement.headline.startswith("The WebSocket works: 101 in ")
     assert "ping answered in" in found.judgement.headline or play is CLOSES
     assert found.judgement.headline.endswith("closed with 1000")
+
+
+def test_a_server_that_closes_at_once_without_a_word_is_not_healthy() -> None:
+    found = examine_server(accepts(close(1000)), "/chat")
+    assert (found.judgement.verdict, ids(found)[0], found.exit_code) == ("degraded", "WS-CL-035", 0)
 
 
 def test_the_header_that_decides_is_found_among_many() -> None:

@@ -257,7 +257,7 @@ def test_events_are_narrated_as_ndjson(rig):
     script = Script()
     script.open(1)
     script.data(1, 0, text(b"hello"))
-    script.data(1, 1, text(b"\x03\xe8", opcode=8, masked=False))
+    script.data(1, 1, text(b"\x03\xe8bye", opcode=8, masked=False))
     script.end(1, "server")
     play(rig.writer, script.stop())
     code, out, err = rig.stop()

@@ -15,6 +15,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.present.clock import RELATIVE_CLOCK, Clock
 from wsinspect.present.rows import duration
 from wsinspect.text import escape
+from wsinspect.units import format_duration
 
 
 @dataclass
@@ -81,7 +82,7 @@ def pattern_words(ones: Sequence[Connection]) -> str:
     if count < 2:
         one = ones[0]
         end_ns = end_of(one)
-        return "" if end_ns is None else f"lasted {duration(end_ns - begin_of(one))}"
+        return "" if end_ns is None else f"lasted {format_duration(end_ns - begin_of(one))}"
     words = f"{count} attempts"
     if reason := _reason(ones):
         return f"{words}, each {reason}"
@@ -89,11 +90,11 @@ def pattern_words(ones: Sequence[Connection]) -> str:
     intervals = sorted(later - earlier for earlier, later in itertools.pairwise(begins))
     middle = intervals[len(intervals) // 2]
     if count >= 3 and intervals[-1] - intervals[0] <= middle // 5:
-        return f"{words}, one every {duration(middle)}"
+        return f"{words}, one every {format_duration(middle)}"
     lasted = sorted(end - begin_of(one) for one in ones if (end := end_of(one)) is not None and one.open_ns)
     if len(lasted) >= 3 and lasted[-1] - lasted[0] <= lasted[len(lasted) // 2] // 5:
-        return f"{words}, each open for {duration(lasted[len(lasted) // 2])}"
-    return f"{words}, {duration(intervals[0])} to {duration(intervals[-1])} apart"
+        return f"{words}, each open for {format_duration(lasted[len(lasted) // 2])}"
+    return f"{words}, {format_duration(intervals[0])} to {format_duration(intervals[-1])} apart"
 
 
 def _reason(ones: Sequence[Connection]) -> str:

@@ -73,7 +73,7 @@ def test_a_journal_of_the_first_release_is_indexed_to_the_same_rows(capture: Pat
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("show", "the engine"),
+        ("show", "the proxy exited"),
         ("show 3", "CLOSE"),
         ("diagnose", "6 errors, 5 warnings; 5 connections looked at"),
         ("export --format har -o out.har", "5 connections"),

@@ -234,7 +234,7 @@ class FindingsPane(LinePane):
 
     def action_details(self, step: int) -> None:
         """Another screen of the chosen finding."""
-        count = self._chosen_details().line_count(max(self.size.width - 1, 10))
+        count = self._chosen_details().line_count(self._details_width)
         most = max(count - self._details_rows, 0)
         self._details_top = max(min(self._details_top + step * max(self._details_rows - 1, 1), most), 0)
         self.refresh()
@@ -274,12 +274,17 @@ class FindingsPane(LinePane):
         if y <= self.visible_rows or self.chosen() is None:
             return super().render_line(y)
         details = self._chosen_details()
-        count = details.line_count(max(width - 1, 10))
+        count = details.line_count(self._details_width)
         if y == self.visible_rows + 1:
             return self.palette.strip(self._details_rule(count), width)
         at = self._details_top + y - self.visible_rows - 2
-        line = details.line(at, max(width - 1, 10)) if at < count else []
+        line = details.line(at, self._details_width) if at < count else []
         return self.palette.strip(fit([(" ", ""), *line], width), width)
+
+    @property
+    def _details_width(self) -> int:
+        """Cells of a line of the details: a blank is on each side."""
+        return max(self.size.width - 2, 10)
 
     def _details_rule(self, count: int) -> Line:
         """The line between rows and details; it says when there is more to be seen."""

@@ -311,8 +311,8 @@ class HeldPayloadPane(LinePane, can_focus=False):
 
     @property
     def _room(self) -> int:
-        """Cells of a line: a blank is before it, and perhaps the scroll bar behind it."""
-        return max(self.size.width - 2, 1)
+        """Cells of a line: a blank is before it, and behind it perhaps one more and the scroll bar."""
+        return max(self.size.width - 3, 1)
 
     def document_text(self) -> str:
         """All lines of it, for a pager."""

@@ -33,7 +33,7 @@ _ZOOM = 2
 #: Outages of a client that its story shows.
 _OUTAGES = 200
 #: Cells next to a line of a story: its sign, and the scroll bar.
-_STORY_MARGIN = 2
+_STORY_MARGIN = 3
 _LEAST_STORY = 20
 
 
