@@ -257,6 +257,7 @@ CELLS = [
     ),
     ("host", "apache", apache_with(APACHE), "same-origin"),
     ("rewrite", "nginx", nginx_with(f"proxy_pass http://APP/gone; {CARRY}"), "echo"),
+    ("backend-tls", "apache", apache_with('ProxyPass "/ws" "https://APP/ws" upgrade=websocket'), "echo"),
     ("rewrite", "apache", apache_with('ProxyPass "/ws" "http://APP/gone" upgrade=websocket'), "echo"),
     ("rewrite", "caddy", caddy_with("uri replace /ws /gone\nreverse_proxy APP"), "echo"),
     ("rewrite", "envoy", envoy_rewrite, "echo"),
@@ -457,6 +458,7 @@ ELSEWHERE = {
 WORDS = {
     ("http10", "haproxy"): "HAProxy speaks HTTP/1.1 to servers by default",
     ("certificate", "caddy"): "Caddy renews automatically",
+    ("backend-tls", "envoy"): "no transport_socket in the cluster where the application speaks no TLS",
     ("h2", "nginx"): "nginx's http2 listener has no RFC 8441",
     ("h2-unasked", "nginx"): "nginx has no RFC 8441",
 }

@@ -198,9 +198,7 @@ CAUSES = (
         "an empty Sec-WebSocket-Protocol", "/hop/empty-protocol/echo", ("WS-HS-104", "hop"), ("WS-HS-043",)
     ),
     Cause("1000", "/app/close-1000", None, does="wait"),
-    Cause(
-        "1002", "/app/close-1002", ("WS-CL-002", "server"), ("WS-CL-002",), does="wait"
-    ),  # nothing was sent
+    Cause("1002", "/app/close-1002", ("WS-CL-002", "client"), ("WS-CL-002",), does="wait"),
     Cause("1003", "/app/close-1003", ("WS-CL-003", "client"), ("WS-CL-003",), does="wait"),
     Cause("1007", "/app/close-1007", ("WS-CL-007", "client"), ("WS-CL-007",), does="wait"),
     Cause("1009", "/app/close-1009", ("WS-CL-009", "client"), ("WS-CL-009",), does="wait"),

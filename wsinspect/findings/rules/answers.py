@@ -501,13 +501,13 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
             "the same request without X-Forwarded-For; the server's log",
         ),
     )
-    if is_unparsed(facts):
+    empty = empty_lines(facts)
+    if empty is None and is_unparsed(facts):
         yield unparsed(facts)
         return
     if is_refused_by_ws(facts) or has_proxy_header(facts):
         yield proxy_header(facts) if has_proxy_header(facts) else refused_by_ws(facts)
         return
-    empty = empty_lines(facts)
     if empty is not None and not _NAMES_ANOTHER.search(facts.wording):
         found = answer(
             facts,

@@ -55,6 +55,11 @@ def _its_close(facts: ConnectionFacts) -> tuple[tuple[int, str], ...]:
     )
 
 
+def _its_reset(facts: ConnectionFacts) -> tuple[tuple[int, str], ...]:
+    """What the client's RST alone would say: it has to fail the connection (RFC 6455, 4.1), as Envoy does."""
+    return () if _has_talked(facts) or facts.ended_by != "client" else ((facts.id, "WS-DROP-005"),)
+
+
 def _problems(facts: ConnectionFacts) -> tuple[str, ...]:
     return facts.negotiation.problems if _is_whole_101(facts) else ()
 
@@ -117,6 +122,7 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             hop=answer_hop(facts),
             js=_js_twice("Sec-WebSocket-Accept", again),
+            covers=_its_reset(facts),
         )
 
 
@@ -144,6 +150,7 @@ def bare_101(facts: ConnectionFacts) -> Iterator[Found]:
             evidence=(status_line(facts), *upgrade, facts.response_line("Connection")),
             hop=answer_hop(facts),
             software=named(answer_marks(facts)),
+            covers=_its_reset(facts),
         )
 
 
