@@ -414,7 +414,7 @@ def going_away(facts: ConnectionFacts) -> Iterator[Found]:
     if facts.server_close_code == 1001 and facts.ended_by == "server":
         reason = facts.server_close_reason or ""
         said = said_of(facts, S2C, 1001, reason) if reason else None
-        # What its words name is no restart, and the next connection ends the same way.
+        # Its reason names something else than a restart: the next connection ends the same way.
         yield replace(said, severity="warning") if said else found_of(facts, S2C, 1001, reason)
 
 
