@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -161,6 +163,59 @@ def test_a_refusal_shows_the_answer_and_its_finding(lab):
     lines = [json.loads(line) for line in nobody.stdout.splitlines()]
     assert [line["event"] for line in lines] == ["refused", "finding"]
     assert [problem for line in lines for problem in problems("connect", line)] == []
+    assert lines[0]["status"] is None, "the 502 is the proxy's in between"
+    assert lines[0]["error"].endswith(": connection refused")
+    [error] = [json.loads(line) for line in nobody.stderr.splitlines()]
+    assert (error["error"], error["code"]) == (lines[0]["error"], 1)
+    assert error["fix"].startswith("Start the server")
+
+
+@pytest.mark.slow
+def test_who_cannot_be_reached_is_said_as_a_client_without_the_proxy_would(lab):
+    """However the proxy in between fails: its own 502 is no answer of the server's."""
+    hangs_up = socket.create_server(("127.0.0.1", 0))
+
+    def hang_up() -> None:
+        hangs_up.accept()[0].close()
+
+    threading.Thread(target=hang_up, daemon=True).start()
+    certificates = make_certificates(lab.folder)
+    with hangs_up, echo_server(certificates.server_context()) as secure, echo_server() as plain:
+        for url, words in (
+            (f"ws://127.0.0.1:{free_port()}/", "connection refused"),
+            ("ws://no-such-name.invalid/", "Name or service not known"),
+            (f"wss://localhost:{secure}/", "TLS with the server failed: "),
+            (f"wss://localhost:{plain}/", "TLS with the server failed: "),
+            (f"ws://127.0.0.1:{hangs_up.getsockname()[1]}/", "server ended the connection before a response"),
+        ):
+            done = lab.connect("--send=x", url=url)
+            assert done.returncode == 1
+            assert f"wsinspect: no answer from {url}: " in done.stderr
+            assert words in done.stderr.splitlines()[0]
+            assert "502 Bad Gateway" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_server_that_answers_502_has_answered(lab):
+    """Also where it is a proxy of ours, whose server cannot be reached."""
+    words = ["run", "--headless", "--json", "--listen=0", f"--reverse=http://127.0.0.1:{free_port()}"]
+    proxy = warm.start(words, folder=lab.folder, environment=lab.environment, stderr=lab.errors)
+    try:
+        assert proxy.stdout is not None
+        ready = json.loads(proxy.stdout.readline())
+        beyond = lab.connect("--send=x", "--json", url=f"ws://127.0.0.1:{ready['listeners'][0]['port']}/")
+        through = lab.connect(f"--through={ready['pid']}", "--send=x", "--json", url="ws://elsewhere.test/")
+    finally:
+        proxy.send_signal(signal.SIGINT)
+        assert proxy.stdout is not None
+        proxy.stdout.read()
+        proxy.wait(30)
+        proxy.stdout.close()
+    answered, unreached = json.loads(beyond.stdout.splitlines()[0]), json.loads(through.stdout)
+    assert (answered["status"], answered["error"], beyond.stderr) == (502, None, "")
+    assert unreached["status"] is None
+    assert unreached["error"].endswith(": connection refused")
+    assert json.loads(through.stderr)["error"] == unreached["error"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ def addons() -> None:
     """Print the directory of the scripts for stock mitmproxy, and on stderr what each does."""
     import ast
 
-    from wsinspect.cli.output import echo
+    from wsinspect.cli.output import echo, note
     from wsinspect.errors import LocalError
     from wsinspect.launch.paths import addons_dir
 
@@ -24,4 +24,4 @@ def addons() -> None:
     echo(str(place))
     for script in sorted(place.glob("*.py")):
         summary = (ast.get_docstring(ast.parse(script.read_bytes())) or "").partition("\n")[0]
-        click.echo(f"  {script.name}  {summary}", err=True)
+        note(f"  {script.name}  {summary}")

@@ -22,7 +22,7 @@ from wsinspect.cli.options import (
     session_by_option,
     trusted_option,
 )
-from wsinspect.cli.output import say
+from wsinspect.cli.output import release, say
 from wsinspect.net import Endpoint
 
 if TYPE_CHECKING:
@@ -122,6 +122,12 @@ def _file_of(text: str) -> Path:
     return scenario_path(text)
 
 
+def _say_now(line: str) -> None:
+    """For whoever has to do something before this can end."""
+    say(line)
+    release()
+
+
 class _Check:
     """One call of the command."""
 
@@ -190,7 +196,7 @@ class _Check:
                 certificate=ca_dir().absolute() / "mitmproxy-ca-cert.pem",
             )
             with one_interrupt():
-                played = play(plan, say)
+                played = play(plan, _say_now)
             why = "" if played.has_client else "no client came"
             if not why and played.exit_code:
                 why = f"the command exited with {played.exit_code}"

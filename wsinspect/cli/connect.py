@@ -19,7 +19,10 @@ from wsinspect.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wsinspect.errors import UsageError
+    from wsinspect.findings.model import Finding
     from wsinspect.launch.connecting import Outcome, Plan
     from wsinspect.peers.client import Opened, Refused
     from wsinspect.peers.socket import Seen
@@ -160,11 +163,26 @@ def connect(url: str, as_json: bool, color: str, **options: Any) -> int:
             _say_where(path)  # what was seen until then is kept
         raise
     if through is not None:
+        _complain_of(outcome, as_json, ())
         return 1 if outcome.has_failed else 0
     if not outcome.is_open and options["capture"] is None and discard_if_empty(path):
         return 1
-    _explain(path, outcome, as_json, color)
+    findings = _explain(path, outcome, as_json, color)
+    _complain_of(outcome, as_json, findings)
     return 1 if outcome.has_failed else 0
+
+
+def _complain_of(outcome: Outcome, as_json: bool, findings: Sequence[Finding]) -> None:
+    """A server that cannot be reached is an error of the command, as it is of any client.
+
+    Raises:
+        UpstreamError: for scripts; a person has read it.
+    """
+    from wsinspect.errors import UpstreamError
+
+    if as_json and outcome.unreached is not None:
+        fix = next((fix.text for one in findings for fix in one.fixes), "")
+        raise UpstreamError(outcome.unreached, hint=fix)
 
 
 def _whither(url: str, plan: Plan) -> str:
@@ -219,10 +237,10 @@ def _capture_path(capture: Path | None, name: str | None) -> Path:
     return path.absolute()
 
 
-def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
-    """What the rules make of a failure, and where the recording is."""
+def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> Sequence[Finding]:
+    """What the rules make of a failure, which is given back, and where the recording is."""
     from wsinspect.cli.diagnosis import diagnose_file
-    from wsinspect.cli.output import echo_json, prose_columns
+    from wsinspect.cli.output import echo_json, note, prose_columns
     from wsinspect.present.findings import finding_lines
     from wsinspect.present.terminal import Palette
 
@@ -232,9 +250,10 @@ def _explain(path: Path, outcome: Outcome, as_json: bool, color: str) -> None:
             echo_json({"event": "finding", **one.as_json()})
         else:
             for line in Palette.choose(color).folded(finding_lines([one]), prose_columns()):
-                click.echo(line, err=True)
+                note(line)
     if not as_json:
         _say_where(path)
+    return findings
 
 
 def _say_where(path: Path) -> None:
@@ -276,6 +295,7 @@ class _HumanShows:
             self._say("type a message, /help for commands, Ctrl-D to leave")
 
     def refused(self, refused: Refused) -> None:
+        from wsinspect.cli.output import note
         from wsinspect.text import escape, escape_bytes, escape_lines
 
         response = refused.response
@@ -285,9 +305,12 @@ class _HumanShows:
         if refused.problems:
             self._say(f"the 101 is wrong: {', '.join(refused.problems)}")
         for line in escape_lines(response.head.decode("latin-1").rstrip()):
-            click.echo(f"  {line}", err=True)
+            note(f"  {line}")
         if refused.body:
-            click.echo(f"  {escape_bytes(refused.body[:500])}", err=True)
+            note(f"  {escape_bytes(refused.body[:500])}")
+
+    def unreached(self, error: str) -> None:
+        self._say(f"no answer from {self._url}: {error}")
 
     def ended(self, end: Ending) -> None:
         from wsinspect.peers.printing import ending_words
@@ -355,6 +378,22 @@ class _JsonShows:
                 "head": head,
                 "body": content(refused.body),
                 "problems": list(refused.problems),
+                "error": None,
+                "capture": self._capture,
+            }
+        )
+
+    def unreached(self, error: str) -> None:
+        from wsinspect.cli.output import echo_json
+
+        echo_json(
+            {
+                "event": "refused",
+                "status": None,
+                "head": None,
+                "body": None,
+                "problems": [],
+                "error": error,
                 "capture": self._capture,
             }
         )

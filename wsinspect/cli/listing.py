@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import click
-
 from wsinspect.capture.missing import missing
 from wsinspect.capture.reader import Capture
 from wsinspect.capture.records import Connection
 from wsinspect.capture.story import story
-from wsinspect.cli.output import echo, echo_json, narration, prose_columns
+from wsinspect.cli.output import echo, echo_json, narration, note, prose_columns
 from wsinspect.present.connection_table import ConnectionTable
 from wsinspect.present.objects import connection_object
 from wsinspect.recorder.following import looks
@@ -60,7 +58,7 @@ def show_connections(path: Path, *, follow: bool) -> None:
         if table is None:
             table = _print_table(changed)
             if hint := reconnect_hint(changed):
-                click.echo(narration(hint), err=True)
+                note(narration(hint))
         else:
             for one in changed:
                 echo(table.line(one))

@@ -21,7 +21,7 @@ def ls(as_json: bool) -> None:
 
     Names are for show, open, diagnose, export and rm: `wsinspect show NAME`.
     """
-    from wsinspect.cli.output import echo, echo_json, prose_columns
+    from wsinspect.cli.output import echo, echo_json, note, prose_columns
     from wsinspect.launch.captures import newest_first
     from wsinspect.launch.paths import captures_dir
     from wsinspect.present.terminal import table
@@ -33,7 +33,7 @@ def ls(as_json: bool) -> None:
         echo_json({"directory": str(captures_dir()), "captures": found})
         return
     if not found:
-        click.echo("no captures yet; record one with: wsinspect run", err=True)
+        note("no captures yet; record one with: wsinspect run")
         return
     header = ["NAME", "AGE", "SIZE", "CONNECTIONS", "FRAMES", "ERRORS", "STATE"]
     right = frozenset({"AGE", "SIZE", "CONNECTIONS", "FRAMES", "ERRORS"})

@@ -177,12 +177,23 @@ def execute(command: Callable[[], Any], *, as_json: bool = False) -> int:
     """Runs `command` behind the border for errors.
 
     Args:
-        as_json: an error is an object on stderr: `{"error", "code", "fix"}`, the exit code and what to do.
+        as_json: an error is an object on stderr: `{"error", "code", "fix"}`, exit code and what to do, and
+            `notes`: what had been said before it.
 
     Returns:
         The exit code. Whatever went wrong has been said on stderr by then.
     """
-    complain = _complain_json if as_json else _complain
+    from wsinspect.cli.output import hold, release
+
+    if as_json:
+        hold()
+    try:
+        return _execute(command, _complain_json if as_json else _complain)
+    finally:
+        release()
+
+
+def _execute(command: Callable[[], Any], complain: Callable[[_Complaint], None]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows the rest
     if (opening := sys.modules.get("wsinspect.recorder.opening")) is not None:
@@ -253,6 +264,7 @@ def _complain(what: _Complaint) -> None:
 
 
 def _complain_json(what: _Complaint) -> None:
+    from wsinspect.cli.output import take_held
     from wsinspect.present.terminal import json_line
 
     content: dict[str, Any] = {
@@ -262,6 +274,8 @@ def _complain_json(what: _Complaint) -> None:
     }
     if what.excerpt:
         content["excerpt"] = list(what.excerpt)
+    if notes := [" ".join(line.removeprefix(f"{PROGRAM}: ").split()) for line in take_held()]:
+        content["notes"] = notes
     _say([json_line(content)])
 
 

@@ -62,13 +62,14 @@ async def _serve(script: Script, listen: Address, watcher: Watcher, as_json: boo
     import secrets
     import time
 
-    from wsinspect.cli.output import echo, echo_json
+    from wsinspect.cli.output import echo, echo_json, release
     from wsinspect.cli.signals import until_signalled
     from wsinspect.peers.mock.server import MockServer
 
     server = MockServer(script, watcher, octets=secrets.token_bytes, now_ns=time.time_ns)
     port = await server.start(*listen)
     url = f"ws://{Address(listen.host, port)}{script.path or ''}"
+    release()
     if as_json:
         echo_json({"event": "listening", "host": listen.host, "port": port, "url": url})
     else:

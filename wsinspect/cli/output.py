@@ -1,4 +1,8 @@
-"""How commands print: lines and JSON objects on stdout, at once, for a reader that follows."""
+"""How commands print: lines and JSON objects on stdout, at once, for a reader that follows; and on stderr.
+
+Contract: under `--json` an error is one object on stderr and nothing else, so sentences wait there until the
+command has ended well, or says that it runs (`release`). An error takes those that still wait (`take_held`).
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,44 @@ def echo_json(content: dict[str, Any]) -> None:
     echo(json_line(content))
 
 
+class _Sentences:
+    """What goes to stderr.
+
+    Attributes:
+        held: those that wait; None where each is printed at once.
+    """
+
+    held: list[str] | None = None
+
+
+def hold() -> None:
+    """From now on sentences wait."""
+    _Sentences.held = []
+
+
+def release() -> None:
+    """Print those that wait, and each at once from now on: what can be refused has not been."""
+    for line in take_held():
+        note(line)
+
+
+def take_held() -> list[str]:
+    """Those that wait, which nobody prints then; from now on each is printed at once."""
+    held, _Sentences.held = _Sentences.held or [], None
+    return held
+
+
+def note(line: str) -> None:
+    """A line on stderr that is safe to print."""
+    if _Sentences.held is None:
+        click.echo(line, err=True)
+    else:
+        _Sentences.held.append(line)
+
+
 def say(line: str) -> None:
     """A sentence on stderr after the program's name, safe to print, broken between words on a terminal."""
-    click.echo(narration(f"wsinspect: {escape(line)}"), err=True)
+    note(narration(f"wsinspect: {escape(line)}"))
 
 
 def prose_columns() -> int | None:
@@ -46,4 +85,7 @@ def columns() -> int:
     return shutil.get_terminal_size((_PIPE_COLUMNS, 24)).columns if sys.stdout.isatty() else _PIPE_COLUMNS
 
 
-__all__ = ["columns", "echo", "echo_json", "narration", "prose_columns", "screen_rows"]
+__all__ = [
+    *("columns", "echo", "echo_json", "hold", "narration", "note", "prose_columns", "release", "say"),
+    *("screen_rows", "take_held"),
+]

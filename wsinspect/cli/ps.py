@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @json_option
 def ps(as_json: bool) -> None:
     """List running engines: process id, listeners, capture."""
-    from wsinspect.cli.output import echo, echo_json, prose_columns
+    from wsinspect.cli.output import echo, echo_json, note, prose_columns
     from wsinspect.launch.engines import list_engines
     from wsinspect.launch.paths import spoken
     from wsinspect.present.terminal import table
@@ -29,7 +29,7 @@ def ps(as_json: bool) -> None:
     if as_json:
         echo_json({"engines": [asdict(info) for info in engines]})
     elif not engines:
-        click.echo("no engine is running; start one with: wsinspect run", err=True)
+        note("no engine is running; start one with: wsinspect run")
     else:
         columns = prose_columns()
         rows = [_row(info) for info in engines]

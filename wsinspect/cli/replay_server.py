@@ -7,9 +7,7 @@ import signal
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from wsinspect.cli.output import echo, echo_json
+from wsinspect.cli.output import echo, echo_json, note, release
 from wsinspect.cli.replay_words import say_cuts, say_divergence
 from wsinspect.net import Address
 from wsinspect.replay.as_server.gates import parse_gate
@@ -73,6 +71,7 @@ async def _serve(
     )
     port = await server.start(*address, context)
     paths = sorted({(one.path or "/").partition("?")[0] for one in chosen})
+    release()
     if as_json:
         echo_json({"event": "listening", "host": address.host, "port": port, "paths": paths})
     else:
@@ -125,6 +124,6 @@ def _report_json(report: ConnectionReport) -> None:
 
 
 def _report_line(report: ConnectionReport) -> None:
-    for note in report.notes:
-        click.echo(f"connection {report.connection}: {escape(note)}", err=True)
+    for words in report.notes:
+        note(f"connection {report.connection}: {escape(words)}")
     echo(escape(summary(report)))

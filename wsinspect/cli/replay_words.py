@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from wsinspect.cli.output import say
+from wsinspect.cli.output import note, say
 from wsinspect.cli.progress import clear_bar
 from wsinspect.replay.common.report import describe
 from wsinspect.replay.common.script import cut_frames
@@ -28,7 +26,7 @@ def say_divergence(report: ConnectionReport, what: Divergence | str) -> None:
     """A divergence, as soon as it is known."""
     clear_bar()
     for line in describe(report, what):
-        click.echo(escape(line), err=True)
+        note(escape(line))
 
 
 def say_cuts(capture: Capture, chosen: Sequence[Connection], ours: Direction) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,11 @@ from wsinspect.cli.options import (
     insecure_option,
     trusted_option,
 )
-from wsinspect.cli.output import narration  # now: without file descriptors nothing can be imported later
+from wsinspect.cli.output import (
+    narration,
+    note,
+    release,
+)  # now: without file descriptors nothing can be imported later
 from wsinspect.cli.screen import (
     HandsOn,
     is_terminal,
@@ -318,6 +321,7 @@ def _on_ready(
     with_advice: bool,
     sender: TelemetryChild | None,
 ) -> None:
+    release()
     _say_ready(facts, as_json, ready_fd, with_advice=with_advice)
     if sender is not None:
         sender.start()
@@ -430,7 +434,7 @@ def _advise(listeners: list[dict[str, Any]]) -> None:
     from wsinspect.cli.hints import first_steps
 
     for line in first_steps(listeners):
-        print(line, file=sys.stderr, flush=True)
+        note(line)
 
 
 def _is_loopback(host: str) -> bool:
@@ -446,4 +450,4 @@ def _print(line: str) -> None:
 
 
 def _warn(line: str) -> None:
-    print(narration(f"wsinspect: {line}"), file=sys.stderr, flush=True)
+    note(narration(f"wsinspect: {line}"))

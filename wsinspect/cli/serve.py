@@ -61,11 +61,12 @@ def serve(capture: str | None, listen: Address, as_json: bool) -> int:
 
 
 async def _serve(server: TimelineServer, as_json: bool) -> int:
-    from wsinspect.cli.output import echo, echo_json, say
+    from wsinspect.cli.output import echo, echo_json, release, say
     from wsinspect.cli.signals import until_signalled
 
     url = await server.start()
     try:
+        release()
         if as_json:
             echo_json({"event": "listening", "host": server.host, "port": server.port, "url": url})
         else:

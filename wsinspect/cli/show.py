@@ -120,6 +120,7 @@ def _arguments(capture: str | None, connection: int | None) -> tuple[str | None,
 def _narrate(path: Path) -> None:
     from wsinspect.capture.missing import missing
     from wsinspect.capture.story import story
+    from wsinspect.cli.output import note
     from wsinspect.present.story import story_words
     from wsinspect.recorder.opening import open_capture
     from wsinspect.text import escape
@@ -134,7 +135,7 @@ def _narrate(path: Path) -> None:
         done = story(capture)
     more = [lacks.words] if lacks else []
     more += [story_words(done)] if done is not None else []
-    click.echo(escape("; ".join([f"{path}: {state}", *more])), err=True)
+    note(escape("; ".join([f"{path}: {state}", *more])))
 
 
 def _show_connections(path: Path, follow: bool, as_json: bool) -> None:

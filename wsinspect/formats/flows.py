@@ -15,8 +15,15 @@ from typing import IO, Any, BinaryIO, Final, cast
 from wsinspect.clients.nearby import MAX_URL, Header, body_length, counts, media_type, what_for, whose
 from wsinspect.clients.openings import MAX_BODY, Openings, opening_of
 from wsinspect.errors import CaptureError
-from wsinspect.formats.flows_writer import METADATA
-from wsinspect.formats.heads import UrlParts, connect_head, http2_head, request_head, response_head
+from wsinspect.formats.flows_writer import ATTEMPT, METADATA
+from wsinspect.formats.heads import (
+    UrlParts,
+    asks_for_websocket,
+    connect_head,
+    http2_head,
+    request_head,
+    response_head,
+)
 from wsinspect.formats.notes import ImportNotes
 from wsinspect.formats.progress import Progress, nobody
 from wsinspect.formats.staging import Imported, Stage, to_ns
@@ -190,10 +197,9 @@ def _whose(state: Any, header: Header) -> str:
 
 
 def _is_websocket(state: Any) -> bool:
-    if state.get("websocket"):
+    if state.get("websocket") or ATTEMPT in _ours(state):
         return True
-    fields = state["request"]["headers"]
-    return any(name.lower() == b"upgrade" and value.lower() == b"websocket" for name, value in fields)
+    return asks_for_websocket(_pairs(state["request"]["headers"]))
 
 
 def _stage_close(number: int, websocket: Any, closed_ns: int | None, stage: Stage) -> None:
@@ -219,7 +225,7 @@ def _imported(state: Any, closed_ns: int | None, websocket: Any) -> Imported:
     path = _text(request["path"]) or "/"
     scheme = "wss" if _text(request["scheme"]) in ("https", "wss") else "ws"
     asked = answer = None
-    if websocket and version.startswith("HTTP/2"):
+    if version.startswith("HTTP/2") and (websocket or _ours(state).get(ATTEMPT) == "CONNECT"):
         # A flow has no pseudo-header fields, and says GET.
         target = UrlParts(scheme, _text(request["host"]) or None, int(request["port"]) or None, path)
         asked = connect_head(target, _pairs(request["headers"]))

@@ -35,6 +35,9 @@ _NO_CODE: Final = 1005
 _ABNORMAL: Final = 1006
 #: What mitmproxy has no place for, in a flow's metadata.
 METADATA: Final = "wsinspect"
+#: There, of an attempt: its method. Not every attempt has header fields that say what it was: a hop may have
+#: taken them, and over HTTP/2 a pseudo-header field says it, for which a flow has no place.
+ATTEMPT: Final = "attempt"
 
 
 class FlowsWritten(NamedTuple):
@@ -94,7 +97,7 @@ def write_flows(
             counts.without_request += 1
         else:
             counts.connections += 1
-            flow.metadata[METADATA] = {"client": client}
+            flow.metadata[METADATA]["client"] = client
             writer.add(flow)
         for each in asked[len(before) :]:
             counts.add_request(writer, _request_flow(each, one, client, masks=not include_secrets))
@@ -224,6 +227,9 @@ class _Flow:
             made.websocket = websocket.WebSocketData(messages=[*self._messages(one.id)])
             self._end(one, made.websocket)
         made.comment = f"wsinspect connection {one.id}"
+        asked = RawHead.parse(raw)
+        method = "CONNECT" if asked.is_extended_connect else (asked.method or b"GET").decode("latin-1")
+        made.metadata[METADATA] = {ATTEMPT: method}
         return made
 
     def _head(self, raw: bytes) -> RawHead:

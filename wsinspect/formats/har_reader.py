@@ -26,6 +26,7 @@ from wsinspect.clients.openings import Openings, opening_of
 from wsinspect.errors import CaptureError
 from wsinspect.formats.heads import (
     UrlParts,
+    asks_for_websocket,
     connect_head,
     fields_of,
     http2_head,
@@ -477,7 +478,7 @@ def _is_websocket(facts: dict[str, Any], url: Any, fields: list[tuple[str, str]]
         return True
     if isinstance(url, str) and url[:3].lower() in ("ws:", "wss"):
         return True
-    return any(name.lower() == "upgrade" and value.lower() == "websocket" for name, value in fields)
+    return asks_for_websocket(fields)
 
 
 def _numbers(value: Any) -> Any:

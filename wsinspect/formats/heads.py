@@ -115,3 +115,18 @@ def _head(start: str, fields: Iterable[tuple[str, str]]) -> bytes:
 
 def _line(text: str) -> str:
     return _UNSAFE.sub(" ", text).strip()
+
+
+def asks_for_websocket(fields: Iterable[tuple[str, str]]) -> bool:
+    """Whether a request with these header fields is an opening handshake, also one that a hop took some of.
+
+    `Upgrade` is a list (RFC 9110 section 7.8). A proxy that is not told to pass it on drops it as a field of
+    its own hop, and leaves the key, which nothing but a WebSocket has.
+    """
+    for name, value in fields:
+        known = name.strip().lower()
+        if known == "sec-websocket-key":
+            return True
+        if known == "upgrade" and "websocket" in (one.strip() for one in value.lower().split(",")):
+            return True
+    return False

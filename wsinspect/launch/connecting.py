@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from wsinspect.errors import UsageError
+from wsinspect.capture.queries import count_connections
+from wsinspect.capture.records import Connection
+from wsinspect.errors import CaptureError, UsageError
 from wsinspect.launch.browser.session import proxy_address
 from wsinspect.launch.child import EngineChild
 from wsinspect.launch.engines import list_engines
@@ -31,11 +33,19 @@ from wsinspect.peers.talk import Ending, Expected, Talk, UnmetError, ending
 from wsinspect.peers.templates import Values
 from wsinspect.peers.typed import Close, Command, Expect, Help, parse_line
 from wsinspect.proxy.authority import ensure_authority
+from wsinspect.recorder.opening import open_capture
+from wsinspect.vocabulary import State
 
 _HTTP: Final = {"ws": "http", "wss": "https"}
 #: Longest line of a script on stdin: nobody types more, and what has no line ends must not fill the memory.
 _MOST_LINE: Final = 16 * 1024 * 1024
 _READ_BYTES: Final = 65536
+#: How long a proxy that is used may take to record a refusal, how often that is looked at, and in how many of
+#: its newest connections.
+_RECORDED_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 0.05
+_NEWEST: Final = 100
+_DECIDED: Final = (State.REFUSED, State.FAILED)
 
 
 class Shows(Protocol):
@@ -44,6 +54,8 @@ class Shows(Protocol):
     def opened(self, opened: Opened, ms: float) -> None: ...
 
     def refused(self, refused: Refused) -> None: ...
+
+    def unreached(self, error: str) -> None: ...
 
     def frame(self, seen: Seen) -> None: ...
 
@@ -92,12 +104,17 @@ class Outcome:
         is_unmet: an expected frame did not come.
         end: how it ended; None where it never opened.
         has_aborted: we ended it with an RST, as we were asked to.
+        refused: another answer than a correct 101, the proxy's own included.
+        unreached: why no answer of the server's came (refused, no such name, certificate, timeout), as the
+            proxy recorded it; None where the server answered.
     """
 
     is_open: bool = False
     is_unmet: bool = False
     end: Ending | None = None
     has_aborted: bool = False
+    refused: Refused | None = None
+    unreached: str | None = None
 
     @property
     def has_failed(self) -> bool:
@@ -118,14 +135,16 @@ def proxy_of(pid: int) -> Proxy:
     info = next((one for one in list_engines() if one.pid == pid), None)
     if info is None:
         raise UsageError(f"no engine {pid} is running", hint="wsinspect ps lists them")
+    capture = None if info.capture is None else Path(info.capture)
     if (address := proxy_address(info)) is not None:
         authority = ensure_authority(Path(info.ca_dir) if info.ca_dir else ca_dir())
         context = ssl.create_default_context(cafile=str(authority.certificate))
-        return Proxy(Address(*address), is_regular=True, context=context)
+        return Proxy(Address(*address), is_regular=True, context=context, capture=capture)
     for listener in info.listeners:
         mode, _, serves = str(listener.get("mode")).partition(":")
         if mode == "reverse" and listener.get("port"):
-            return Proxy(Address(str(listener["host"]), int(listener["port"])), serves=serves)
+            where = Address(str(listener["host"]), int(listener["port"]))
+            return Proxy(where, serves=serves, capture=capture)
     raise UsageError(f"engine {pid} has neither an HTTP proxy nor a reverse proxy")
 
 
@@ -139,7 +158,10 @@ def connect(plan: Plan, shows: Shows) -> Outcome:
     """
     if plan.through is not None:
         with one_interrupt():
-            return asyncio.run(_Session(plan, shows).run(plan.through))
+            outcome = asyncio.run(_Session(plan, shows).run(plan.through))
+            if outcome.refused is not None:
+                _show_refusal(outcome, outcome.refused, _seen_by(plan.through, outcome.refused), shows)
+            return outcome
     target = plan.request.target
     server = Endpoint(_HTTP[target.scheme], target.host, target.port)
     options = ["--quiet", f"--tap=connect=127.0.0.1:0={server}", "--host=keep", "--no-page-scan"]
@@ -149,9 +171,46 @@ def connect(plan: Plan, shows: Shows) -> Outcome:
             engine.start()
             listener = engine.ready["listeners"][0]
             proxy = Proxy(Address(listener["host"], listener["port"]))
-            return asyncio.run(_Session(plan, shows).run(proxy))
+            outcome = asyncio.run(_Session(plan, shows).run(proxy))
         finally:
             engine.stop()
+    if outcome.refused is not None:
+        with open_capture(plan.capture) as capture:
+            attempt = next(iter(capture.connections(limit=1)), None)
+        _show_refusal(outcome, outcome.refused, attempt, shows)
+    return outcome
+
+
+def _show_refusal(outcome: Outcome, refused: Refused, attempt: Connection | None, shows: Shows) -> None:
+    """Say what a client without the proxy would see: no answer, where the proxy made the answer itself.
+
+    Only the recording tells them apart: a server may answer 502, too, and may be a proxy of ours.
+    """
+    if attempt is not None and attempt.state == State.FAILED and attempt.error:
+        outcome.unreached = attempt.error
+        shows.unreached(attempt.error)
+    else:
+        shows.refused(refused)
+
+
+def _seen_by(proxy: Proxy, refused: Refused) -> Connection | None:
+    """The attempt in the capture of a proxy that keeps running, found by its key; None where it is not there.
+
+    Its recorder is a moment behind.
+    """
+    if proxy.capture is None:
+        return None
+    until = time.monotonic() + _RECORDED_SECONDS
+    while True:
+        with contextlib.suppress(CaptureError), open_capture(proxy.capture) as capture:
+            newest = max(0, count_connections(capture) - _NEWEST)
+            for one in capture.connections(after=newest):
+                shake = capture.handshake(one.id)
+                if shake is not None and refused.key in (shake.request_in or b"") and one.state in _DECIDED:
+                    return one
+        if time.monotonic() > until:
+            return None
+        time.sleep(_LOOK_SECONDS)
 
 
 @dataclass
@@ -172,7 +231,7 @@ class _Session:
             answers_pings=plan.answers_pings,
         )
         if isinstance(opened, Refused):
-            shows.refused(opened)
+            outcome.refused = opened
             return outcome
         outcome.is_open = True
         shows.opened(opened, (time.monotonic() - begun) * 1e3)

@@ -11,6 +11,7 @@ import base64
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from wsinspect.errors import UsageError
@@ -90,12 +91,14 @@ class Proxy:
         is_regular: an HTTP proxy, for any server; otherwise one in front of the target.
         context: trusts the proxy's certificate, for `wss` through an HTTP proxy.
         serves: the URL of the one server that it is in front of, whatever is asked for; None where it is any.
+        capture: what it records to; None where it is not known.
     """
 
     address: Address
     is_regular: bool = False
     context: ssl.SSLContext | None = None
     serves: str | None = None
+    capture: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,13 @@ class Refused:
         response: None where the connection ended without one.
         body: its beginning.
         problems: what is wrong with a 101 (`Negotiation.problems`).
+        key: the Sec-WebSocket-Key of the request.
     """
 
     response: RawHead | None
     body: bytes = b""
     problems: tuple[str, ...] = ()
+    key: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -209,20 +214,20 @@ async def open_socket(
     if is_tunnelled:
         refusal = await _tunnel(proxy, request.target, conduit)
         if refusal is not None:
-            return Refused(refusal)
+            return Refused(refusal, key=key)
     else:
         await asyncio.get_running_loop().create_connection(lambda: conduit, *proxy.address)
     conduit.write(raw)
     response = await conduit.head()
     if response is None or response.status is None:
         conduit.close()
-        return Refused(response)
+        return Refused(response, key=key)
     sent = RawHead.parse(raw)
     agreed = negotiate(sent, response)
     if response.status != 101 or agreed.problems:
         body = await _body(conduit) if response.status != 101 else b""
         conduit.close()
-        return Refused(response, body, agreed.problems if response.status == 101 else ())
+        return Refused(response, body, agreed.problems if response.status == 101 else (), key)
     target = request.target
     facts = PeerFacts(target.host, target.port, target.path, agreed.subprotocol, (sent, response))
     socket = Socket(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import jsonschema_rs
@@ -11,7 +12,9 @@ from tests.support import warm
 from tests.support.doctor_lab import examine_server, http, replies, switching
 from tests.support.schemas import COMMANDS, FOLDER, fits, problems, schema
 from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
-from wsinspect.cli.main import cli
+from wsinspect.cli.main import cli, execute
+from wsinspect.cli.output import say
+from wsinspect.errors import CaptureError
 from wsinspect.launch.browser.devtools import ConsoleLine, Socket
 from wsinspect.launch.browser.visiting import Visited
 from wsinspect.launch.page import PageExamination, Tried
@@ -168,10 +171,20 @@ def test_small_commands(tmp_path):
         (["faults", "validate", "missing.yaml"], 2, None),
         (["check", "missing.yaml"], 2, None),
         (["show", "last"], 2, None),
+        (["connect", "ftp://a"], 2, None),
+        (["connect", "ws://a", "--send", "@missing"], 2, None),
+        (["mock", "missing.yaml"], 2, None),
+        (["serve", "missing.db"], 2, None),
+        (["replay", "missing.db", "--serve", "0"], 2, None),
+        (["check", "server-deploy", "--reverse", "http://127.0.0.1:1", "--", "no-such-program"], 3, None),
+        (["run", "--headless", "--faults", "missing.yaml"], 2, None),
+        (["run", "--headless", "--otlp", "nowhere", "--listen", "0"], 2, None),
     ],
 )
 def test_an_error_is_an_object_on_stderr(tmp_path, arguments, code, fix):
-    done = warm.run([*arguments, "--json"], folder=tmp_path, environment=home(tmp_path))
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    words = [*arguments[:at], "--json", *arguments[at:]]
+    done = warm.run(words, folder=tmp_path, environment=home(tmp_path))
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     [found] = fits("error", done.stderr)
@@ -191,3 +204,46 @@ def test_what_was_typed_is_in_the_object(tmp_path):
 def test_json_behind_two_dashes_is_not_ours(tmp_path):
     done = warm.run(["explain", "--", "--json"], folder=tmp_path, environment=home(tmp_path))
     assert done.stdout.startswith("Not recognised: --json")
+
+
+@pytest.mark.parametrize("name", list(cli.list_commands(click.Context(cli))))
+def test_an_option_that_no_command_has_is_an_object_of_each(capsys, name):
+    words = [name, "--no-such-option", "--json"]
+    code = execute(lambda: cli.main(words, prog_name="wsinspect", standalone_mode=False), as_json=True)
+    said = capsys.readouterr()
+    assert (code, said.out) == (2, "")
+    [found] = fits("error", said.err)
+    assert found["code"] == 2
+
+
+def test_what_a_run_says_of_old_captures_is_in_the_error(tmp_path):
+    """A hint for people would be a line that is no object."""
+    environment = home(tmp_path)
+    listed = warm.run(["ls", "--json"], folder=tmp_path, environment=environment)
+    captures = Path(json.loads(listed.stdout)["directory"])
+    captures.mkdir(parents=True)
+    CaptureMaker(captures / "old.db").finish()
+    words = ["run", "--headless", "--reverse", "http://127.0.0.1:1", "--set", "nonsense=1", "--json"]
+    done = warm.run(words, folder=tmp_path, environment=environment)
+    [found] = fits("error", done.stderr)
+    assert (done.returncode, done.stdout) == (found["code"], "")
+    [note] = found["notes"]
+    assert note.startswith("1 capture of earlier runs (")
+
+
+def test_sentences_wait_until_the_end_is_known(capsys):
+    def fails():
+        say("a warning")
+        raise CaptureError("no")
+
+    def runs():
+        say("a warning")
+        return 0
+
+    assert execute(fails, as_json=True) == 2
+    [found] = fits("error", capsys.readouterr().err)
+    assert (found["error"], found["notes"]) == ("no", ["a warning"])
+    assert execute(runs, as_json=True) == 0
+    assert capsys.readouterr().err == "wsinspect: a warning\n"
+    assert execute(fails) == 2
+    assert capsys.readouterr().err == "wsinspect: a warning\nwsinspect: no\n"

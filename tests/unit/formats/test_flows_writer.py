@@ -143,3 +143,47 @@ def test_no_answer_is_an_error(tmp_path: Path) -> None:
     script.event(1, "closed")
     [flow] = flows(written(store(tmp_path / "a.db", script))[1])
     assert (flow.response, flow.error.msg) == (None, "connection refused")
+
+
+def attempted(path: Path, *requests: bytes) -> Path:
+    """A capture of attempts that a server refused."""
+    script = Chat()
+    for number, request in enumerate(requests, 1):
+        script.begin(number, request, "/room")
+        script.answer(number, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        script.event(number, "refused", status=404)
+        script.event(number, "closed")
+        script.tick()
+    return store(path, script)
+
+
+def test_no_attempt_is_lost_on_the_way_there_and_back(tmp_path: Path) -> None:
+    """Whatever a hop took of its header block."""
+    start, end = b"GET /room HTTP/1.1\r\nHost: a\r\n", b"\r\n"
+    path = attempted(
+        tmp_path / "a.db",
+        start + b"Upgrade: websocket\r\n" + end,
+        start + b"Upgrade: h2c, WebSocket\r\n" + end,
+        start + b"Connection: close\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" + end,
+        start + b"Connection: close\r\n" + end,
+        b"POST" + start[3:] + end,
+    )
+    with Capture.open(path) as capture, Capture.open(again(tmp_path, path)) as back:
+        ours, theirs = capture.connections(), back.connections()
+        assert len(ours) == 5
+        assert [(one.state, one.status, one.path) for one in theirs] == [
+            (one.state, one.status, one.path) for one in ours
+        ]
+
+
+def test_a_refused_extended_connect_is_one_again(tmp_path: Path) -> None:
+    wire = Wire()
+    tcp = Tcp(wire, server=("10.0.0.2", 8443)).open()
+    talk = Talk(lambda side, data: tcp.send(side, data))
+    talk.connect(1, status="403")
+    talk.flush()
+    source = Imported(tmp_path, wire).path
+    with Capture.open(source) as capture, Capture.open(again(tmp_path, source)) as back:
+        [one], [other] = capture.connections(), back.connections()
+        assert (one.state, one.status, one.http_version) == ("refused", 403, "HTTP/2.0")
+        assert (other.state, other.status, other.http_version) == ("refused", 403, "HTTP/2.0")

@@ -86,6 +86,14 @@ def everything(path: Path) -> Path:
     script.body(3, b"no entry")
     script.event(3, "refused", status=403)
     script.event(3, "closed")
+    script.tick()
+    # What a hop that is not told to pass it on makes of an attempt: without Upgrade.
+    script.begin(
+        4, REQUEST.replace(b"Upgrade: websocket\r\nConnection: Upgrade", b"Connection: close"), "/room?id=7"
+    )
+    script.answer(4, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+    script.event(4, "refused", status=404)
+    script.event(4, "closed")
     return store(path, script)
 
 
