@@ -86,6 +86,15 @@ def columns() -> int:
 
 
 __all__ = [
-    *("columns", "echo", "echo_json", "hold", "narration", "note", "prose_columns", "release", "say"),
-    *("screen_rows", "take_held"),
+    "columns",
+    "echo",
+    "echo_json",
+    "hold",
+    "narration",
+    "note",
+    "prose_columns",
+    "release",
+    "say",
+    "screen_rows",
+    "take_held",
 ]

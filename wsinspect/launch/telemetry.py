@@ -6,6 +6,7 @@ Contract: it is a reader of the capture and nothing else, so the relay neither w
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import threading
@@ -56,7 +57,11 @@ def target_of(option: str | None, environment: Mapping[str, str]) -> Target | No
     if (option is None and variable is None) or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     text = option if option is not None else environment[variable or ""]
-    found = _read(text, environment.get("OTEL_EXPORTER_OTLP_PROTOCOL"), is_option=option is not None)
+    for signal in ("TRACES_", "METRICS_"):
+        _check_protocol(f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL", environment)
+    found = _read(
+        text, _check_protocol("OTEL_EXPORTER_OTLP_PROTOCOL", environment), is_option=option is not None
+    )
     if not _is_installed():
         if option is None:
             return None
@@ -68,7 +73,19 @@ def target_of(option: str | None, environment: Mapping[str, str]) -> Target | No
     return found if option is not None else found._replace(url=None, name=f"{found.name} ({variable})")
 
 
-def _read(text: str, wanted: str | None, *, is_option: bool) -> Target:
+def _check_protocol(variable: str, environment: Mapping[str, str]) -> str:
+    """What a variable says, empty without it.
+
+    Raises:
+        UsageError: it is a protocol that is not spoken.
+    """
+    wanted = environment.get(variable, "")
+    if wanted not in ("", "grpc", "http/protobuf"):
+        raise UsageError(f"{variable}: {wanted!r} is not spoken", hint="http/protobuf or grpc")
+    return wanted
+
+
+def _read(text: str, wanted: str, *, is_option: bool) -> Target:
     what = "--otlp" if is_option else "OTEL_EXPORTER_OTLP_ENDPOINT"
     try:
         parts = urlsplit(text)
@@ -78,10 +95,6 @@ def _read(text: str, wanted: str | None, *, is_option: bool) -> Target:
     if parts.scheme not in ("http", "https", "grpc", "grpcs") or not parts.hostname:
         raise UsageError(
             f"{what}: not the URL of a collector: {text!r}", hint="for example http://localhost:4318"
-        )
-    if wanted not in (None, "", "grpc", "http/protobuf"):
-        raise UsageError(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL: {wanted!r} is not spoken", hint="http/protobuf or grpc"
         )
     is_grpc = wanted == "grpc" or (not wanted and (parts.scheme.startswith("grpc") or port == _GRPC_PORT))
     scheme = parts.scheme.replace("grpcs", "https").replace("grpc", "http")
@@ -124,6 +137,8 @@ class TelemetryChild:
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                # gRPC's library writes a log of its own to stderr for each handshake that fails.
+                env={"GRPC_VERBOSITY": "NONE", **os.environ},
                 start_new_session=True,
             )
         except OSError as error:

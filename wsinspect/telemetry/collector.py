@@ -49,6 +49,14 @@ Protocol = Literal["http/protobuf", "grpc"]
 BATCH: Final = 512
 _SECONDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG: Final = (0.1, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+#: gRPC's words end with the reason, behind a code and the address.
+_GRPC: Final = re.compile(r"error details: (?:.*last error: )?(?:[A-Z_]+: )?(?:ipv[46]:\S+: )?(.*)$", re.I)
+#: What a server says that speaks the other protocol: HTTP/1.1 to gRPC, HTTP/2 to HTTP, plain to TLS.
+_OTHER_PROTOCOL: Final = (
+    ("Expected SETTINGS frame", "it does not speak gRPC: use http://, usually port 4318"),
+    ("BadStatusLine('\\x00\\x00", "it speaks gRPC: use grpc://, usually port 4317"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS: use grpc:// or http://"),
+)
 #: What the SDK's words end with where it tries once more: it may not come to that.
 _NEXT_TRY: Final = re.compile(r",? retrying in [\d.]+ ?s\.?$")
 #: ... how it wraps the reason, the reason of a failed call of the system, and what it says last without one.
@@ -94,6 +102,12 @@ class _LastWords(logging.Handler):
         text = _NEXT_TRY.sub("", record.getMessage()).rstrip(".")
         if _NO_REASON in text and self.text:
             return
+        if (other := next((words for said, words in _OTHER_PROTOCOL if said in text), None)) is not None:
+            self.text = other
+            return
+        if (reason := _GRPC.search(text)) is not None and reason[1]:
+            text = reason[1].removeprefix("Failed to connect to remote host: ").strip()
+            text = text[:1].lower() + text[1:]
         if (failed := _ERRNO.search(text)) is not None:
             text = failed[1].strip().lower()
         else:
@@ -105,7 +119,7 @@ class Collector:
     """A collector, and the meters of `Follower`.
 
     Args:
-        protocol: how it is spoken to; where is in the variables.
+        protocol: how it is spoken to, where no variable says it of a signal; where is in the variables.
         source: what tells the capture from all others.
         say: a line for the user.
 
@@ -131,12 +145,11 @@ class Collector:
         self._tracer = provider.get_tracer("wsinspect", __version__)
         self._spans: SpanExporter | None = None
         if _is_wanted("TRACES"):
-            self._spans = GrpcSpans() if protocol == "grpc" else HttpSpans()
+            self._spans = GrpcSpans() if _protocol("TRACES", protocol) == "grpc" else HttpSpans()
         readers = []
         if _is_wanted("METRICS"):
-            readers.append(
-                PeriodicExportingMetricReader(GrpcMetrics() if protocol == "grpc" else HttpMetrics())
-            )
+            is_grpc = _protocol("METRICS", protocol) == "grpc"
+            readers.append(PeriodicExportingMetricReader(GrpcMetrics() if is_grpc else HttpMetrics()))
         self._meters = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._make_instruments()
 
@@ -281,6 +294,11 @@ def _resource(source: str) -> Resource:
 def _is_wanted(signal: str) -> bool:
     """`OTEL_TRACES_EXPORTER=none` and its like leave a signal out."""
     return os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp").strip().lower() != "none"
+
+
+def _protocol(signal: str, default: Protocol) -> str:
+    """How a signal is sent: a variable of its own counts more than that of all."""
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or default
 
 
 def _tap(tap: str | None) -> dict[str, str]:

@@ -86,6 +86,23 @@ def _say(text: str) -> None:
     print(f"wsinspect: {escape(text)}", file=sys.stderr, flush=True)
 
 
+def settle_endpoints(url: str | None) -> None:
+    """Make the variables say where to send, in words that the SDK knows.
+
+    Args:
+        url: of `--otlp`, which counts more than any variable; None without the option.
+    """
+    if url is not None:
+        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = url
+        for signal_ in ("TRACES", "METRICS"):
+            os.environ.pop(f"OTEL_EXPORTER_OTLP_{signal_}_ENDPOINT", None)
+    for signal_ in ("", "TRACES_", "METRICS_"):
+        name = f"OTEL_EXPORTER_OTLP_{signal_}ENDPOINT"
+        # The SDK takes any scheme but http for TLS.
+        if (given := os.environ.get(name, "")).startswith("grpc"):
+            os.environ[name] = given.replace("grpcs:", "https:", 1).replace("grpc:", "http:", 1)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="wsinspect.telemetry.process")
@@ -95,8 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    if options.url is not None:
-        os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = options.url
+    settle_endpoints(options.url)
     if hasattr(os, "SCHED_BATCH"):
         # The relay has its turn first.
         with contextlib.suppress(PermissionError):

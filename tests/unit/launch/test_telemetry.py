@@ -59,6 +59,14 @@ def test_a_protocol_that_is_not_spoken_is_refused():
         target_of("http://c", {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"})
 
 
+@pytest.mark.parametrize("signal", ["TRACES", "METRICS"])
+def test_nor_is_one_of_a_signal_alone(signal):
+    name = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"
+    with pytest.raises(UsageError, match=f"{name}: 'http/json' is not spoken"):
+        target_of("http://c", {name: "http/json"})
+    assert target_of("http://c", {name: "grpc"}) is not None
+
+
 def test_without_the_sdk_the_option_says_how_to_install_it_and_a_variable_is_not_meant_for_us(monkeypatch):
     monkeypatch.setattr(telemetry, "_MODULES", ("wsinspect_has_no_such_module.at_all",))
     with pytest.raises(LocalError, match="wsinspect\\[otel\\]"):

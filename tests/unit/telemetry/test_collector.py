@@ -13,6 +13,7 @@ from wsinspect.capture.queries.telemetry import Marks
 from wsinspect.capture.reader import Capture
 from wsinspect.telemetry.collector import Collector, _LastWords
 from wsinspect.telemetry.following import Follower
+from wsinspect.telemetry.process import settle_endpoints
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -67,6 +68,32 @@ def test_spans_and_metrics_arrive(tmp_path, monkeypatch, protocol, receiving):
     assert duration.attributes["websocket.close.code"] == 1000
     for body in receiver.raw:
         assert not any(word in body for word in (b"welcome", b"bye", b"s3cr3t", b"t0k3n", b"abc123"))
+
+
+def test_a_signal_may_have_a_protocol_of_its_own(tmp_path, monkeypatch):
+    with receiving() as http, receiving_grpc() as grpc:
+        send(
+            chat_capture(tmp_path / "a.db"),
+            http,
+            monkeypatch,
+            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=grpc.url,
+            OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="grpc",
+        )
+    assert (len(grpc.spans), grpc.metrics) == (2, {})
+    assert (http.spans, http.total("websocket.frames", {"websocket.direction": "c2s"})) == ([], 3)
+
+
+def test_endpoints_are_in_words_that_the_sdk_knows(monkeypatch):
+    every = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    traces, metrics = (f"OTEL_EXPORTER_OTLP_{one}_ENDPOINT" for one in ("TRACES", "METRICS"))
+    monkeypatch.setenv(every, "grpc://c:4317")
+    monkeypatch.setenv(traces, "grpcs://d:4317")
+    monkeypatch.setenv(metrics, "http://grpc:4318")
+    settle_endpoints(None)
+    found = [os.environ[one] for one in (every, traces, metrics)]
+    assert found == ["http://c:4317", "https://d:4317", "http://grpc:4318"]
+    settle_endpoints("http://e:4318")
+    assert [os.environ.get(one) for one in (every, traces, metrics)] == ["http://e:4318", None, None]
 
 
 def test_the_users_variables_are_honoured(tmp_path, monkeypatch):
@@ -132,6 +159,37 @@ def test_what_a_collector_does_not_take_is_dropped_counted_and_said_once(tmp_pat
 @pytest.mark.parametrize(
     ("said", "words"),
     [
+        (
+            "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to c:1, "
+            "retrying in 0.9s. Error details: failed to connect to all addresses; "
+            "last error: UNKNOWN: ipv4:127.0.0.1:1: "
+            "Failed to connect to remote host: Connection refused",
+            "connection refused",
+        ),
+        (
+            "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to c:1, "
+            "retrying in 0.9s. Error details: failed to connect to all addresses; "
+            "last error: UNAVAILABLE: ipv4:127.0.0.1:1: "
+            "Failed parsing HTTP/2 (Expected SETTINGS frame as the first frame, got frame type 79)",
+            "it does not speak gRPC: use http://, usually port 4318",
+        ),
+        (
+            "Transient error StatusCode.UNAVAILABLE encountered while exporting traces to c:1, "
+            "retrying in 0.9s. Error details: failed to connect to all addresses; "
+            "last error: UNKNOWN: ipv4:127.0.0.1:1: "
+            "Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:100000f7:SSL routines:"
+            "OPENSSL_internal:WRONG_VERSION_NUMBER: Invalid certificate verification context: OK",
+            "it does not speak TLS: use grpc:// or http://",
+        ),
+        (
+            "Failed to export traces to c:1, error code: StatusCode.UNAUTHENTICATED, error details: No token",
+            "no token",
+        ),
+        (
+            "Transient error ('Connection aborted.', BadStatusLine('\\x00\\x00\\x18\\x04')) encountered "
+            "while exporting spans batch, retrying in 0.89s.",
+            "it speaks gRPC: use grpc://, usually port 4317",
+        ),
         (
             "Transient error HTTPConnectionPool(host='a', port=9): Max retries exceeded with url: /v1/traces "
             "(Caused by NewConnectionError('HTTPConnection(host=a, port=9): Failed to establish a new "
