@@ -120,7 +120,7 @@ def _line(text: str) -> str:
 def asks_for_websocket(fields: Iterable[tuple[str, str]]) -> bool:
     """Whether a request with these header fields is an opening handshake, also one that a hop took some of.
 
-    `Upgrade` is a list (RFC 9110 section 7.8). A proxy that is not told to pass it on drops it as a field of
+    `Upgrade` is a list (RFC 9110 section 7.8). A proxy that does not pass it on drops it as a field of
     its own hop, and leaves the key, which nothing but a WebSocket has.
     """
     for name, value in fields:

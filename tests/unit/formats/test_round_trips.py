@@ -87,7 +87,7 @@ def everything(path: Path) -> Path:
     script.event(3, "refused", status=403)
     script.event(3, "closed")
     script.tick()
-    # What a hop that is not told to pass it on makes of an attempt: without Upgrade.
+    # What a hop that does not pass it on makes of an attempt: without Upgrade.
     script.begin(
         4, REQUEST.replace(b"Upgrade: websocket\r\nConnection: Upgrade", b"Connection: close"), "/room?id=7"
     )
