@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import warm
 from tests.support.hops import LOOPBACK, NGINX_GOOD, Hop, apache, caddy, envoy, envoy_program, haproxy, nginx
+from tests.support.small_servers import free_port
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -116,3 +117,31 @@ def test_hop_file_line_and_proof(tmp_path, faulty, good, file, words) -> None:
     assert [one["id"] for one in well["findings"] if one["severity"] == "error"] == []
     assert not any("diff" in fix for one in well["findings"] for fix in one["fixes"])
     assert any(line.endswith("as it is: 101") for line in well["ruled_out"])
+
+
+@pytest.mark.parametrize("sends", ["on", "off"])
+def test_a_proxy_header_of_a_stream_has_its_line(tmp_path, sends) -> None:
+    """nginx passes TCP on, and the application takes the PROXY header for the request."""
+    with subprocess.Popen(
+        [sys.executable, "-c", APPLICATION], stdout=subprocess.PIPE, text=True
+    ) as application:
+        try:
+            assert application.stdout is not None
+            app, port = int(application.stdout.readline()), free_port()
+            lines = f"listen {LOOPBACK}:{port};\nproxy_pass {LOOPBACK}:{app};\nproxy_protocol {sends};"
+            module = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;"
+            main = f"{module}\nstream {{ server {{\n{lines}\n}} }}"
+            with nginx(tmp_path / "hop", "location / { return 404; }", main=main):
+                found = doctor(f"ws://{LOOPBACK}:{port}/chat", tmp_path / "hop")
+        finally:
+            application.terminate()
+    at = f"{tmp_path / 'hop' / 'nginx.conf'}:"
+    assert (f"server of stream, port {port} in {at}" in found["headline"]) is (sends == "on"), found
+    errors = [one["id"] for one in found["findings"] if one["severity"] == "error"]
+    if sends == "off":
+        assert errors == []
+        return
+    assert "sends a PROXY header" in found["headline"]
+    fix = found["findings"][0]["fixes"][0]
+    assert "-proxy_protocol on;" in fix["diff"]
+    assert not fix.get("proven")

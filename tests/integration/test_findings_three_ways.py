@@ -17,7 +17,18 @@ from tests.support.beside import Said, beside
 from tests.support.bytes_of_frames import CLOSE, TEXT, frame
 from tests.support.matrix_alone import NEAR, NEAR_SERVERS
 from tests.support.matrix_lab import disagreements
-from tests.support.matrix_odd import CLIENTS, PATIENT, Odd, Serve, Socket, refusal, says, switching, visit
+from tests.support.matrix_odd import (
+    CLIENTS,
+    PATIENT,
+    Client,
+    Odd,
+    Serve,
+    Socket,
+    refusal,
+    says,
+    switching,
+    visit,
+)
 from tests.support.matrix_odds import ODDS, TIMED, token
 from tests.support.three_ways import WAYS, Seen, Way, echo, play
 
@@ -149,6 +160,56 @@ async def _one_at_a_time(socket: Socket, head: bytes) -> None:
         _TAKEN.discard(socket.ports[0])
 
 
+def _says_with_status(line: bytes) -> Serve:
+    """A refusal that is a status line alone, as Autobahn's."""
+
+    async def serve(socket: Socket, head: bytes) -> None:
+        await socket.say(b"HTTP/1.1 " + line + b"\r\n\r\n")
+
+    return serve
+
+
+async def _mute_at_once(socket: Socket, head: bytes) -> None:
+    """A CLOSE without a code, before anything else."""
+    await socket.say(switching(head))
+    await socket.send(CLOSE)
+    await socket.until_close()
+
+
+async def _greets_and_closes(socket: Socket, head: bytes) -> None:
+    """The same, behind a message."""
+    await socket.say(switching(head))
+    await socket.send(TEXT, b"welcome and goodbye")
+    await socket.send(CLOSE)
+    await socket.until_close()
+
+
+def _signalr(*after: float) -> Serve:
+    """A hub that accepts the protocol, sends a ping after each of these times, and then nothing more."""
+
+    async def serve(socket: Socket, head: bytes) -> None:
+        await socket.say(switching(head))
+        await socket.next(PATIENT)
+        await socket.send(TEXT, b"{}\x1e")
+        for wait in after:
+            await asyncio.sleep(wait)
+            await socket.send(TEXT, b'{"type":6}\x1e')
+        body = await socket.until_close(PATIENT)
+        if body is not None:
+            await socket.send(CLOSE, body)
+
+    return serve
+
+
+async def _leaves_soon(socket: Socket, head: bytes) -> None:
+    """Leaves before a second has passed, with a CLOSE of its own only where one comes."""
+    await socket.say(switching(head))
+    body = await socket.until_close(0.7)
+    if body is not None:
+        await socket.send(CLOSE, body)
+    socket.cut()
+
+
 def _closes_with(code: int, reason: bytes = b"", *fields: str) -> Serve:
     """After the first message a CLOSE with this code."""
 
@@ -175,6 +236,14 @@ SERVERS_HERE: dict[str, Serve] = {
     "minds-case": _minds_case,
     "one-at-a-time": _one_at_a_time,
     "soon-away": _soon_away,
+    "leaves-soon": _leaves_soon,
+    "full": _says_with_status(b"503 maximum number of connections reached"),
+    "foreign": _says_with_status(
+        b"403 WebSocket connection denied: origin 'https://evil.example' not allowed"
+    ),
+    "mute-at-once": _mute_at_once,
+    "greets-and-closes": _greets_and_closes,
+    "signalr": _signalr(1.0, 1.0, 1.0),
     "no-subprotocol": _closes_with(1002, b"no recognized subprotocol"),
     "closes-1011": _closes_with(1011, b"it broke"),
     "closes-1000": _closes_with(1000, b"done"),
@@ -212,6 +281,20 @@ async def _talks_twice(socket: Socket) -> None:
     await socket.until_close()
 
 
+def _hub(for_seconds: float) -> Client:
+    """SignalR's handshake, its first answer, and a CLOSE so many seconds after the last thing it hears."""
+
+    async def talk(socket: Socket) -> None:
+        await socket.send(TEXT, b'{"protocol":"json","version":1}\x1e')
+        for _ in range(4):
+            await socket.next(PATIENT)
+        await asyncio.sleep(for_seconds)
+        await socket.send(CLOSE, (1000).to_bytes(2))
+        await socket.until_close()
+
+    return talk
+
+
 async def _idles(socket: Socket) -> None:
     """Says something once and then waits for the end."""
     await socket.send(TEXT, b"hello")
@@ -237,6 +320,8 @@ CLIENTS_HERE = {
     "twice": _talks_twice,
     "another": _brings_another,
     "at-once": _closes_at_once,
+    "gives-hub-up": _hub(2.2),
+    "leaves-hub": _hub(0.5),
 }
 GOOD_ORIGIN = {"Origin": "https://app.example"}
 BAD_ORIGIN = {"Origin": "https://evil.example"}
@@ -336,6 +421,15 @@ ROWS = [
         server="soon-away",
         client="at-once",
     ),
+    _row(
+        4,
+        "a CLOSE that is swallowed, and a server that leaves at once",
+        (("WS-CL-101",), "hop"),
+        hops=["relay"],
+        server="leaves-soon",
+        client="at-once",
+    ),
+    _row(4, "a CLOSE that comes through, and such a server", None, server="leaves-soon", client="at-once"),
     _row(4, "a CLOSE alone", None, server="soon-away", client="at-once"),
     _row(4, "two messages", None, server="soon-away", client="twice"),
     # 5: silences
@@ -372,6 +466,8 @@ ROWS = [
     _row(8, CROWDED.name, (("WS-HS-048",), "server"), server=CROWDED.server, client=CROWDED.client),
     _row(8, "an access list", (("WS-HS-010",), "hop"), hops=["nginx"], route="403", cause="access list"),
     _row(8, "403 of the server", (("WS-HS-010",), "server"), server="403"),
+    _row(8, "a limit in the status line", (("WS-HS-021",), "server"), server="full", cause="limit"),
+    _row(8, "an Origin in the status line", (("WS-HS-010",), "server"), server="foreign", fields=BAD_ORIGIN),
     # 9: a 101 with a body, HTTP in the tunnel, unfinished frames
     *_known(9, "chunked 101", "101 with a length", "HTTP in the tunnel", "half of a masked frame"),
     _row(9, "a body behind the 101", (("WS-HS-047",), "server"), server="body-101", client="patient"),
@@ -405,6 +501,10 @@ ROWS = [
     ),
     _row(11, "client 4002", (("WS-CL-030",), "client"), client="closes-4002"),
     _row(11, "server 1000", None, server="closes-1000"),
+    _row(11, "a CLOSE without a word", (("WS-CL-035",), "server"), server="mute-at-once", client="patient"),
+    _row(11, "a CLOSE behind a message", None, server="greets-and-closes", client="patient"),
+    _row(11, "SignalR without pings", (("WS-APP-022",), "server"), server="signalr", client="gives-hub-up"),
+    _row(11, "SignalR with pings", None, server="signalr", client="leaves-hub"),
     # 14: a client that gives up
     *_known(14, "gives up", "late answer"),
     # 15: the proxy's own way

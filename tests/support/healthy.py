@@ -37,8 +37,8 @@ _MOST = 400
 #: Applications say of themselves that something failed, on connections that are healthy.
 _SAID_BY_APPLICATIONS = frozenset(
     {
-        *("WS-APP-007", "WS-APP-009", "WS-APP-018", "WS-APP-021", "WS-APP-023", "WS-APP-024"),
-        *("WS-APP-030", "WS-APP-032", "WS-APP-040", "WS-APP-042", "WS-CL-033"),
+        *("WS-APP-007", "WS-APP-009", "WS-APP-018", "WS-APP-021", "WS-APP-022", "WS-APP-023"),
+        *("WS-APP-024", "WS-APP-030", "WS-APP-032", "WS-APP-040", "WS-APP-042", "WS-CL-033"),
     }
 )
 

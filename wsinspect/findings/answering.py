@@ -11,13 +11,14 @@ from wsinspect.findings.evidence import (
     author_line,
     body_line,
     cache_lines,
+    left_marks,
     marks_lines,
     named,
     status_line,
     two_causes,
 )
 from wsinspect.findings.facts import ConnectionFacts
-from wsinspect.findings.limits import size_words, sizes_below
+from wsinspect.findings.limits import possible_sizes, size_lines
 from wsinspect.findings.model import FaultOf, Found
 from wsinspect.findings.own_pages import covering
 
@@ -62,8 +63,8 @@ def answer(
 def url_lines(facts: ConnectionFacts) -> tuple[str, ...]:
     """Evidence lines: known limits on a URL's length, in bytes, that this one exceeds."""
     size = url_size(facts)
-    limits = [f"just above a known limit: {size_words(limit)}" for limit in sizes_below(size, "URL")[:3]]
-    return (f"the URL has {size:,} characters", *limits) if limits else ()
+    lines = size_lines(possible_sizes(size, left_marks(facts), "URL"), left_marks(facts))
+    return (f"the URL has {size:,} characters", *lines) if lines else ()
 
 
 def url_size(facts: ConnectionFacts) -> int:

@@ -34,6 +34,11 @@ _RAISED: Final = (
     "the code that handles the connection raised an exception, or returned, before it accepted",
     "the server's log has the traceback, or 'returned without completing handshake'",
 )
+#: The same as one of several causes of a 403.
+RAISED: Final = (
+    "the application raised an exception before it accepted (granian answers 403 to that as well)",
+    "the server's log has the traceback",
+)
 _NO_WEBSOCKET: Final = (
     "the application takes no WebSockets: ProtocolTypeRouter has no 'websocket', or Django's own"
     " get_asgi_application() is served",
@@ -65,10 +70,20 @@ def is_foreign(facts: ConnectionFacts) -> bool:
 
 def is_asgi_403(facts: ConnectionFacts) -> bool:
     """Whether a 403 looks like that of uvicorn for an application that closed before it accepted: a
-    plain text of no length, with or without uvicorn's name."""
+    plain text of no length, with or without uvicorn's name; or that of granian or hypercorn, with theirs."""
     kind = facts.response_line("Content-Type").lower()
     is_bare = kind.endswith("text/plain; charset=utf-8") and Lack.BODY not in facts.unrecorded
-    return not facts.content and (is_bare or "uvicorn" in named(answer_marks(facts)))
+    is_named = "uvicorn" in named(answer_marks(facts)) or _server(facts).startswith(("granian", "hypercorn"))
+    return not facts.content and (is_bare or is_named)
+
+
+def hides_exception(facts: ConnectionFacts) -> bool:
+    """Whether a 403 is granian's, which answers so for an exception before the accept, too."""
+    return is_asgi_403(facts) and _server(facts).startswith("granian")
+
+
+def _server(facts: ConnectionFacts) -> str:
+    return facts.response_line("Server").lower().removeprefix("server: ")
 
 
 def has_no_origin(facts: ConnectionFacts) -> bool:

@@ -88,6 +88,27 @@ def answer_marks(facts: ConnectionFacts) -> tuple[Mark, ...]:
     return facts.marks
 
 
+#: Names of hosts that only one service gives.
+_HOSTS: Final = (
+    (".amazonaws.com", "aws"),
+    (".cloudfront.net", "aws"),
+    (".azurefd.net", "azure"),
+    (".azurewebsites.net", "azure"),
+    (".workers.dev", "cloudflare"),
+    (".fly.dev", "fly"),
+    (".run.app", "gcp"),
+    (".herokuapp.com", "heroku"),
+)
+
+
+def left_marks(facts: ConnectionFacts) -> tuple[str, ...]:
+    """The software and services that a connection shows: in its answer, its request, or the host's name."""
+    host = (facts.host or "").lower().rstrip(".")
+    of_host = [software for ending, software in _HOSTS if host.endswith(ending)]
+    marks = (*answer_marks(facts), *request_marks(facts.request_in))
+    return tuple(dict.fromkeys((*named(marks), *of_host)))
+
+
 def is_applications(facts: ConnectionFacts) -> bool:
     """Whether an application's server names itself in an answer, and no hop does."""
     return answer_hop(facts) is None and bool(set(named(answer_marks(facts))) - PROXIES)

@@ -313,6 +313,12 @@ class ConnectionFacts:
         return self.content[:4096].lower() or self.reject_reason.lower().encode()
 
     @property
+    def said(self) -> bytes:
+        """The words of the status line, where Autobahn and daphne say why, and of the body; lower case."""
+        reason = self.response_in.reason[:200].lower() if self.response_in else b""
+        return reason + b"\n" + self.wording
+
+    @property
     def reject_reason(self) -> str:
         """What `websocket` for Node says in a header, since its answers have no body; "" for nothing."""
         value = self.response_in.get("x-websocket-reject-reason") if self.response_in else None
@@ -480,6 +486,7 @@ class Summary(NamedTuple):
     how: str | None
     client_close_code: int | None
     server_close_code: int | None
+    server_close_reason: str | None
     c2s_frames: int
     s2c_frames: int
     s2c_bytes: int

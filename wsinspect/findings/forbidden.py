@@ -46,10 +46,10 @@ class Ranked(NamedTuple):
 
 def ranked_403(facts: ConnectionFacts, sent: Sequence[str]) -> Ranked:
     """Why a server may refuse with 403, most likely first, and the topic of the first one's fixes."""
-    about_origin = re.search(rb"origin|cors|host", facts.wording)
+    about_origin = re.search(rb"origin|cors|host", facts.said)
     about_token = re.search(
         rb"token|credential|authent|authori[sz]|login|session|csrf|permission|api.?key",
-        facts.wording,
+        facts.said,
     )
     origin = (
         "the Origin is not on the server's list, or Host is not the page's",
@@ -70,6 +70,8 @@ def ranked_403(facts: ConnectionFacts, sent: Sequence[str]) -> Ranked:
         ordered = (path, *tokens, last) if is_asgi and not sent else (*tokens, path, last)
     elif is_asgi and not about_origin and not sent:
         ordered = (origin, path, *tokens)  # FastAPI checks no Origin by itself, and lacks paths
+    if asgi.hides_exception(facts) and not about_origin:
+        ordered = (ordered[0], asgi.RAISED, *ordered[1:])
     if is_socketio(facts) and is_mute(facts):
         return Ranked(of_engineio(facts, origin), None)
     if asgi.is_of_daphne(facts):

@@ -140,6 +140,33 @@ def refused_by_ws(facts: ConnectionFacts) -> Found:
     )
 
 
+def jetty_refuses(facts: ConnectionFacts) -> Found | None:
+    """Jetty's 503 where no object for the endpoint could be made (jetty/jetty.project#4903)."""
+    server = facts.response_line("Server").lower().removeprefix("server: ")
+    if not server.startswith("jetty") or b"endpoint creation failed" not in facts.said:
+        return None
+    return answer(
+        facts,
+        fault_of="server",
+        topic="server-error",
+        title="503: Jetty could not make the endpoint for this WebSocket",
+        meaning="The server is up and took the handshake. Its own code gave Jetty no object for the endpoint,"
+        " and Jetty says nothing more to the client.",
+        causes=(
+            (
+                "the application's WebSocketCreator returned null: it refuses this client, path or"
+                " subprotocol without an answer of its own",
+                "what it checks before it returns; an answer with sendForbidden or sendError says more",
+            ),
+            (
+                "Jetty cannot construct the endpoint's class: it is not public, is an inner class that is not"
+                " static, or has no constructor without arguments",
+                "the debug log of org.eclipse.jetty.websocket has the exception",
+            ),
+        ),
+    )
+
+
 #: How mitmproxy, which is this proxy's HTTP, refuses what is not a request: it quotes the line.
 _PROXY_LINE: Final = re.compile(rb"bad http request line: b(?:'|&#x27;)proxy (?:tcp[46]|unknown)")
 

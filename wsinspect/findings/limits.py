@@ -7,6 +7,7 @@ nobody; a fingerprint or a second tap does.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Final, Literal, NamedTuple
 
 from wsinspect.findings.data import table
@@ -38,6 +39,10 @@ class Size(NamedTuple):
 
 LIMITS: Final = tuple(Limit(**one) for one in table("limits")["limit"])
 SIZES: Final = tuple(Size(**one) for one in table("limits")["size"])
+#: What somebody else runs as a service: its limits are nobody's who does not use it.
+SERVICES: Final = frozenset(("aws", "azure", "cloudflare", "fly", "gcp", "gemini", "heroku", "openai"))
+#: Limits of a size that are listed.
+_LISTED: Final = 4
 #: A message is compared with limits that it exceeds by at most this factor.
 _NEAR: Final = 1.5
 #: A limit matches within two seconds: timers of proxies are coarse, and the last byte was seen elsewhere.
@@ -63,6 +68,33 @@ def sizes_below(size: int, *of: Unit) -> list[Size]:
     units = of or ("frame", "message")
     below = [limit for limit in SIZES if limit.of in units and limit.bytes < size <= limit.bytes * _NEAR]
     return sorted(below, key=lambda limit: size - limit.bytes)
+
+
+def possible_sizes(size: int, seen: Collection[str], *of: Unit) -> list[Size]:
+    """`sizes_below`, without services that left no mark: recognised software first, then the nearest.
+
+    A size alone names nobody: several have the same one, and a service that somebody else runs leaves a mark.
+
+    Args:
+        seen: the software and services that left a mark (names in `software.NAMES`).
+    """
+    kept = [one for one in sizes_below(size, *of) if one.software in seen or one.software not in SERVICES]
+    return sorted(kept, key=lambda one: one.software not in seen)
+
+
+def size_lines(limits: Sequence[Size], seen: Collection[str]) -> tuple[str, ...]:
+    """Lines of evidence: the limits of recognised software, a line each, then the others of this size in one.
+
+    Args:
+        limits: of `possible_sizes`.
+        seen: as there.
+    """
+    own = [limit for limit in limits if limit.software in seen]
+    others = "; ".join(size_words(one) for one in [one for one in limits if one not in own][:_LISTED])
+    return (
+        *(f"just above a limit of recognised software: {size_words(limit)}" for limit in own[:_LISTED]),
+        *((f"limits of this size: {others}",) if others else ()),
+    )
 
 
 def size_words(limit: Size) -> str:

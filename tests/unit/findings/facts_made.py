@@ -271,6 +271,7 @@ def summary(number: int, at: float, lived: float | None = 1.0, **facts: Any) -> 
         how="close-frame",
         client_close_code=1000,
         server_close_code=1000,
+        server_close_reason="",
         c2s_frames=5,
         s2c_frames=5,
         s2c_bytes=500,
@@ -284,13 +285,16 @@ def summary(number: int, at: float, lived: float | None = 1.0, **facts: Any) -> 
             how="refused",
             client_close_code=None,
             server_close_code=None,
+            server_close_reason=None,
         )
     return Summary(**{**values, **facts})
 
 
 def dropped(number: int, at: float, lived: float, **facts: Any) -> Summary:
     """A connection that the server's side ended without a CLOSE frame."""
-    how = dict(ended_by="server", how="fin", client_close_code=None, server_close_code=None)
+    how = dict(
+        ended_by="server", how="fin", client_close_code=None, server_close_code=None, server_close_reason=None
+    )
     return summary(number, at, lived, **{**how, **facts})
 
 

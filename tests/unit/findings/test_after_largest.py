@@ -64,3 +64,22 @@ def test_apples_client_is_named_where_it_says_who_it_is():
 )
 def test_other_ends_are_not_about_a_size(facts):
     assert "WS-CL-009" not in [one.id for one in diagnose_connection(facts)]
+
+
+@pytest.mark.parametrize(
+    ("host", "cause"),
+    [
+        ("abc.execute-api.eu-west-1.amazonaws.com", "AWS API Gateway: WebSocket frame size"),
+        ("chat.test", "SignalR: MaximumReceiveMessageSize"),
+    ],
+)
+def test_a_service_that_left_no_mark_is_no_cause(host, cause):
+    facts = replace(cut(*HELLO, sized(3, C2S, 0.9, 33_000), at=1.0), host=host)
+    found = first(facts)
+    assert cause in found.causes[0].cause
+    assert ("AWS" in str(found)) is ("AWS" in cause)
+
+
+def test_a_size_that_only_services_refuse_is_nobody_s():
+    cut_off = cut(*HELLO, sized(3, C2S, 0.9, 140_000), at=1.0)
+    assert "WS-CL-009" not in [one.id for one in diagnose_connection(cut_off)]

@@ -102,3 +102,20 @@ def test_a_second_without_an_answer_names_socketio_only_where_it_is(waited):
         assert plain.title == "The server closed the connection without an answer"
         assert "crashed" in plain.causes[0].cause
         assert "Socket.IO" not in " ".join((*plain.evidence, *(one.cause for one in plain.causes[:-1])))
+
+
+@pytest.mark.parametrize(
+    ("server", "body", "raised", "path"),
+    [
+        ("granian", b"", True, True),
+        ("hypercorn-h11", b"", False, True),
+        ("granian", b"no", False, False),
+        ("granite", b"", False, False),
+    ],
+)
+def test_granian_s_403_may_hide_an_exception(server, body, raised, path):
+    """What granian 2.8 and hypercorn send where an application closes, or raises, before it accepts."""
+    found = first(refused("403 Forbidden", body, head=request(without=("Origin",)), Server=server))
+    causes = [one.cause for one in found.causes]
+    assert any("raised an exception before it accepted (granian" in one for one in causes) is raised
+    assert ("not a WebSocket route" in causes[0]) is path

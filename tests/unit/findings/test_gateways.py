@@ -1,6 +1,7 @@
 """Who made an answer of 502 or 505: a hop's own marks make it sure, an application's make it the server's."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -115,3 +116,44 @@ def test_who_made_a_505(body, fields, party, sure):
 def test_the_other_ones_of_an_application_are_the_servers(status, rule):
     found = judged(refused(status, OWN, Server="uvicorn"))
     assert (found.id, found.fault_of) == (rule, "server")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "fields"),
+    [
+        ("503 maximum number of connections reached", b"", {}),  # Autobahn's maxConnections
+        ("503 Service Unavailable", b"too many connections", {}),
+        ("503 Server Too Busy", b"", {"Server": "Microsoft-HTTPAPI/2.0"}),
+    ],
+)
+def test_a_503_that_speaks_of_a_limit_is_one(status, body, fields):
+    found = judged(refused(status, body, **fields))
+    assert (found.id, found.fault_of) == ("WS-HS-021", "server")
+    assert found.title == "503: a limit or too much load, as the answer says"
+    assert "limit on connections" in found.causes[0].cause
+    other = Other(7, "/chat", START, START)
+    assert judged(replace(refused(status, body, **fields), others=(other,))).id == "WS-HS-048"
+
+
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "503 Service Temporarily Unavailable", "503"])
+def test_another_503_is_no_limit(status):
+    assert judged(refused(status)).title == "503: no server takes the connection"
+
+
+JETTY: dict[str, Any] = {"Server": "Jetty(9.4.57.v20241219)", "Content_Type": "text/html;charset=iso-8859-1"}
+FAILED = b"<h2>HTTP ERROR 503 Endpoint Creation Failed</h2><hr/>Powered by Jetty:// 9.4.57"
+
+
+def test_jetty_s_503_is_an_endpoint_that_could_not_be_made():
+    found = judged(refused("503 Service Unavailable", FAILED, **JETTY))
+    assert (found.id, found.fault_of, found.confidence) == ("WS-HS-021", "server", "high")
+    assert "could not make the endpoint" in found.title
+    assert ["returned null" in found.causes[0].cause, "not public" in found.causes[1].cause] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [(FAILED, {**JETTY, "Server": "other"}), (b"<h2>HTTP ERROR 503 Service Unavailable</h2>", JETTY)],
+)
+def test_another_503_is_not_jetty_s(body, fields):
+    assert "endpoint" not in judged(refused("503 Service Unavailable", body, **fields)).title

@@ -199,7 +199,7 @@ def summary(number, opened, closed):
     return Summary(
         *(number, "main", "127.0.0.1:5", "ws", "a.test", 80, "/ws", None, OPEN),
         *(OPEN + int(opened * SECOND), OPEN + int(closed * SECOND), "closed", 101, None, "server", "fin"),
-        *(None, None, 3, 3, 99, False),
+        *(None, None, None, 3, 3, 99, False),
     )
 
 

@@ -66,6 +66,13 @@ def _graphql(code: int, reason: str = "", chosen: str = "graphql-transport-ws", 
 
 
 HUB = (C2S, 0.1, '{"protocol":"json","version":1}\x1e')
+
+
+def _pings(*times: float) -> list[Any]:
+    """A server's keep-alive, and a message with something in it where a time is whole."""
+    return [(S2C, at, f'{{"type":{1 if at % 1 == 0 else 6}}}\x1e') for at in times]
+
+
 REFUSED_OPERATION = '{"id":"1","type":"error","payload":[{"message":"Cannot query field"}]}'
 
 
@@ -228,8 +235,17 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [ended(*_said((C2S, 0.1, '{"protocol":"json","version":1}\x1e'), (S2C, 0.2, "{}\x1e")))],
     ),
     "WS-APP-022": (
-        [cut(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, "{}\x1e")), at=30.4, by="client")],
         [
+            cut(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, "{}\x1e")), at=30.4, by="client"),
+            # Another timeout than the usual one: pings came every 3 s, and then no more.
+            cut(*_said(HUB, (S2C, 0.2, "{}\x1e"), *_pings(3.2, 6.2, 9.2)), at=15.3, by="client"),
+            ended(*_said(HUB, (S2C, 0.2, "{}\x1e"), *_pings(3.2, 4.0, 7.02)), at=13),
+        ],
+        [
+            cut(*_said(HUB, (S2C, 0.2, "{}\x1e"), *_pings(3.2, 6.2, 9.2)), at=14.1, by="client"),
+            cut(*_said(HUB, (S2C, 0.2, "{}\x1e"), *_pings(3.2, 6.2, 9.2)), at=15.3),
+            cut(*_said(HUB, (S2C, 0.2, "{}\x1e"), *_pings(3.2, 7.2, 9.2)), at=15.3, by="client"),
+            cut(*_said(HUB, (S2C, 0.2, "{}\x1e"), *_pings(3.2)), at=15.3, by="client"),
             cut(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, "{}\x1e")), at=12, by="client"),
             cut(*_said((C2S, 0.1, SIGNALR), (S2C, 0.2, "{}\x1e")), at=30.4),
             cut(*_said((C2S, 0.1, "hello"), (S2C, 0.2, "{}")), at=30.4, by="client"),

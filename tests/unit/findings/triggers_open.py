@@ -494,4 +494,23 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
         [capture(*(dropped(n, n * 7, 30) for n in range(1, 5)))],
         [capture(*(dropped(n, n * 7, 30 + n) for n in range(1, 5)))],
     ),
+    "WS-DROP-017": (
+        [
+            capture(*(summary(n, n * 9, 20 + n / 2, ended_by="server") for n in (1, 2, 3))),
+            capture(*(summary(n, n * 9, 60, ended_by="server", server_close_code=None) for n in (1, 2, 3))),
+        ],
+        [
+            # Two, other ages, a reason, another code, the client's, opened together, soon, one that lives on.
+            capture(*(summary(n, n * 9, 20, ended_by="server") for n in (1, 2))),
+            capture(*(summary(n, n * 9, 20 + 3 * n, ended_by="server") for n in (1, 2, 3))),
+            capture(
+                *(summary(n, n * 9, 20, ended_by="server", server_close_reason="bye") for n in (1, 2, 3))
+            ),
+            capture(*(summary(n, n * 9, 20, ended_by="server", server_close_code=1001) for n in (1, 2, 3))),
+            capture(*(summary(n, n * 9, 20) for n in (1, 2, 3))),
+            capture(*(summary(n, n / 2, 20, ended_by="server") for n in (1, 2, 3))),
+            capture(*(summary(n, n * 9, 4, ended_by="server") for n in (1, 2, 3))),
+            capture(*(summary(n, n * 9, 20, ended_by="server") for n in (1, 2, 3)), summary(4, 5, 31)),
+        ],
+    ),
 }

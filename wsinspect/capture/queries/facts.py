@@ -286,8 +286,8 @@ _ENDED_BETWEEN: Final = (
 _SUMMARIES: Final = (
     "SELECT id, tap, client, coalesce(nullif(scheme, ''), 'ws'), host, port, "
     "coalesce(nullif(path, ''), '/'), subprotocol, coalesce(attempt_ns, 0), open_ns, closed_ns, state, "
-    "status, error, ended_by, how, client_close_code, server_close_code, c2s_frames, s2c_frames, s2c_bytes, "
-    "ended_by IS 'fault' OR open_ns IS NULL AND EXISTS "
+    "status, error, ended_by, how, client_close_code, server_close_code, server_close_reason, c2s_frames, "
+    "s2c_frames, s2c_bytes, ended_by IS 'fault' OR open_ns IS NULL AND EXISTS "
     "(SELECT 1 FROM fault_event WHERE connection_id = connection.id) FROM connection "
     "ORDER BY id DESC LIMIT ?"
 )

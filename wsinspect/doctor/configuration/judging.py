@@ -83,7 +83,7 @@ _EXPLAINS: Final[Mapping[Kind, frozenset[str]]] = {
     "size": frozenset(("WS-HS-015",)),
     "upstream": frozenset(("WS-HS-019", "WS-HS-020", "WS-HS-021")),
     # Only where a connection was made: it is no reason for HAProxy's own 503.
-    "preamble": frozenset(("WS-HS-020", "WS-HS-012")),
+    "preamble": frozenset(("WS-HS-020", "WS-HS-012", "WS-HS-035", "WS-HS-041")),
     "idle": frozenset(("WS-DROP-002", "WS-DROP-006", "WS-DROP-101", "WS-KA-002", "WS-DROP-009")),
     "lifetime": frozenset(
         ("WS-DROP-003", "WS-DROP-008", "WS-DROP-101", "WS-DROP-006", "WS-DROP-002", "WS-DROP-010")

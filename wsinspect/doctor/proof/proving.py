@@ -139,6 +139,8 @@ async def _proof(
     prover: Prover, program: str, version: str, explained: Explained, target: Target, folder: Path
 ) -> Proof:
     read, defect = explained.configuration, explained.defect
+    if read.software == "nginx" and explained.met.found is None:
+        raise CannotProveError("wsinspect runs http blocks of nginx alone, and this is a stream")
     numbers = tuple(map(int, version.split(".")))
     is_timed = defect.kind in ("idle", "lifetime", "handshake")
     scale = max(1.0, (defect.seconds or 0) / _SCALED_SECONDS) if is_timed else 1.0

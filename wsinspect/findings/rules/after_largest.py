@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from wsinspect.findings.closed import side_of
-from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named, seconds, two_causes
+from wsinspect.findings.evidence import (
+    answer_marks,
+    end_line,
+    js_sees,
+    left_marks,
+    named,
+    seconds,
+    two_causes,
+)
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.limits import size_words, sizes_below
+from wsinspect.findings.limits import possible_sizes, size_lines, size_words
 from wsinspect.findings.model import Found
 from wsinspect.findings.rules.drops import is_cut
 
@@ -28,7 +36,7 @@ def right_after_largest(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_cut(facts) or last is None or last.direction == ender or facts.end_ns is None:
         return
     size, answered = last.length or 0, facts.last_ns[0 if ender == C2S else 1]
-    limits = sizes_below(size) if size > _LEAST_LARGE else []
+    limits = possible_sizes(size, left_marks(facts)) if size > _LEAST_LARGE else []
     if not limits or not 0 <= facts.end_ns - last.time_ns < _AT_ONCE_NS or (answered or 0) > last.time_ns:
         return
     is_apples = ender == C2S and _URLSESSION.search(facts.request_line("User-Agent")) is not None
@@ -48,7 +56,7 @@ def right_after_largest(facts: ConnectionFacts) -> Iterator[Found]:
     yield Found(
         evidence=(
             f"the {other}'s last message has {size:,} bytes (message {last.id}), and is its largest",
-            *(f"just above a known limit: {size_words(limit)}" for limit in limits[:4]),
+            *size_lines(limits, left_marks(facts)),
             f"the end came {seconds(facts.end_ns - last.time_ns)} after it",
             end_line(facts),
             js_sees(facts),

@@ -290,7 +290,7 @@ def forbidden(facts: ConnectionFacts) -> Iterator[Found]:
         yield own_for_foreign(facts)
         return
     sent = credentials(facts)
-    is_said = REFUSES_ORIGIN.search(facts.wording) is not None or gorilla.is_of_gorilla(facts)
+    is_said = REFUSES_ORIGIN.search(facts.said) is not None or gorilla.is_of_gorilla(facts)
     words = of_origin(facts) if is_said else None
     ranked = ranked_403(facts, sent)
     yield answer(

@@ -15,13 +15,14 @@ from wsinspect.findings.evidence import (
     answer_marks,
     end_line,
     js_sees,
+    left_marks,
     named,
     seconds,
     two_causes,
 )
 from wsinspect.findings.facts import C2S, S2C, ConnectionFacts
 from wsinspect.findings.failures import failure_named, is_about_login
-from wsinspect.findings.limits import size_words, sizes_below
+from wsinspect.findings.limits import possible_sizes, size_lines
 from wsinspect.findings.model import Cause, FaultOf, Found, Severity
 from wsinspect.findings.quotes import without_secrets
 from wsinspect.findings.registry import Rules
@@ -105,11 +106,14 @@ def too_big(facts: ConnectionFacts) -> Iterator[Found]:
         is_cut = one.reason == "unfinished-frame" and facts.how in ("rst", "fin") and not facts.has_close
         sender = "client" if one.direction == C2S else "server"
         limit = _announced(one.data, one.length)
-        if is_cut and facts.ended_by not in (sender, "proxy") and limit is not None and _size_lines(limit):
+        limits = possible_sizes(limit, left_marks(facts)) if limit is not None else []
+        if is_cut and facts.ended_by not in (sender, "proxy") and limits:
             line = f"a frame of {limit} bytes {one.direction.arrow} was cut after {one.length} bytes"
+            seen = left_marks(facts)
             yield Found(
-                evidence=(line, *_size_lines(limit), end_line(facts), js_sees(facts)),
-                confidence="medium",
+                evidence=(line, *size_lines(limits, seen), end_line(facts), js_sees(facts)),
+                # The size alone fits more than one software, and none of them need be there.
+                confidence="medium" if any(one.software in seen for one in limits) else "low",
                 fault_of=side_of(one.direction),
                 js=js_sees(facts),
                 software=named(answer_marks(facts)),
@@ -146,11 +150,10 @@ def _largest(facts: ConnectionFacts, sender: Direction) -> tuple[str, ...]:
     size, frame = max(sizes)
     known = [(m.length or 0, m.id) for m in facts.last if m.direction == sender]
     size, frame = max([(size, frame), *known])
-    return (f"the largest of the sender's last messages has {size} bytes (frame {frame})", *_size_lines(size))
-
-
-def _size_lines(size: int) -> tuple[str, ...]:
-    return tuple(f"just above a known limit: {size_words(limit)}" for limit in sizes_below(size)[:2])
+    return (
+        f"the largest of the sender's last messages has {size} bytes (frame {frame})",
+        *size_lines(possible_sizes(size, left_marks(facts)), left_marks(facts)),
+    )
 
 
 #: What libraries say of a compressed frame when they know of no compression.

@@ -15,6 +15,7 @@ from wsinspect.findings.answering import answer
 from wsinspect.findings.asgi import of_500
 from wsinspect.findings.evidence import JS_STATUS, answer_hop, answer_marks, body_line, named
 from wsinspect.findings.facts import ConnectionFacts, Other
+from wsinspect.findings.known_answers import jetty_refuses
 from wsinspect.findings.limits import LIMITS
 from wsinspect.findings.model import Confidence, FaultOf, Found
 from wsinspect.findings.own_pages import is_page
@@ -53,6 +54,13 @@ _APACHES_TLS: Final = b"error during ssl handshake with remote server"
 _USUAL: Final = ("refused", "answer", "scheme", "tls", "size")
 _LIMIT_SAID: Final = re.compile(
     rb"too many|limit|capacity|overload|max(imum)? (number|connections)|busy", re.I
+)
+
+
+#: Why a server that says so has too much.
+_LIMITED: Final = (
+    ("a limit on connections is reached", "close one that is open: is the next attempt accepted?"),
+    ("it has too much to do, or a pool of its own is empty", "its load and its log for this moment"),
 )
 
 
@@ -240,7 +248,7 @@ def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
     failure = failure_of(facts)
     if failure is not None and not failure.is_limit:
         return  # it says what else it was
-    says = failure is not None or _LIMIT_SAID.search(facts.content[:4096]) is not None
+    says = failure is not None or _LIMIT_SAID.search(facts.said) is not None
     if not open_then or (facts.status != 503 and not says):
         return
     ids = ", ".join(f"#{one.id}" for one in sorted(open_then)[:6])
@@ -287,6 +295,20 @@ def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
     elif is_refused(facts) and facts.status == 503:
         hop = answer_hop(facts)
         is_hops = hop is not None and is_of_hop(facts)
+        if (own := jetty_refuses(facts)) is not None:
+            yield own
+            return
+        if not is_hops and _LIMIT_SAID.search(facts.said):
+            yield answer(
+                facts,
+                facts.response_line("Retry-After"),
+                topic="connection-limit",
+                title="503: a limit or too much load, as the answer says",
+                meaning="The server is there and refuses for now. A limit on connections that is set in it"
+                " (Autobahn: maxConnections), or its load, decides.",
+                causes=_LIMITED,
+            )
+            return
         found = answer(
             facts,
             facts.response_line("Retry-After"),

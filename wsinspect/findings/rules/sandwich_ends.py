@@ -253,6 +253,13 @@ def changes_close(pair: PairFacts) -> Iterator[Found]:
     )
 
 
+#: A CLOSE frame passes a hop in less than this, and in less than so many times what other things took.
+_LEAST_ON_ITS_WAY_NS: Final = 300_000_000
+_TIMES_TAKEN: Final = 20
+_ON_ITS_WAY: Final = Cause(
+    "it was still on its way, and the other side left by itself at that moment",
+    "the hop's load then; does it happen again?",
+)
 _KEPT_CLOSE: Final = (
     Cause("the hop swallows CLOSE frames", "where the other side stays longer: does one ever come out?"),
     Cause("the hop holds it back", "the hop's log for this moment, and what it waits for"),
@@ -278,6 +285,8 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
             continue
         through = (pair.c2s if side == C2S else pair.s2c) or Through()
         lived = seconds(pair.lived_after_ns(side, at[0]))
+        taken = SECOND_NS if through.delays_ns is None else through.patience_ns
+        is_sure = pair.is_overdue(side, at[0], taken + pair.clocks.error_ns)
         other, far = _SELF[side.other], origin if side == C2S else edge
         is_overdue = pair.is_overdue(side, at[0], through.patience_ns)
         # Who leaves by itself and got no CLOSE has not begun the end, and may have cut the wait short.
@@ -289,13 +298,13 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
             if is_overdue
             else f"A CLOSE frame had not come out of the hop when the {other} left",
             severity=None if is_overdue else "warning",
-            confidence=None if is_overdue else "medium",
+            confidence=None if is_overdue else "medium" if is_sure else "low",
             evidence=(
                 f"the {who} sent {_close(code, reason)}, and nothing came out of the hop",
                 f"the connection on the {other}'s side was open for {lived} after that",
                 "" if is_overdue else f"then the {other} ended it: {end_line(far)}",
             ),
-            causes=() if is_overdue else _KEPT_CLOSE,
+            causes=() if is_overdue else _KEPT_CLOSE if is_sure else (*_KEPT_CLOSE, _ON_ITS_WAY),
             hop=hop_of(pair),
             software=software_of(pair),
             js=js_sees(edge),
@@ -305,9 +314,21 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
 
 
 def _on_its_way_ns(pair: PairFacts, through: Through) -> int:
-    """How long a CLOSE frame may be on its way through this hop, at least."""
-    taken = SECOND_NS if through.delays_ns is None else through.patience_ns
-    return taken + pair.clocks.error_ns
+    """How long a CLOSE frame may be on its way through this hop, at least: by what it took for messages, or
+    else for the handshake."""
+    usual = SECOND_NS if through.delays_ns is None else through.patience_ns
+    took = _handshake_took_ns(pair) if through.delays_ns is None else through.delays_ns[3]
+    quick = usual if took is None else max(_LEAST_ON_ITS_WAY_NS, _TIMES_TAKEN * took)
+    return min(usual, quick) + pair.clocks.error_ns
+
+
+def _handshake_took_ns(pair: PairFacts) -> int | None:
+    """How long the hop took to pass the request on, its own connection to the server included."""
+    sent = pair.edge.times.get("request_out_ns")
+    came = pair.origin.times.get("request_in_ns") if pair.origin else None
+    if sent is None or came is None:
+        return None
+    return max(0, came - pair.clocks.difference_ns - sent) + pair.clocks.error_ns
 
 
 def _closed_by_hop(pair: PairFacts, origin: ConnectionFacts) -> Found:

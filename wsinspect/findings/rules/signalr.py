@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
+from statistics import median
 from typing import Final
 
 from wsinspect.findings.evidence import (
@@ -15,6 +17,7 @@ from wsinspect.findings.evidence import (
     named,
     seconds,
     status_line,
+    two_causes,
 )
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.messages_read import JS_SEE_EVIDENCE, messages, query, read_json, shown, shown_masked
@@ -146,12 +149,50 @@ def signalr_silent(facts: ConnectionFacts) -> Iterator[Found]:
     silence = facts.silence_ns(S2C) if facts.was_open and facts.is_over else None
     if silence is None or facts.ended_by != "client" or not is_signalr(facts):
         return
-    if _CLIENT_TIMEOUT_NS <= silence < 1.2 * _CLIENT_TIMEOUT_NS:
+    beat = _ping_interval_ns(facts)
+    # A ping follows each interval without a message, so in twice that time one is missing at least.
+    is_stopped = beat is not None and silence >= _MISSED * beat and facts.is_silence_certain(beat / 10)
+    if is_stopped or _CLIENT_TIMEOUT_NS <= silence < 1.2 * _CLIENT_TIMEOUT_NS:
         yield Found(
-            evidence=(f"nothing from the server for {seconds(silence)}", end_line(facts)),
+            evidence=(
+                f"nothing from the server for {seconds(silence)}",
+                f"its pings had come {seconds(beat)} after its last message each time" if beat else "",
+                end_line(facts),
+            ),
             js=js_sees(facts),
             software=("aspnet",),
+            causes=two_causes(
+                ("the server is blocked or overloaded, or its process is gone", "its log for this moment"),
+                (
+                    "a hop holds frames back, or its connection to the server is gone",
+                    "a tap right before the server shows whether pings come there",
+                ),
+            ),
         )
+
+
+#: Pings of a server are missing after this many of their intervals.
+_MISSED: Final = 1.9
+
+
+def _ping_interval_ns(facts: ConnectionFacts) -> int | None:
+    """How long after its last message the server sends a ping (type 6); None where that is not known."""
+    theirs = [one for one in facts.last if one.direction == S2C]
+    waits = [
+        later.time_ns - earlier.time_ns
+        for earlier, later in pairwise(theirs)
+        if _PING.fullmatch(later.data) is not None
+    ]
+    if len(waits) < _LEAST_PINGS:
+        return None
+    middle = int(median(waits))
+    is_regular = all(abs(one - middle) <= 0.2 * middle for one in waits)
+    return middle if is_regular and middle >= SECOND_NS // 2 else None
+
+
+#: In JSON, and in MessagePack.
+_PING: Final = re.compile(rb'(?:\{\s{0,2}"type"\s{0,2}:\s{0,2}6\s{0,2}\}\x1e)+|(?:\x02\x91\x06)+')
+_LEAST_PINGS: Final = 2
 
 
 @rules(

@@ -240,7 +240,7 @@ def normalised(path: str) -> str:
 
 
 def _server(servers: Sequence[Directive], target: Target, unsure: list[str]) -> Directive | None:
-    listening = [one for one in servers if any(_port(listen) == target.port for listen in _listens(one))]
+    listening = [one for one in servers if any(port_of(listen) == target.port for listen in _listens(one))]
     there = _at_address(listening, target) if listening else list(servers)
     if not listening and servers:
         # A port that is mapped to another one on the way, as containers' are: then names decide.
@@ -273,7 +273,7 @@ def _server(servers: Sequence[Directive], target: Target, unsure: list[str]) -> 
 
 
 def _suits(listen: Directive, target: Target) -> bool:
-    return _port(listen) in (target.port, None)
+    return port_of(listen) in (target.port, None)
 
 
 def _is_tls(server: Directive, listen: Directive) -> bool:
@@ -288,7 +288,7 @@ def _at_address(servers: Sequence[Directive], target: Target) -> list[Directive]
         wanted = ipaddress.ip_address(literal)
     except ValueError:
         return list(servers)
-    ours = [[listen for listen in _listens(one) if _port(listen) == target.port] for one in servers]
+    ours = [[listen for listen in _listens(one) if port_of(listen) == target.port] for one in servers]
     pairs = list(zip(servers, ours, strict=True))
     exact = [one for one, listens in pairs if any(_address(each) == wanted for each in listens)]
     wild = [one for one, listens in pairs if any(_address(each) is None for each in listens)]
@@ -309,7 +309,8 @@ def _address(listen: Directive) -> ipaddress.IPv4Address | ipaddress.IPv6Address
     return None if found.is_unspecified else found
 
 
-def _port(listen: Directive) -> int | None:
+def port_of(listen: Directive) -> int | None:
+    """The port of a `listen`; None for a socket of the file system."""
     text = listen.args[0] if listen.args else ""
     if text.startswith("unix:"):
         return None

@@ -5,7 +5,7 @@ inherited ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from wsinspect.doctor.configuration.directives import Directive
@@ -566,19 +566,11 @@ class Edits:
 
     def replacing(self, one: Directive, line: str) -> tuple[Edit, ...]:
         """Another directive in the place of one."""
-        span = _span(self._texts.get(one.file, ""), one)
-        return () if span is None else (Edit(one.file, span[0], span[1], line),)
+        return replaced(self._texts, one, line)
 
     def removing(self, one: Directive) -> tuple[Edit, ...]:
         """A directive taken out, with its line where it has one of its own."""
-        text = self._texts.get(one.file, "")
-        span = _span(text, one)
-        if span is None:
-            return ()
-        shown = Lines(one.file, text)
-        first, last = shown.start(shown.line_of(span[0])), shown.start(shown.line_of(span[1] - 1) + 1)
-        is_alone = not text[first : span[0]].strip() and not text[span[1] : last].strip()
-        return (Edit(one.file, first, last, "") if is_alone else Edit(one.file, *span, ""),)
+        return removed(self._texts, one)
 
     def _with_inherited(self, added: tuple[str, ...]) -> tuple[str, ...]:
         place = self._block
@@ -587,6 +579,24 @@ class Edits:
         names = {one.split()[1].lower() for one in added if one.startswith("proxy_set_header ")}
         kept = [one for name, one in self._met.headers.items() if name not in names]
         return (*added, *(f"proxy_set_header {one.args[0]} {quoted(one.args[1])};" for one in kept))
+
+
+def replaced(texts: Mapping[str, str], one: Directive, line: str) -> tuple[Edit, ...]:
+    """Another directive in the place of one, in these texts of files."""
+    span = _span(texts.get(one.file, ""), one)
+    return () if span is None else (Edit(one.file, span[0], span[1], line),)
+
+
+def removed(texts: Mapping[str, str], one: Directive) -> tuple[Edit, ...]:
+    """A directive taken out, with its line where it has one of its own, in these texts of files."""
+    text = texts.get(one.file, "")
+    span = _span(text, one)
+    if span is None:
+        return ()
+    shown = Lines(one.file, text)
+    first, last = shown.start(shown.line_of(span[0])), shown.start(shown.line_of(span[1] - 1) + 1)
+    is_alone = not text[first : span[0]].strip() and not text[span[1] : last].strip()
+    return (Edit(one.file, first, last, "") if is_alone else Edit(one.file, *span, ""),)
 
 
 def _span(text: str, one: Directive) -> tuple[int, int] | None:

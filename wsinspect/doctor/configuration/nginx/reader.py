@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wsinspect.doctor.configuration.model import Met
-from wsinspect.doctor.configuration.nginx import choice
+from wsinspect.doctor.configuration.nginx import choice, streams
 from wsinspect.doctor.configuration.nginx.defects import defects, limits, possible
 from wsinspect.doctor.configuration.nginx.tree import Tree, read_tree
 from wsinspect.doctor.configuration.sources import Sources
@@ -39,6 +39,8 @@ class Nginx:
 
     def meets(self, tree: Tree, target: Target, version: tuple[int, ...] | None) -> Met | None:
         """The location that nginx picks, and what it lacks."""
+        if (of_stream := streams.meets(tree, target)) is not None:
+            return of_stream
         met = choice.meets(tree.root, target)
         if met is None:
             return None
