@@ -184,7 +184,7 @@ async def _by_aiohttp(engine: Engine, odd: Odd, target: int) -> None:
                 await socket.receive()
 
 
-@pytest.mark.parametrize("way", WAYS[:2], ids=lambda way: way.name)
+@pytest.mark.parametrize("way", WAYS[:3], ids=lambda way: way.name)
 def test_a_listener_says_what_a_tap_says_however_the_request_comes(tmp_path, way):
     """In pieces through CONNECT and SOCKS5, in absolute form, and as aiohttp's `proxy=` writes it."""
     odds = {
@@ -193,10 +193,11 @@ def test_a_listener_says_what_a_tap_says_however_the_request_comes(tmp_path, way
         for name in TOLD
     }
 
-    async def run() -> Engine:
+    async def run() -> list[Engine]:
         async with contextlib.AsyncExitStack() as running:
             app = await running.enter_async_context(server({**SERVERS, "echo": echo}))
             target, taps = app, []
+            engines: list[Engine] = []
             if way.hop is not None:
                 ports = dict(zip(("origin", "dead", "untrusted"), free_ports(3), strict=True))
                 taps = ["--tap", f"origin=127.0.0.1:{ports['origin']}=http://127.0.0.1:{app}"]
@@ -204,8 +205,11 @@ def test_a_listener_says_what_a_tap_says_however_the_request_comes(tmp_path, way
                 running.callback(hop.stop)
                 target = hop.port
             modes = ("--listen", "0", "--mode", "regular", "--mode", "socks5")
-            engine = await asyncio.to_thread(lambda: Engine.start(*modes, *taps, folder=tmp_path / "engine"))
-            running.callback(engine.stop)
+            for words in ((*modes,), (*taps,)) if way.apart else ((*modes, *taps),):
+                folder = tmp_path / f"engine{len(engines)}"
+                engines.append(await asyncio.to_thread(Engine.start, *words, folder=folder))
+                running.callback(engines[-1].stop)
+            engine = engines[0]
             begun = []
             for (form, _), odd in odds.items():
                 if form != "aiohttp":
@@ -224,12 +228,13 @@ def test_a_listener_says_what_a_tap_says_however_the_request_comes(tmp_path, way
                 if b" 101 " in (await socket.head())[:13]:
                     await CLIENTS[odd.client](socket)
                 await socket.end()
-            await asyncio.to_thread(all_ended, engine, len(odds))
-        return engine
+            for one in engines:
+                await asyncio.to_thread(all_ended, one, len(odds))
+        return engines
 
-    engine = asyncio.run(run())
-    seen = look([engine], tmp_path)
+    engines = asyncio.run(run())
+    seen = look(engines, tmp_path)
     for (form, name), odd in odds.items():
         found = [one for one in seen.found.get(odd.path, []) if one["severity"] != "note"]
         assert [(one["id"], one["fault_of"]) for one in found] == TOLD[name][1], (form, name, told(found))
-    assert [event for event in engine.events if event["event"] == "passed_unread"] == []
+    assert [event for event in engines[0].events if event["event"] == "passed_unread"] == []

@@ -267,6 +267,23 @@ async def _brings_another(socket: Socket) -> None:
     await CLIENTS["talk"](socket)
 
 
+async def _beats_and_exits(socket: Socket) -> None:
+    """A heartbeat, and an end without a CLOSE within a second of the last one, just when the next is due."""
+    for _ in range(4):
+        await socket.send(TEXT, b'{"type":"heartbeat"}')
+        await socket.next(PATIENT)
+        await asyncio.sleep(0.9)
+    await asyncio.sleep(0.07)
+    socket.cut()
+
+
+async def _cuts_soon(socket: Socket) -> None:
+    """Leaves while the answer to its message is on its way."""
+    await socket.send(TEXT, b"hello")
+    await socket.next(0.4)
+    socket.cut()
+
+
 async def _closes_at_once(socket: Socket) -> None:
     await socket.send(CLOSE, (1000).to_bytes(2))
     await socket.until_close()
@@ -320,6 +337,8 @@ CLIENTS_HERE = {
     "twice": _talks_twice,
     "another": _brings_another,
     "at-once": _closes_at_once,
+    "beats-and-exits": _beats_and_exits,
+    "cuts-soon": _cuts_soon,
     "gives-hub-up": _hub(2.2),
     "leaves-hub": _hub(0.5),
 }
@@ -510,11 +529,15 @@ ROWS = [
     # 15: the proxy's own way
     _row(15, "nothing listens", (("WS-HS-032",), "server"), hops=["nginx"], route="dead"),
     _row(15, "untrusted", (("WS-TLS-014",), "server"), hops=["nginx"], route="untrusted"),
+    # 21: what never left
+    _row(21, "held and lost", None, client="cuts-soon", tail="?byhold"),
     # 22: under a latency that has nothing to do with it
     _row(22, "armed 1011", (("WS-CL-011",), "server"), server="closes-1011", tail="?armed"),
     _row(22, "armed utf8", (("WS-MS-001",), "server"), server="utf8", client="strict", tail="?armed"),
     _row(22, "armed masked", (("WS-FR-002",), "server"), server="masked", client="strict", tail="?armed"),
     _row(22, "armed healthy", None, tail="?armed"),
+    # 25: a client that exits when its next heartbeat is due
+    _row(25, "beats and exits", None, client="beats-and-exits"),
     # 23: what was done on purpose
     _row(23, "refused by rule", (("WS-TOOL-010",), "tool"), tail="?byrule"),
     _row(23, "cut by rule", (("WS-TOOL-010",), "tool"), tail="?bycut"),
@@ -524,6 +547,7 @@ RULES = [
     "latency:s2c,latency=5ms,name=slow,match=path:armed",
     "refuse,status=503,name=outage,match=path:byrule",
     "abort,how=rst,name=cut,match=path:bycut",
+    "latency:s2c,latency=60s,name=hold,match=path:byhold",
 ]
 OPTIONS = [part for rule in RULES for part in ("--fault", rule)]
 
@@ -591,4 +615,4 @@ def test_what_was_printed_is_what_is_stored_and_diagnosed(seen, way):
         return
     assert seen[way.name].code == 1
     acted = {one["rule"] for one in seen[way.name].said["on_purpose"]["acted"]}
-    assert acted == {"slow", "outage", "cut"}
+    assert acted == {"slow", "outage", "cut", "hold"}

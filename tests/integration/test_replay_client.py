@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.support.chats import RESPONSE, SECRET_REQUEST, Chat, chat_capture, store
+from tests.support.chats import RESPONSE, SECRET_REQUEST, Chat, chat_capture, sandwich_capture, store
 from tests.support.journals import Foreign, Step
 from tests.support.replay_peers import Server, echo, field
 from tests.support.replay_questions import Answering, asking, numbered
@@ -562,3 +562,12 @@ def test_a_close_waits_no_longer_than_the_timeout(tmp_path, replay):
     assert code == 1
     assert one(result)["messages"]["missing"] == 1
     assert answering.got[-1][0] == 8
+
+
+def test_of_two_taps_around_a_hop_the_clients_alone_are_played(tmp_path, replay):
+    """What the hop sent behind it is its answer to the same messages: not once more."""
+    with Server(Answering(lambda number: ["an answer"])) as server:
+        path = sandwich_capture(tmp_path / "a.db")
+        _, result, err = replay(path, "--to", server.url, "--timeout", "2s")
+    assert [one["connection"] for one in result["connections"]] == [1, 3, 5]
+    assert "2 connections" in err

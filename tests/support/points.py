@@ -18,13 +18,38 @@ _CHAINS: Final = "integration/test_matrix_chains.py::test_who_did_it_comes_first
 _ALONE: Final = "integration/test_matrix_alone.py::test_one_tap_says_what_it_is_and_its_neighbours_are_silent"
 
 
+_DISK: Final = "integration/test_engine_disk.py"
+_DIAGNOSE: Final = "unit/cli/test_diagnose.py"
+_TWO: Final = "unit/cli/test_diagnose_two_taps.py"
+_BLOCKS: Final = "e2e/test_chromium_blocks.py"
+_REPLAY: Final = "integration/test_replay_client.py"
+_TRIED: Final = "integration/test_fixes_tried.py"
+_OUTAGE: Final = (
+    "integration/test_findings_more_ways.py::test_an_outage_refuses_polling_too_and_blames_nobody"
+)
+#: How peers are seen: at one tap, by two taps of one engine, and in the captures of two engines.
+WAYS: Final = ("one tap", "two taps", "two captures")
+#: How the reason begins why a point cannot be seen in a way.
+NONE: Final = "none: "
+
+
 class Point(NamedTuple):
-    """A point: its number, what it is about, ids of findings, and tests (below `tests/`)."""
+    """A point: its number, what it is about, ids of findings, and tests (below `tests/`).
+
+    `ways` has for each of `WAYS` a test that shows the point so, or `NONE` and why that cannot be; where it
+    is empty, the first test does in all three.
+    """
 
     number: int
     about: str
     ids: str
     tests: tuple[str, ...]
+    ways: tuple[str, ...] = ()
+
+    @property
+    def by_way(self) -> tuple[str, ...]:
+        """The test of each way, or why there is none."""
+        return self.ways or (self.tests[0],) * len(WAYS)
 
     @property
     def command(self) -> str:
@@ -60,7 +85,7 @@ POINTS: Final = (
     Point(
         5,
         "silences and lifetimes",
-        "WS-DROP-101 WS-DROP-002 WS-DROP-003 WS-DROP-008",
+        "WS-DROP-101 WS-DROP-002 WS-DROP-003 WS-DROP-008 WS-DROP-017",
         (_THREE, _HOPS, "integration/test_findings_drops.py::test_the_same_age_again_and_again"),
     ),
     Point(
@@ -90,7 +115,9 @@ POINTS: Final = (
             "integration/test_findings_compared.py::test_only_who_stayed_is_what_a_refusal_is_compared_with",
         ),
     ),
-    Point(11, "close codes", "WS-CL-011 WS-CL-030 WS-CL-034 WS-APP-011", (_THREE, _HOPS)),
+    Point(
+        11, "close codes", "WS-CL-011 WS-CL-030 WS-CL-034 WS-CL-035 WS-APP-011 WS-APP-022", (_THREE, _HOPS)
+    ),
     Point(
         12,
         "nothing passes unseen",
@@ -102,6 +129,7 @@ POINTS: Final = (
             "::test_a_tunnel_without_http_is_passed_on_at_once_and_reported",
             _LISTENER,
         ),
+        (_LISTENER, _LISTENER, _LISTENER),
     ),
     Point(
         13,
@@ -111,6 +139,11 @@ POINTS: Final = (
             "integration/test_engine_disk.py::test_no_finding_reasons_from_what_a_full_disk_lost",
             "integration/test_engine_disk.py::test_no_rule_over_two_taps_reasons_from_what_a_full_disk_lost",
             "unit/diagnosis/test_gaps.py::test_no_rule_reasons_from_what_was_not_stored",
+        ),
+        (
+            f"{_DISK}::test_no_finding_reasons_from_what_a_full_disk_lost",
+            f"{_DISK}::test_no_rule_over_two_taps_reasons_from_what_a_full_disk_lost",
+            f"{_TWO}::test_a_silence_with_a_gap_at_either_tap_blames_no_hop",
         ),
     ),
     Point(
@@ -142,6 +175,11 @@ POINTS: Final = (
             "unit/cli/test_diagnose.py::test_a_capture_without_connections_is_nothing_to_look_at",
             "unit/cli/test_diagnose.py::test_a_healthy_connection_is_nothing_wrong",
         ),
+        (
+            f"{_DIAGNOSE}::test_a_capture_without_connections_is_nothing_to_look_at",
+            f"{_TWO}::test_two_taps_that_nobody_came_to_are_nothing_to_look_at",
+            f"{_TWO}::test_two_taps_that_nobody_came_to_are_nothing_to_look_at",
+        ),
     ),
     Point(
         17,
@@ -152,6 +190,11 @@ POINTS: Final = (
             "e2e/test_chromium_blocks.py::test_mixed_content_is_what_the_rule_takes_for_it",
             "unit/findings/test_mixed_content.py::test_a_public_name_is_refused_by_all",
             "unit/findings/test_left_at_once.py::test_others_at_another_tap_or_refused_there_say_nothing",
+        ),
+        (
+            f"{_BLOCKS}::test_a_blocked_page_connects_and_leaves_without_a_byte",
+            f"{_TWO}::test_a_client_without_a_byte_is_told_once_by_every_way",
+            f"{_TWO}::test_a_client_without_a_byte_is_told_once_by_every_way",
         ),
     ),
     Point(
@@ -164,6 +207,11 @@ POINTS: Final = (
             "unit/formats/test_har.py::test_entries_without_times_are_taken_and_that_is_said",
             "unit/cli/test_diagnose.py::test_a_har_without_a_websocket_is_nothing_to_look_at",
         ),
+        (
+            "unit/formats/test_har_failures.py::test_a_failed_attempt_is_what_the_browser_says_it_is",
+            f"{NONE}a browser or another proxy wrote the file, and saw one side of a hop",
+            f"{_TWO}::test_a_har_is_no_side_of_a_hop",
+        ),
     ),
     Point(
         19,
@@ -174,6 +222,11 @@ POINTS: Final = (
             "integration/test_replay_client.py::test_a_server_that_stops_reading_is_given_up_after_the_timeout",
             "integration/test_replay_client.py::test_a_failed_attempt_that_is_answered_now_is_a_divergence",
         ),
+        (
+            f"{_REPLAY}::test_connections_with_odd_times_are_all_played",
+            f"{_REPLAY}::test_of_two_taps_around_a_hop_the_clients_alone_are_played",
+            f"{NONE}one capture is played",
+        ),
     ),
     Point(
         20,
@@ -183,12 +236,18 @@ POINTS: Final = (
             "integration/test_fixes_tried.py::test_the_printed_lines_mend_the_configuration",
             "integration/test_fixes_tried.py::test_every_fix_of_the_five_is_tried_or_has_nothing_to_write",
         ),
+        (
+            f"{_TRIED}::test_the_printed_lines_mend_the_configuration",
+            "integration/test_diagnose_config.py::test_the_line_and_the_diff_are_named_for_what_failed_alone",
+            f"{NONE}lines come of the finding and the software, which are those of two taps",
+        ),
     ),
     Point(
         21,
         "what was sent, and what never left",
         "",
         (
+            _THREE,
             "integration/test_findings_faults_around.py"
             "::test_a_frame_that_our_latency_held_and_an_abort_lost_is_no_loss_of_the_hop",
             "integration/test_findings_faults_around.py"
@@ -219,12 +278,14 @@ POINTS: Final = (
             "integration/test_faults_presets_real.py"
             "::test_a_preset_ends_what_the_real_hop_ends_and_as_it_does",
         ),
+        (_OUTAGE, _OUTAGE, _OUTAGE),
     ),
     Point(
         25,
         "what acted, and who is one client",
         "WS-KA-002",
         (
+            _THREE,
             "integration/test_replay_client.py::test_a_close_waits_for_the_answers_that_are_outstanding",
             "integration/test_findings_clients_leave.py"
             "::test_a_client_that_exits_within_a_second_of_its_last_message_is_no_error",
@@ -245,23 +306,32 @@ POINTS: Final = (
             "::test_a_body_of_brackets_is_refused_at_the_first_that_is_too_deep",
             "unit/faults/test_documents.py::test_nesting_without_end_is_refused_at_its_place_and_at_once",
         ),
+        (_LISTENER, _LISTENER, _LISTENER),
     ),
     Point(
         27,
         "a capture from a stranger",
         "",
         ("unit/formats/test_damaged_files.py::test_a_damaged_file_is_one_line_or_a_capture",),
+        (
+            "unit/formats/test_damaged_files.py::test_a_damaged_file_is_one_line_or_a_capture",
+            f"{NONE}both taps are in one file",
+            f"{_TWO}::test_a_damaged_capture_on_either_side_is_said_and_what_was_read_is_kept",
+        ),
     ),
 )
 
 
 def page() -> str:
     """The table, in Markdown."""
-    lines = ["| point | about | findings | command |", "|---|---|---|---|"]
-    lines += [
-        f"| {one.number} | {one.about} | {one.ids.replace(' ', ', ') or '-'} | `{one.command}` |"
-        for one in POINTS
+    lines = [
+        f"| point | about | findings | command | {' | '.join(WAYS)} |",
+        "|---|---|---|---" + "|---" * 3 + "|",
     ]
+    for one in POINTS:
+        ways = " | ".join(way if way.startswith(NONE) else f"`{way}`" for way in one.by_way)
+        ids = one.ids.replace(" ", ", ") or "-"
+        lines.append(f"| {one.number} | {one.about} | {ids} | `{one.command}` | {ways} |")
     return "\n".join(lines)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm
 from tests.support.journals import Foreign
 from wsinspect.handshake.negotiation import accept_key
 from wsinspect.journal.format import (
@@ -127,3 +129,17 @@ def home(tmp_path: Path) -> dict[str, str]:
     empty = {"XDG_DATA_HOME": "", "XDG_STATE_HOME": "", "XDG_RUNTIME_DIR": ""}
     root = Path(__file__).parents[3]
     return {**os.environ, **empty, "HOME": str(tmp_path), "PYTHONPATH": str(root), "TZ": "UTC"}
+
+
+def diagnose(folder: Path, *arguments: object, code: int = 0) -> tuple[str, str]:
+    """What `wsinspect diagnose` prints, and says on stderr."""
+    done = warm.run(["diagnose", *map(str, arguments)], folder=folder, environment=home(folder))
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def har(path: Path, *entries: dict[str, Any]) -> Path:
+    """A HAR file as a browser exports it."""
+    log = {"version": "1.2", "creator": {"name": "WebInspector", "version": "1"}, "entries": list(entries)}
+    path.write_text(json.dumps({"log": log}))
+    return path

@@ -8,15 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import warm
-from tests.unit.cli.maker import C2S, S2C, CaptureMaker, home
+from tests.unit.cli.maker import C2S, S2C, CaptureMaker, diagnose, har
 from wsinspect.wire.opcodes import Opcode
-
-
-def diagnose(folder: Path, *arguments: object, code: int = 0) -> tuple[str, str]:
-    done = warm.run(["diagnose", *map(str, arguments)], folder=folder, environment=home(folder))
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
 
 
 def healthy(path: Path) -> CaptureMaker:
@@ -29,12 +22,6 @@ def healthy(path: Path) -> CaptureMaker:
     maker.frame(1, S2C, Opcode.CLOSE, b"\x03\xe8", 21)
     maker.closed(1, 22, side="server", how="fin")
     return maker
-
-
-def har(path: Path, *entries: dict[str, Any]) -> Path:
-    log = {"version": "1.2", "creator": {"name": "WebInspector", "version": "1"}, "entries": list(entries)}
-    path.write_text(json.dumps({"log": log}))
-    return path
 
 
 PAGE: dict[str, Any] = {

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tests.support.beside import beside
-from tests.support.points import POINTS, page
+from tests.support.points import NONE, POINTS, WAYS, page
 from wsinspect.findings.registry import all_rules
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -17,13 +17,21 @@ def test_the_points_name_findings_and_tests_that_exist():
     missing = []
     for one in POINTS:
         assert one.tests
-        for test in one.tests:
+        assert len(one.by_way) == len(WAYS)
+        for test in (*one.tests, *(way for way in one.by_way if not way.startswith(NONE))):
             file, _, name = test.partition("::")
             text = (TESTS / file).read_text("utf-8")
             if not re.search(rf"^(async )?def {name}\(", text, re.M):
                 missing.append(test)
     assert missing == []
     assert len(page().splitlines()) == len(POINTS) + 2
+
+
+def test_few_points_cannot_be_seen_in_each_way_and_say_why():
+    reasons = [way for one in POINTS for way in one.by_way if way.startswith(NONE)]
+    assert all(len(reason) > len(NONE) + 10 for reason in reasons)
+    assert len(reasons) <= 5
+    assert not [one.number for one in POINTS if one.by_way[0].startswith(NONE)]
 
 
 def test_rows_of_the_table_have_known_points():
