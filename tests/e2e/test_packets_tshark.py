@@ -18,11 +18,14 @@ from tests.support.certs import make_certificates
 from tests.support.chats import Chat, store
 from tests.support.h2_asked import SAID, Place, ask, over_http2
 from tests.support.h2_servers import hypercorn
+from tests.support.marionette import Marionette, firefox_program
 from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, Tcp, Tls, Wire, said
+from tests.support.small_servers import echo_server
 from tests.support.traces import Imported
 from tests.support.tshark import Dissected, frames, rows
 from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
+from wsinspect.formats.importing import PacketOptions, import_file
 from wsinspect.formats.packets.writer import write_packets
 
 pytestmark = pytest.mark.lab
@@ -229,3 +232,37 @@ def _has_ended(target: Path) -> bool:
             return [one.state for one in capture.connections()] == ["closed"]
     except CaptureError:
         return False  # its tables are still being made
+
+
+@pytest.mark.skipif(firefox_program() is None, reason="no Firefox is installed")
+def test_a_live_firefox_is_read_with_its_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NSS writes an SSLKEYLOGFILE of its own, with other lines than OpenSSL's."""
+    trace, keys, page = tmp_path / "trace.pcap", tmp_path / "keys.log", tmp_path / "page.html"
+    page.write_text("<!doctype html><title>page</title>")
+    monkeypatch.setenv("SSLKEYLOGFILE", str(keys))
+    talk = """const [url, done] = arguments; const socket = new WebSocket(url); let seen = 0;
+        socket.onopen = () => { socket.send("hello"); socket.send("x".repeat(3000)); };
+        socket.onmessage = () => { if (++seen == 2) socket.close(1000, "bye"); };
+        socket.onclose = ({ code }) => done([seen, code]);"""
+    with echo_server(make_certificates(tmp_path / "certificates").server_context()) as port:
+        command = ["tcpdump", "-i", "lo", "-U", "--immediate-mode", "-Z", "root", "-w", str(trace)]
+        dump = subprocess.Popen([*command, "tcp", "port", str(port)], stderr=subprocess.PIPE, text=True)
+        assert dump.stderr is not None
+        try:
+            while "listening on" not in (line := dump.stderr.readline()):
+                if not line:
+                    pytest.skip("tcpdump needs the right to capture")
+            with Marionette(tmp_path / "firefox", accepts_certificates=True) as firefox:
+                firefox.open(page.as_uri())
+                assert firefox.run(talk, f"wss://localhost:{port}/chat") == [2, 1000]
+            _until_all_have_ended(trace, 1)
+        finally:
+            dump.terminate()
+            dump.communicate(timeout=20)
+    path = tmp_path / "a.db"
+    assert import_file(trace, path, packets=PacketOptions(key_log=keys)).connections == 1
+    with Capture.open(path) as capture:
+        [one] = capture.connections()
+        assert (one.scheme, one.path, one.js_code, one.server_close_reason) == ("wss", "/chat", 1000, "bye")
+        texts = [capture.message_payload(message) for message in capture.messages(one.id)]
+        assert sorted(texts) == sorted([b"hello", b"x" * 3000] * 2)

@@ -67,6 +67,9 @@ def _har(
         notes.append(
             f"{counted(result.not_inflated, 'message')} could not be inflated: compressed bytes kept"
         )
+    if result.kept:
+        entries = "1 entry" if result.kept == 1 else f"{result.kept} entries"
+        notes.append(f"{entries} with Server-Sent Events, as imported")
     summary = f"{counted(result.connections, 'connection')}, {counted(result.messages, 'message')}"
     return Written(summary + _near(result.requests), tuple(notes))
 

@@ -49,6 +49,8 @@ class HarResult(NamedTuple):
     truncated: int
     not_inflated: int
     requests: int = 0
+    #: Entries of an imported HAR that are no WebSockets, as they were.
+    kept: int = 0
 
 
 def write_har(
@@ -83,13 +85,19 @@ def write_har(
             if choice.connections is None or one.id in choice.connections:
                 count += writer.write(one, is_first=not count)
         after = batch[-1].id
+    kept = 0
     for entry in _kept(capture) if choice.connections is None else ():
-        out.write(b",\n" if count else b"\n")
+        out.write(b",\n" if count + kept else b"\n")
         out.write(json.dumps(entry if include_secrets else mask_json(entry), separators=(",", ":")).encode())
-        count += 1
+        kept += 1
     out.write(b"\n]}}\n")
     return HarResult(
-        count - writer.requests, writer.messages, writer.truncated, writer.not_inflated, writer.requests
+        count - writer.requests,
+        writer.messages,
+        writer.truncated,
+        writer.not_inflated,
+        writer.requests,
+        kept,
     )
 
 

@@ -630,7 +630,8 @@ def test_server_sent_events_pass_through(tmp_path):
     def exported(**options):
         out = io.BytesIO()
         with Capture.open(tmp_path / "a.db") as capture:
-            write_har(capture, out, **options)
+            result = write_har(capture, out, **options)
+        assert (result.connections, result.kept) == (0, 1)
         return json.loads(out.getvalue())["log"]["entries"]
 
     assert exported(include_secrets=True) == [entry]
