@@ -221,7 +221,7 @@ def _returns(measures: SessionMeasures) -> Verdict:
         return _untested("it stopped after an answer that another try does not change")
     if bad:
         last = bad[-1]
-        seen = f"no try in the last {format_duration(last.silent_ns)}, after {_tries(len(last.tries))}"
+        seen = f"{last.silence_words or last.ending}, after {_tries(len(last.tries))}"
         return Verdict(0.0, seen, _ids([one for one in (last.lost, *last.tries) if one is not None]))
     return Verdict(
         1.0,

@@ -18,6 +18,7 @@ from typing import Final
 from wsinspect.clients import messages
 from wsinspect.clients.facts import SECOND_NS, Attempt, Block, ClientFacts, Said, Stall
 from wsinspect.clients.joining import Session
+from wsinspect.units import format_duration
 from wsinspect.vocabulary import Direction, EndedBy, How
 
 #: Without a try for this many times the longest delay so far, and at least this long, it has given up.
@@ -95,6 +96,13 @@ class Outage:
         if self.resumed is None or self.resumed.open_ns is None:
             return None
         return max(0, self.resumed.open_ns - self.over_ns)
+
+    @property
+    def silence_words(self) -> str:
+        """`no try in the last 12 s`; empty while its last try is under way, or has just ended."""
+        if self.silent_ns < SECOND_NS or (self.tries and self.tries[-1].end_ns is None):
+            return ""
+        return f"no try in the last {format_duration(self.silent_ns)}"
 
     @property
     def failures(self) -> list[Attempt]:

@@ -176,8 +176,8 @@ def _never_gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Ju
         return _undisturbed(client)
     for outage in found:
         if outage.ending in (Ending.GAVE_UP, Ending.UNNOTICED):
-            seen = f"{outage.ending}: no try in the last {format_duration(outage.silent_ns)}"
-            return False, seen, _involved(outage), ()
+            silent = outage.silence_words
+            return False, f"{outage.ending}{f': {silent}' if silent else ''}", _involved(outage), ()
         if outage.ending == Ending.UNKNOWN:
             return None, _MAY_BE_BACK, _involved(outage), ()
     return True, f"connected again, or still trying, after {counted(len(found), 'outage')}", (), ()
@@ -204,7 +204,7 @@ def _gives_up(one: Expectation, client: Client, evidence: Evidence) -> _Judged:
         return None, _MAY_BE_BACK, _involved(last), ()
     if evidence.facts.horizon_ns - last.began_ns <= limit:
         return None, "the recording ended before that time was over", _involved(last), ()
-    return True, f"no try in the last {format_duration(last.silent_ns)}", _involved(last), ()
+    return True, last.silence_words or "no try began later", _involved(last), ()
 
 
 def _per_minute(one: Expectation, client: Client, evidence: Evidence) -> _Judged:

@@ -223,7 +223,7 @@ def _end(measured: OutageMeasures) -> Iterator[StoryLine]:
     if outage.resumed is None:
         words = str(outage.ending)
         if outage.ending in (Ending.GAVE_UP, Ending.TRYING):
-            words += f": no try in the last {format_duration(outage.silent_ns)}"
+            words += f": {silent}" if (silent := outage.silence_words) else ""
         last = outage.tries[-1] if outage.tries else outage.lost
         yield StoryLine(_named("", words), _number(last))
         return

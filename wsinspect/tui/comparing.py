@@ -38,6 +38,12 @@ _SHAPE_NAMES: Final = 24
 #: JSON of at least this many characters that does not parse may be a beginning; members taken from that.
 _CUT_CHARS: Final = 400
 _CUT_NAMES: Final = 6
+#: A number with its sign and fraction, a word, blanks, or any other sign.
+_TOKEN: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)|\w+|\s+|[^\w\s]")
+#: A line of `hex_dump`: its bytes, and the ASCII among them.
+_HEX: Final = re.compile(r"([0-9a-f]{8}  [0-9a-f ]{48}  ?)(.{1,16})")
+#: Of lines that differ in more than this many tokens all between the first and the last of these is marked.
+_TOKENS: Final = 400
 #: How the shape of a binary message begins.
 BINARY: Final = "binary "
 
@@ -164,16 +170,33 @@ def _changed(old: Sequence[str], new: Sequence[str]) -> list[Line]:
 
 
 def _within(before: str, after: str) -> tuple[Line, Line]:
-    """Two lines without what they begin and end with alike in the colour of a change."""
-    begin = 0
-    while begin < min(len(before), len(after)) and before[begin] == after[begin]:
-        begin += 1
-    end = 0
-    while end < min(len(before), len(after)) - begin and before[-1 - end] == after[-1 - end]:
-        end += 1
-    pieces = []
-    for line in (before, after):
-        last = len(line) - end
-        parts = ((line[:begin], ""), (line[begin:last], "changed"), (line[last:], ""))
-        pieces.append([part for part in parts if part[0]])
-    return pieces[0], pieces[1]
+    """Two lines with what differs in the colour of a change: whole words and numbers, no parts of them."""
+    old, new = _tokens(before), _tokens(after)
+    begin = _alike(old, new)
+    end = _alike(old[begin:][::-1], new[begin:][::-1])
+    inner = old[begin : len(old) - end], new[begin : len(new) - end]
+    if max(map(len, inner)) > _TOKENS:
+        blocks = [(0, len(inner[0]), 0, len(inner[1]), True)]
+    else:
+        matcher = difflib.SequenceMatcher(None, *inner, autojunk=False)
+        blocks = [(i, j, k, n, tag != "equal") for tag, i, j, k, n in matcher.get_opcodes()]
+    pieces: tuple[Line, Line] = ([], [])
+    for piece, tokens, own in ((pieces[0], old, 0), (pieces[1], new, 2)):
+        spans = [(begin + block[own], begin + block[own + 1], block[4]) for block in blocks]
+        for first, last, is_other in [(0, begin, False), *spans, (len(tokens) - end, len(tokens), False)]:
+            if text := "".join(tokens[first:last]):
+                piece.append((text, "changed" if is_other else ""))
+    return pieces
+
+
+def _tokens(line: str) -> list[str]:
+    """Words, numbers, blanks, and every other sign by itself; of hex each byte, and each sign of its text."""
+    if (dump := _HEX.fullmatch(line)) is not None:
+        return [*_TOKEN.findall(dump[1]), *dump[2]]
+    return _TOKEN.findall(line)
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many of the first ones are the same."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (first, second) in pairs if first != second), min(len(one), len(other)))

@@ -7,6 +7,7 @@ merged and bins become twice as wide. Times before the first one count for the f
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from wsinspect.capture.columns import FLAG_FAULT, FLAG_VIOLATION
@@ -17,6 +18,10 @@ MARK_CLOSE: Final = 2
 MARK_FAULT: Final = 4
 MARK_FINDING: Final = 8
 MARK_GAP: Final = 16
+#: A match of the search.
+MARK_MATCH: Final = 32
+#: What matters most comes first.
+RANKED: Final = (MARK_MATCH, MARK_CLOSE, MARK_FINDING, MARK_FAULT, MARK_PING, MARK_GAP)
 BINS: Final = 2048
 _FIRST_WIDTH_NS: Final = 1_000_000
 
@@ -32,6 +37,33 @@ def marks_of(bits: int, flags: int) -> int:
     if flags & FLAG_VIOLATION:
         marks |= MARK_FINDING
     return marks | MARK_FAULT if flags & FLAG_FAULT else marks
+
+
+def side_by_side(cells: Sequence[int]) -> list[tuple[int, bool]]:
+    """What each cell of a row shows of its marks: none hides another.
+
+    Of several the one that matters most stands in the cell, the others in an empty one next to it, unless
+    what they say stands there anyway. Where neither is so, the cell has to say that there is more in it.
+
+    Returns:
+        For each cell one mark, or 0, and whether there is more in it.
+    """
+    shown = [next((mark for mark in RANKED if marks & mark), 0) for marks in cells]
+    more = [False] * len(cells)
+    for at, marks in enumerate(cells):
+        for mark in RANKED:
+            if not marks & mark or mark == shown[at]:
+                continue
+            # A cell with several marks may say only that: it tells of no other.
+            near = [one for one in (at + 1, at - 1) if 0 <= one < len(cells) and cells[one] in (0, mark)]
+            if any(shown[one] == mark for one in near):
+                continue
+            free = next((one for one in near if not shown[one]), None)
+            if free is None:
+                more[at] = True
+            else:
+                shown[free] = mark
+    return list(zip(shown, more, strict=True))
 
 
 class Bin(NamedTuple):

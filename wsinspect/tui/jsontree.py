@@ -9,88 +9,36 @@ Peers may send anything: where it stops being JSON, a line says so, and there ar
 from __future__ import annotations
 
 import json
-import re
-from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, Final, NamedTuple, TypeVar
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 from wsinspect.filters.jsonvalue import write_path
 from wsinspect.present.cells import Line, cut, mark_broken
 from wsinspect.text import counted, escape, folded
+from wsinspect.tui.jsonread import SLICE_VALUES, Broken, JsonReader, Node, Slices, T
 
 #: Rows that are made at a time.
 STEP_ROWS: Final = 2_000
 #: Rows that one key may make: the last line of a long document takes several.
-MOST_ROWS: Final = 20_000
+MOST_ROWS: Final = 5_000
 #: Characters before a far place that are laid out with it.
 _BEFORE_CHARS: Final = 16_384
 #: Characters of a string that are shown; the whole is copied, and is in the pager.
 _SHOWN_CHARS: Final = 16_384
+#: Rows whose lines are kept: more than any screen has.
+_KEPT_ROWS: Final = 512
 #: No screen is so wide.
 _PAGER_CELLS: Final = 1 << 20
 _MAX_INDENT: Final = 40
-_SPACE: Final = re.compile(r"[ \t\r\n]*+")
-_STRING: Final = re.compile(r'"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*+)*+"')
-_SCALAR: Final = re.compile(
-    r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?(?![0-9A-Za-z_.+-])|(?:true|false|null)\b"
-)
-#: Everything up to the next bracket that is not in a string.
-_RUN: Final = re.compile(r'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+', re.DOTALL)
-#: The fastest way over a value; what it makes of numbers is not looked at.
-_SKIP: Final = json.JSONDecoder(parse_int=len, parse_float=len)
-#: Where a folded container's last bracket is looked for: brackets of one kind say nothing without the others.
-_OPENERS: Final = "{["
 
 
-#: Values read, and rows made, between two yields of what works in slices: some milliseconds.
-_SLICE_VALUES, _SLICE_ROWS = 1_000, 200
-#: A longer container is passed over bracket by bracket, in slices: the fast way cannot be left in between.
-_AT_ONCE_CHARS: Final = 256 * 1024
-_BRACKETS: Final = re.compile(r'[{\[}\]]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-T = TypeVar("T")
-#: Work that may be left and gone on with after each slice; the value is its result.
-Slices = Generator[None, None, T]
+#: Rows made between two yields of what works in slices: some milliseconds.
+_SLICE_ROWS: Final = 200
 
 #: In place of what comes before a far place.
 _LEFT_OUT: Final = "… what comes before is not laid out: home lays it out"
-
-
-class _Broken(Exception):
-    """Not JSON from a character on."""
-
-    def __init__(self, words: str, at: int) -> None:
-        super().__init__(words)
-        self.words, self.at = words, at
-
-
-#: Of values whose children are not read: a list each would be half of what the garbage collector, which stops
-#: everything, has to look at.
-_CHILDLESS: Final[list[Any]] = []
-
-
-class Node:
-    """A value, and the name or the number that it has in what contains it.
-
-    Attributes:
-        start, end: of the value in the text; `end` is -1 while a container's is not known.
-        name: the span of the member's name, with its quotes; None of an element, and of the whole.
-        number: its place in the container.
-        depth: 0 for the whole.
-        children: those that have been read so far.
-        is_open: whether they are shown.
-        is_read: whether there are no more of them.
-    """
-
-    __slots__ = ("at", "children", "depth", "end", "is_open", "is_read", "name", "number", "parent", "start")
-
-    def __init__(self, parent: Node | None, name: tuple[int, int] | None, number: int, start: int) -> None:
-        self.parent, self.name, self.number, self.start = parent, name, number, start
-        self.depth: int = 0 if parent is None else parent.depth + 1
-        self.end = -1
-        self.children: list[Node] = _CHILDLESS
-        self.is_open = True
-        self.is_read = False
-        self.at = start + 1
 
 
 class _Row(NamedTuple):
@@ -109,14 +57,6 @@ class _Row(NamedTuple):
         return self.node.start if self.node.name is None else self.node.name[0]
 
 
-class _Shown(NamedTuple):
-    """A line on the screen: of which row, and whether a match begins in it."""
-
-    row: int
-    line: Line
-    begins_match: bool
-
-
 class JsonTree:
     """A document of the inspector.
 
@@ -127,141 +67,21 @@ class JsonTree:
 
     def __init__(self, text: str, hint: Callable[[str, str], str] = lambda _number, _name: "") -> None:
         self._text, self._hint = text, hint
-        self._root = Node(None, None, 0, _SPACE.match(text).end())  # type: ignore[union-attr]
+        self._reader = JsonReader(text)
+        self._root = self._reader.root
         self._needle = ""
         self._folded = ""
         self._width = -1
         self._rows: list[_Row] = []
-        self._lines: list[_Shown] = []
+        #: Of the rows that were measured at this width: which line each begins with, and how many all have.
+        self._firsts = array("l")
+        self._line_count = 0
+        #: Lines in which a match begins.
+        self._matches = array("l")
+        #: The lines of rows that were on the screen a moment ago.
+        self._drawn: dict[int, list[Line]] = {}
         self._walk: Iterator[_Row] = self._rows_from(self._root)
         self._is_whole = False
-        self._drawn = 0
-
-    # -- reading
-
-    def _begin(self, node: Node) -> None:
-        """Know the end of a scalar; a container's comes when it is read or skipped."""
-        at, text = node.start, self._text
-        if at < len(text) and text[at] in _OPENERS:
-            return
-        found = _STRING.match(text, at) or _SCALAR.match(text, at)
-        if found is None:
-            raise _Broken("a value is expected" if at < len(text) else "it ends here", at)
-        node.end, node.is_read = found.end(), True
-
-    def _is_container(self, node: Node) -> bool:
-        return node.start < len(self._text) and self._text[node.start] in _OPENERS
-
-    def _child(self, node: Node, number: int) -> Node | None:
-        """A child; None behind the last one.
-
-        Raises:
-            _Broken: the text is not JSON there.
-        """
-        while len(node.children) <= number and not node.is_read:
-            self._read_child(node)
-        return node.children[number] if number < len(node.children) else None
-
-    def _read_child(self, node: Node) -> None:
-        text, closer = self._text, "}" if self._text[node.start] == "{" else "]"
-        at = self._space(node.at)
-        if node.children:
-            at = self._space(self._end_of(node.children[-1]))
-            if text[at : at + 1] == closer:
-                node.end, node.is_read = at + 1, True
-                return
-            if text[at : at + 1] != ",":
-                raise _Broken(f"a comma or {closer} is expected", at)
-            at = self._space(at + 1)
-        elif text[at : at + 1] == closer:
-            node.end, node.is_read = at + 1, True
-            return
-        name = None
-        if closer == "}":
-            found = _STRING.match(text, at)
-            if found is None:
-                raise _Broken("a name in double quotes is expected", at)
-            name, at = found.span(), self._space(found.end())
-            if text[at : at + 1] != ":":
-                raise _Broken("a colon is expected", at)
-            at = self._space(at + 1)
-        child = Node(node, name, len(node.children), at)
-        self._begin(child)
-        if node.children is _CHILDLESS:
-            node.children = []
-        node.children.append(child)
-
-    def _read_elements(self, node: Node, offset: int) -> Slices[None]:
-        """Read the elements of an array up to a place as fast as that goes: there may be 300,000.
-
-        Where anything is unusual it leaves off, and `_read_child` says what.
-        """
-        text, children, end = self._text, node.children, len(self._text)
-        if node.is_read or text[node.start] != "[" or not children:
-            return
-        last = children[-1]
-        while last.start < offset:
-            if not len(children) % _SLICE_VALUES:
-                yield
-            if last.end < 0:
-                yield from self._pass_over(last)
-            if last.end < 0:
-                try:
-                    last.end = _SKIP.raw_decode(text, last.start)[1]
-                except (ValueError, RecursionError):
-                    return
-            at = last.end
-            if at + 1 >= end or text[at] != ",":
-                return
-            at += 1
-            if text[at] in " \t\r\n":
-                at = self._space(at)
-            last = Node(node, None, len(children), at)
-            self._begin(last)
-            children.append(last)
-
-    def _space(self, at: int) -> int:
-        found = _SPACE.match(self._text, at)
-        return at if found is None else found.end()
-
-    def _end_of(self, node: Node) -> int:
-        """Where a value ends; of a container that is not read, by skipping it."""
-        if node.end >= 0:
-            return node.end
-        text, at, depth = self._text, node.start, 0
-        try:
-            _, node.end = _SKIP.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            pass  # not JSON, or too deep for it: brackets are counted
-        else:
-            return node.end
-        while True:
-            found = _RUN.match(text, at)
-            at = at if found is None else found.end()
-            if at >= len(text) or text[at] == '"':
-                raise _Broken("it ends inside of this value", node.start)
-            depth += 1 if text[at] in _OPENERS else -1
-            at += 1
-            if depth == 0:
-                node.end = at
-                return at
-
-    def _pass_over(self, node: Node) -> Slices[None]:
-        """Know the end of a long container in slices; of others, and of what is not JSON, `_end_of` does."""
-        text, depth = self._text, 0
-        if node.end >= 0 or len(text) - node.start < _AT_ONCE_CHARS:
-            return
-        for number, found in enumerate(_BRACKETS.finditer(text, node.start), 1):
-            if not number % (_SLICE_VALUES * 5):
-                yield
-            first = text[found.start()]
-            if first in _OPENERS:
-                depth += 1
-            elif first != '"':
-                depth -= 1
-                if not depth:
-                    node.end = found.end()
-                    return
 
     # -- rows
 
@@ -277,15 +97,15 @@ class JsonTree:
                 while above.parent is not None:
                     stack.insert(0, (above.parent, above.number + 1))
                     above = above.parent
-            else:
-                self._begin(node)
+            elif (end := self._reader.scalar_end(node.start)) >= 0:
+                node.end, node.is_read = end, True
             while here is not None or stack:
                 if here is not None:
                     broken, has_more = None, False
-                    if self._is_container(here) and here.is_open:
+                    if self._reader.is_container(here) and here.is_open:
                         try:
-                            has_more = self._child(here, 0) is not None
-                        except _Broken as error:
+                            has_more = self._reader.has_child(here, 0)
+                        except Broken as error:
                             broken = error
                     yield _Row(here)
                     if broken is not None:
@@ -295,15 +115,15 @@ class JsonTree:
                     here = None
                     continue
                 parent, at = stack.pop()
-                here = self._child(parent, at)
-                if here is not None:
+                if self._reader.has_child(parent, at):
+                    here = self._reader.node_of(parent, at)
                     stack.append((parent, at + 1))
                 else:
                     yield _Row(parent, is_close=True)
-            rest = self._space(self._end_of(self._root))
+            rest = self._reader.space(self._reader.end_of(self._root))
             if rest < len(self._text):
-                raise _Broken("nothing more is expected", rest)
-        except _Broken as error:
+                raise Broken("nothing more is expected", rest)
+        except Broken as error:
             yield _Row(self._root, problem=f"not JSON from character {error.at + 1} on: {error.words}")
 
     def _extend(self, count: int) -> None:
@@ -314,27 +134,52 @@ class JsonTree:
                 return
             self._rows.append(row)
 
-    def _draw(self, width: int) -> None:
-        """Lines for the rows that there are."""
+    def _measure(self, width: int) -> None:
+        """Know how many lines the rows have that there are.
+
+        The lines themselves are made again where they are shown: an object for each piece of thousands of
+        them is a pause of the garbage collector.
+        """
         if width != self._width:
-            self._width, self._lines, self._drawn = width, [], 0
-        for number in range(self._drawn, len(self._rows)):
+            self._width = width
+            self._forget_lines()
+        for number in range(len(self._firsts), len(self._rows)):
             lines, places = self._row_lines(self._rows[number], width)
-            self._lines += [_Shown(number, line, at in places) for at, line in enumerate(lines)]
-        self._drawn = len(self._rows)
+            self._firsts.append(self._line_count)
+            self._matches.extend(self._line_count + place for place in places)
+            self._line_count += len(lines)
+
+    def _forget_lines(self, row: int = 0) -> None:
+        """From a row on they are others."""
+        if row < len(self._firsts):
+            self._line_count = self._firsts[row]
+            del self._firsts[row:]
+        while self._matches and self._matches[-1] >= self._line_count:
+            self._matches.pop()
+        self._drawn.clear()
 
     def line_count(self, width: int) -> int:
         """Lines that are known so far; more come as the last of them are asked for."""
         if not self._rows:
             self._extend(STEP_ROWS)
-        self._draw(width)
-        return len(self._lines)
+        self._measure(width)
+        return self._line_count
 
     def line(self, number: int, width: int) -> Line:
-        if number + STEP_ROWS // 4 > len(self._lines) and not self._is_whole:
+        if number + STEP_ROWS // 4 > self._line_count and not self._is_whole:
             self._extend(STEP_ROWS)
-        self._draw(width)
-        return self._lines[number].line
+        self._measure(width)
+        row = self._row_at(number)
+        lines = self._drawn.get(row)
+        if lines is None:
+            if len(self._drawn) >= _KEPT_ROWS:
+                self._drawn.clear()
+            lines = self._drawn[row] = self._row_lines(self._rows[row], width)[0]
+        return lines[number - self._firsts[row]]
+
+    def _row_at(self, line: int) -> int:
+        """The row that a line is of."""
+        return bisect_right(self._firsts, line) - 1
 
     @property
     def is_partial(self) -> bool:
@@ -357,7 +202,8 @@ class JsonTree:
             The line of what is there; what is folded stays folded.
         """
         node, number = yield from self._before(max(offset - _BEFORE_CHARS, 0))
-        self._rows, self._lines, self._drawn, self._is_whole = [], [], 0, False
+        self._rows, self._is_whole = [], False
+        self._forget_lines()
         if node is self._root and number == 0:
             self._walk = self._rows_from(node)
         else:
@@ -365,45 +211,55 @@ class JsonTree:
             self._walk = self._rows_from(node, number, is_begun=True)
         self._extend(1)
         while not self._is_whole and self._rows[-1].at < offset:
-            self._extend(STEP_ROWS // 10)
-        self._draw(max(self._width, 10))
+            self._extend_measured()
+            yield
+        self._measure(max(self._width, 10))
         after = (at for at, row in enumerate(self._rows) if not row.is_note and row.at > offset)
         row = max(next(after, len(self._rows)) - 1, int(self.is_partial))
-        return next((at for at, shown in enumerate(self._lines) if shown.row >= row), len(self._lines) - 1)
+        return self._firsts[row] if row < len(self._rows) else self._line_count - 1
 
     def ending(self) -> Slices[None]:
         """Lay out the end: after all before it where that is not too much."""
         for _ in range(MOST_ROWS // _SLICE_ROWS):
             if self._is_whole:
                 return
-            self._extend(_SLICE_ROWS)
+            self._extend_measured()
             yield
         if not self._is_whole:
             yield from self.seeking(len(self._text))
             while not self._is_whole:
-                self._extend(_SLICE_ROWS)
+                self._extend_measured()
                 yield
+
+    def _extend_measured(self) -> None:
+        """A slice of rows, with how many lines they have: neither is left to the next paint."""
+        self._extend(_SLICE_ROWS)
+        self._measure(max(self._width, 10))
 
     def _before(self, offset: int) -> Slices[tuple[Node, int]]:
         """The first value that begins at or after a place, as its container and its number there."""
         node = self._root
         try:
-            while self._is_container(node) and node.is_open:
-                yield from self._read_elements(node, offset)
-                while not node.is_read and not (node.children and node.children[-1].start >= offset):
+            while self._reader.is_container(node) and node.is_open:
+                yield from self._reader.read_elements(node, offset)
+                while not node.is_read and not (node.children and node.children.starts[-1] >= offset):
                     if node.children:
-                        yield from self._pass_over(node.children[-1])
-                    self._read_child(node)
-                    if not len(node.children) % _SLICE_VALUES:
+                        yield from self._reader.pass_over(node, len(node.children) - 1)
+                    self._reader.read_child(node)
+                    if not len(node.children) % SLICE_VALUES:
                         yield
-                number = bisect_left(node.children, offset, key=lambda one: one.start)
-                inside = node.children[number - 1] if number else None
-                if inside is None or not self._is_container(inside) or self._end_of(inside) <= offset:
+                number = bisect_left(node.children.starts, offset)
+                inside = self._reader.node_of(node, number - 1) if number else None
+                if (
+                    inside is None
+                    or not self._reader.is_container(inside)
+                    or self._reader.end_of(inside) <= offset
+                ):
                     return node, number
                 if not inside.is_open:
                     return node, number - 1
                 node = inside
-        except _Broken:  # the walk comes to it, too, and says so
+        except Broken:  # the walk comes to it, too, and says so
             return node, max(len(node.children) - 1, 0)
         return self._root, 0
 
@@ -435,7 +291,7 @@ class JsonTree:
         line: Line = []
         if node.name is not None:
             line = [(escape(text[node.name[0] : node.name[1]]), "name"), (": ", "sign")]
-        if not self._is_container(node):
+        if not self._reader.is_container(node):
             value = text[node.start : node.end]
             shown, more = escape(value[:most]), len(value) - most
             line.append((shown, _style_of(value)))
@@ -457,24 +313,24 @@ class JsonTree:
 
     def _end_or_text(self, node: Node) -> int:
         try:
-            return self._end_of(node)
-        except _Broken:
+            return self._reader.end_of(node)
+        except Broken:
             return len(self._text)
 
     def _has_next(self, node: Node) -> bool:
         """Whether a comma follows."""
         if node.parent is None:
             return False
-        at = self._space(self._end_or_text(node))
+        at = self._reader.space(self._end_or_text(node))
         return self._text[at : at + 1] == ","
 
     # -- what a key does to a line
 
     def node_at(self, number: int) -> Node | None:
         """The value that a line is of."""
-        if not 0 <= number < len(self._lines):
+        if not 0 <= number < self._line_count:
             return None
-        row = self._rows[self._lines[number].row]
+        row = self._rows[self._row_at(number)]
         return None if row.problem else row.node
 
     def fold(self, number: int) -> int:
@@ -484,7 +340,7 @@ class JsonTree:
             The line that it then begins at.
         """
         node = self.node_at(number)
-        if node is not None and not self._is_container(node):
+        if node is not None and not self._reader.is_container(node):
             node = node.parent
         if node is None:
             return number
@@ -492,37 +348,38 @@ class JsonTree:
         return self._again_from(node)
 
     def fold_all(self, is_open: bool) -> None:
-        """Fold whatever is inside of the whole, or unfold everything that was read.
+        """Fold whatever is inside of the whole, or unfold everything, what is read later too.
 
         The whole itself is open then, also where a key had folded it: one line has nothing to find.
         """
-        self._root.is_open = True
+        self._root.is_open, self._reader.opens = True, is_open
         waiting = [self._root]
         while waiting:
             node = waiting.pop()
             if node is not self._root:
                 node.is_open = is_open
-            waiting += node.children
+            waiting += node.children.nodes.values()
         self._again_from(self._root)
 
     def _again_from(self, node: Node) -> int:
         """Make the rows of a container and of what follows it again."""
         if not self._rows:
             return 0
-        self._draw(max(self._width, 10))
+        self._measure(max(self._width, 10))
         rows = enumerate(self._rows)
         at = 0 if node is self._root else next((at for at, row in rows if _begins(row, node)), -1)
         if at < 0:  # it begins in what is left out
             return self.seek(node.start)
-        line = next(number for number, shown in enumerate(self._lines) if shown.row == at)
-        del self._rows[at:], self._lines[line:]
-        self._drawn, self._is_whole = at, False
+        line = self._firsts[at]
+        del self._rows[at:]
+        self._forget_lines(at)
+        self._is_whole = False
         if node.parent is None:
             self._walk = self._rows_from(node)
         else:
             self._walk = self._rows_from(node.parent, node.number, is_begun=True)
         self._extend(STEP_ROWS)
-        self._draw(self._width)
+        self._measure(self._width)
         return line
 
     def name_of(self, node: Node) -> str:
@@ -552,7 +409,7 @@ class JsonTree:
         return write_path(steps[::-1])
 
     def is_scalar(self, node: Node) -> bool:
-        return not self._is_container(node)
+        return not self._reader.is_container(node)
 
     # -- finding
 
@@ -590,24 +447,21 @@ class JsonTree:
         if offset < 0:
             return None
         line = yield from self.seeking(offset)
-        self._draw(width)
+        self._measure(width)
         return (yield from self._made_match(line - 1, 1, width))
 
     def _made_match(self, number: int, step: int, width: int) -> Slices[int | None]:
         made = len(self._rows)
-        at = number + step
-        while at >= 0:
-            self._draw(width)
-            if at >= len(self._lines):
-                if self._is_whole or len(self._rows) - made > MOST_ROWS:
-                    return None
-                self._extend(_SLICE_ROWS)
-                yield
-                continue
-            if self._lines[at].begins_match:
-                return at
-            at += step
-        return None
+        self._measure(width)
+        while True:
+            at = bisect_right(self._matches, number) if step > 0 else bisect_left(self._matches, number) - 1
+            if 0 <= at < len(self._matches):
+                return self._matches[at]
+            if step < 0 or self._is_whole or len(self._rows) - made > MOST_ROWS:
+                return None
+            self._extend(_SLICE_ROWS)
+            self._measure(width)
+            yield
 
 
 def run_whole(slices: Slices[T]) -> T:

@@ -28,6 +28,8 @@ from wsinspect.clients.facts import Attempt, Block, Stall, Transport
 from wsinspect.clients.joining import join
 from wsinspect.clients.measures import OutageMeasures, SessionMeasures
 from wsinspect.clients.outages import Cause, Ending
+from wsinspect.present.cells import text_of
+from wsinspect.present.clients import story_of
 
 
 def measured(*attempts: Attempt, **options) -> SessionMeasures:
@@ -122,6 +124,24 @@ def test_a_stall_that_was_sat_out_is_kept_and_no_outage():
 @pytest.mark.parametrize(("until", "ending"), [(16, Ending.TRYING), (60, Ending.GAVE_UP)])
 def test_giving_up_needs_a_long_silence(until, ending):
     assert outage(lost(0, 5), refused(6), until=until).outage.ending == ending
+
+
+@pytest.mark.parametrize(
+    ("attempts", "until", "words"),
+    [
+        ((refused(6),), 6.005, ""),
+        ((refused(6),), 6.9, ""),
+        ((refused(6),), 18.005, "no try in the last 12 s"),
+        ((tried(6, open_ns=None, end_ns=None, state="connecting"),), 18, ""),
+    ],
+    ids=["just ended", "a moment ago", "silent", "under way"],
+)
+def test_a_silence_is_named_only_where_there_is_one(attempts, until, words):
+    client = judged((lost(0, 5), *attempts), until=until)
+    [found] = client.measures.outages
+    assert found.outage.silence_words == words
+    told = [text_of(one.line) for one in story_of(client, 8)]
+    assert told[-1].endswith(words or "still trying")
 
 
 def test_after_long_delays_a_longer_silence():

@@ -98,3 +98,33 @@ def test_one_line_between_two_differences_is_shown_not_announced(between, shown)
     text = [text_of(line) for line in compared.lines]
     assert any("…" in line for line in text) != shown
     assert all(f"  {line}" in text for line in same) == shown
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "marked"),
+    [
+        ('"vip": true,', '"vip": false,', (["true"], ["false"])),
+        ('"n": 98190', '"n": 98191', (["98190"], ["98191"])),
+        ('"n": -1.5', '"n": -1.25', (["-1.5"], ["-1.25"])),
+        ('"at": "red", "to": "x"', '"at": "reed", "to": "y"', (["red", "x"], ["reed", "y"])),
+        ("same end", "same", ([" end"], [])),
+    ],
+)
+def test_words_and_numbers_are_marked_whole_and_nothing_between_them(before, after, marked):
+    lines = compare([before], [after], "compared").lines
+    assert tuple([text for text, style in line if style == "changed"] for line in lines) == marked
+    assert [text_of(line)[2:] for line in lines] == [before, after]
+
+
+def test_of_hex_the_byte_is_marked_and_its_sign():
+    first, second = (lines_of(data + bytes(4), is_text=False) for data in (b"abcdefgh", b"abcxefgh"))
+    lines = compare(first, second, "compared").lines
+    marked = [[text for text, style in line if style == "changed"] for line in lines]
+    assert marked == [["64", "d"], ["78", "x"]]
+
+
+@given(st.text('ab1. "', max_size=30), st.text('ab1. "', max_size=30))
+def test_marking_what_differs_loses_nothing(before, after):
+    texts = [text_of(line) for line in compare([before], [after], "compared").lines]
+    if before != after:
+        assert texts == [f"- {before}", f"+ {after}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
@@ -273,7 +274,7 @@ def test_a_far_place_is_laid_out_in_slices_that_each_read_little(text, what):
     slices = tree.ending() if what == "end" else tree.matching(-1, 1, 80)
     steps, before = 0, (len(root.children), tree.line_count(80))
     for steps, _ in enumerate(slices, 1):  # noqa: B007
-        inside = len(root.children[0].children) if root.children else 0
+        inside = sum(len(one.children) for one in root.children.nodes.values())
         now = len(root.children) + inside, tree.line_count(80)
         assert now[0] - before[0] <= 3_000
         assert now[1] - before[1] <= 1_000
@@ -281,3 +282,37 @@ def test_a_far_place_is_laid_out_in_slices_that_each_read_little(text, what):
     assert steps > 60
     rest = "\n".join(text_of(tree.line(number, 80)) for number in range(tree.line_count(80)))
     assert ('"end": "x"' if '"x"' in text else "59999") in rest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([*range(200_000)]),
+        json.dumps([{"id": number, "tags": ["a"]} for number in range(30_000)]),
+        json.dumps({f"m{number}": {"n": number} for number in range(30_000)}),
+    ],
+    ids=["flat", "items", "members"],
+)
+def test_the_collector_has_little_to_look_at_after_a_far_jump(text):
+    """It stops everything: with an object for each of a million values, for 0.3 s."""
+    tree = JsonTree(text)
+    tree.line_count(80)
+    gc.collect()
+    before = len(gc.get_objects())
+    run_whole(tree.ending())
+    tree.line_count(80)
+    run_whole(tree.seeking(len(text) // 2))
+    tree.line_count(80)
+    assert len(gc.get_objects()) - before < 40_000
+
+
+def test_what_is_read_after_all_was_folded_is_folded_too():
+    tree = JsonTree(json.dumps([{"id": number} for number in range(20_000)]))
+    tree.line_count(80)
+    tree.fold_all(False)
+    run_whole(tree.ending())
+    lines = [text_of(tree.line(number, 80)) for number in range(tree.line_count(80))]
+    assert lines[-2].startswith("  { ")
+    assert not any('"id"' in line for line in lines)
+    tree.fold_all(True)
+    assert any('"id"' in text_of(tree.line(number, 80)) for number in range(tree.line_count(80)))

@@ -53,7 +53,8 @@ class ByHand(Dialog):
                 self.verdict(self.workspace.glyphs.note, "asking the proxy", "muted")
                 self.workspace.ask(work, lambda answer: self._done(answer, done))
 
-        self.app.push_screen(Question(self.workspace, self.heading, question, [_YES]), answered)
+        # The dialog stays in sight above it, with its title.
+        self.app.push_screen(Question(self.workspace, "Confirm", question, [_YES]), answered)
 
     def _done(self, answer: Answer, words: str) -> None:
         self._is_asking = False

@@ -44,7 +44,8 @@ from wsinspect.tui.documents import (
     whole_text,
 )
 from wsinspect.tui.documents import Document as PayloadDocument
-from wsinspect.tui.jsontree import JsonTree, Node, Slices
+from wsinspect.tui.jsonread import Node, Slices
+from wsinspect.tui.jsontree import JsonTree
 from wsinspect.tui.selection import Selection
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace

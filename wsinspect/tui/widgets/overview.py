@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import ClassVar
@@ -10,7 +11,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from wsinspect.present.cells import Line
+from wsinspect.present.cells import Line, width_of
 from wsinspect.present.rows import duration, seconds
 from wsinspect.text import counted
 from wsinspect.tui.histogram import (
@@ -18,9 +19,11 @@ from wsinspect.tui.histogram import (
     MARK_FAULT,
     MARK_FINDING,
     MARK_GAP,
+    MARK_MATCH,
     MARK_PING,
     Bin,
     marks_of,
+    side_by_side,
 )
 from wsinspect.tui.moments import moments, with_moments
 from wsinspect.tui.widgets.base import LinePane
@@ -39,13 +42,16 @@ _MARK_NAMES = (
     (MARK_PING, "a ping"),
     (MARK_GAP, "a silence"),
 )
-_MARKS = (
-    (MARK_CLOSE, "x", "warn"),
-    (MARK_FINDING, "!", "error"),
-    (MARK_FAULT, "~", "warn"),
-    (MARK_PING, "p", "muted"),
-    (MARK_GAP, ":", "gap"),
-)
+_MARKS = {
+    MARK_CLOSE: ("x", "warn"),
+    MARK_FINDING: ("!", "error"),
+    MARK_FAULT: ("~", "warn"),
+    MARK_PING: ("p", "muted"),
+    MARK_GAP: (":", "gap"),
+}
+#: Where a cell and those next to it have no room for all of its marks.
+_SEVERAL = "*"
+_LEGEND = ("p ping", "~ fault", "! finding", ": gap", "x close")
 
 
 class OverviewPane(LinePane):
@@ -67,8 +73,8 @@ class OverviewPane(LinePane):
     help_title = "Overview"
     help_text = (
         "Frames over time, one bar per direction. Marks: x a CLOSE frame or another end, ! a violation or "
-        "finding, ~ a fault, p a ping or pong, : a silence. + and - zoom, left and right pan, 0 shows all; a "
-        "click goes to that time."
+        "finding, ~ a fault, p a ping or pong, : a silence, * several of these, which zooming tells apart. + "
+        "and - zoom, left and right pan, 0 shows all; a click goes to that time."
     )
     has_cursor = False
 
@@ -161,7 +167,14 @@ class OverviewPane(LinePane):
             left.append((f"  zoom {duration(to_ns - from_ns)}", "key"))
         right: Line = []
         if self.size.width >= 80 and not self.glyphs.is_plain:
-            right = [("p ping  ~ fault  ! finding  : gap  x close", "muted")]
+            is_crowded = any(
+                more for _, more in side_by_side(self._cells(max(self.size.width - _LABEL - 1, 1)))
+            )
+            shown = [*_LEGEND, f"{_SEVERAL} several"] if is_crowded else list(_LEGEND)
+            # Where not all of it fits, a silence is what rows of the frames pane say too.
+            forms = ("  ".join(shown), " ".join(shown), " ".join(one for one in shown if one[0] != ":"))
+            room = self.size.width - width_of(left) - 7
+            right = [(next((form for form in forms if len(form) <= room), forms[0]), "muted")]
         return left, right
 
     def row_count(self) -> int:
@@ -183,7 +196,7 @@ class OverviewPane(LinePane):
             return self._words(number)
         bins = self._bins(max(width - _LABEL - 1, 1))
         if number == 2:
-            return [(" " * _LABEL, ""), *self._marks(bins)]
+            return [(" " * _LABEL, ""), *self._marks(len(bins))]
         counts = [one.s2c if number else one.c2s for one in bins]
         most = max(max(one.c2s, one.s2c) for one in bins) or 1
         name, style = ("s>c", "s2c") if number else ("c>s", "c2s")
@@ -206,21 +219,27 @@ class OverviewPane(LinePane):
         words = ", ".join(f"{name} in {count}" for name, count in found if count)
         return [(f" of {len(bins)} stretches: {words or 'nothing to note'}", "")]
 
-    def _marks(self, bins: list[Bin]) -> Line:
+    def _cells(self, count: int) -> list[int]:
+        """The marks of each cell, those of the search among them."""
+        bins, search = self._bins(count), self.workspace.search
+        if search is None or not search.is_on:
+            return [one.marks for one in bins]
+        from_ns, to_ns = self.window()
+        ends = [from_ns + (to_ns - from_ns) * number // count for number in range(count + 1)]
+        found = (search.is_between(first, end) for first, end in itertools.pairwise(ends))
+        return [one.marks | MARK_MATCH * is_in for one, is_in in zip(bins, found, strict=True)]
+
+    def _marks(self, count: int) -> Line:
         line: Line = []
         from_ns, to_ns = self.window()
         selected = self._selected_time_ns()
         at = -1
         if selected is not None and from_ns <= selected <= to_ns:
-            at = min((selected - from_ns) * len(bins) // max(to_ns - from_ns, 1), len(bins) - 1)
-        search = self.workspace.search
-        is_on, span = search is not None and search.is_on, to_ns - from_ns
-        for number, one in enumerate(bins):
-            sign, style = next(((sign, name) for mark, sign, name in _MARKS if one.marks & mark), (" ", ""))
-            first = from_ns + span * number // len(bins)
-            end = from_ns + span * (number + 1) // len(bins)
-            if is_on and search is not None and search.is_between(first, end):
-                sign, style = ("o" if self.palette.is_ascii else "●"), "match"
+            at = min((selected - from_ns) * count // max(to_ns - from_ns, 1), count - 1)
+        match = ("o" if self.palette.is_ascii else "●", "match")
+        for number, (mark, has_more) in enumerate(side_by_side(self._cells(count))):
+            sign, style = match if mark == MARK_MATCH else _MARKS.get(mark, (" ", ""))
+            sign = _SEVERAL if has_more else sign
             if number == at:
                 sign, style = (sign if sign != " " else "^" if self.palette.is_ascii else "▴"), "focus"
             line.append((sign, style))

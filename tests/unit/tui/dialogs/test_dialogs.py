@@ -207,6 +207,11 @@ async def test_a_connection_is_closed_with_a_code_or_aborted(lab, live):
         top.input("end-code").value = "4001 go away"
         await screen.press("enter")
         assert "End connection 2 by a closing handshake?" in said(screen)
+        asked, question = screen.app.screen_stack[-2:]
+        assert isinstance(asked, Dialog)
+        assert isinstance(question, Question)
+        assert "End conn 2" in asked.heading
+        assert asked.heading != question.heading, "both are in sight"
         await screen.press("y")
         await screen.until(lambda: lab.engine.done == [(2, "close", "both", 4001, "go away")])
         await screen.until(lambda: "you closed connection 2" in screen.line("keys"))

@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.tui_captures import CaptureBuilder, at, chat_capture
 from tests.support.tui_pilot import Screen, opened
-
-pytestmark = pytest.mark.asyncio
+from wsinspect.tui.histogram import MARK_CLOSE as CLOSE
+from wsinspect.tui.histogram import MARK_FAULT as FAULT
+from wsinspect.tui.histogram import MARK_FINDING as FINDING
+from wsinspect.tui.histogram import MARK_GAP as GAP
+from wsinspect.tui.histogram import MARK_MATCH as MATCH
+from wsinspect.tui.histogram import MARK_PING as PING
+from wsinspect.tui.histogram import RANKED, side_by_side
 
 
 def marks(screen: Screen) -> str:
@@ -33,13 +40,15 @@ def ended(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.asyncio
 async def test_ends_findings_and_faults_without_frames_are_marked_at_their_time(ended):
     async with opened(ended, size=(106, 36)) as screen:
         await screen.press("3", "g")
         shown = marks(screen)[5:]
         assert 24 <= shown.index("~") <= 26
         assert 49 <= shown.index("x") <= 51
-        assert 74 <= shown.index("!") <= 76
+        assert shown[shown.index("x") + 1] == "!", "why it ended stands next to where it ended"
+        assert 74 <= shown.rindex("!") <= 76
         await screen.press("1", "down")
         await screen.until(lambda: screen.selection.connection == 2)
         await screen.press("3", "g")
@@ -47,6 +56,38 @@ async def test_ends_findings_and_faults_without_frames_are_marked_at_their_time(
         assert {"~", "!"} <= set(marks(screen))
 
 
+@pytest.mark.parametrize(
+    ("cells", "shown"),
+    [
+        ([CLOSE | PING, 0, 0], "xp "),
+        ([0, CLOSE | PING], "px"),
+        ([PING, CLOSE | PING, PING], "pxp"),
+        ([FAULT, CLOSE | PING, GAP], "~*:"),
+        ([CLOSE | FINDING | PING, 0], "*!"),
+        ([0, CLOSE | FINDING | PING, 0], "px!"),
+        ([CLOSE | PING, FAULT | PING], "**"),
+        ([CLOSE | PING, 0, CLOSE | PING, 0], "xpx "),
+        ([MATCH | PING, 0], "op"),
+        ([CLOSE, PING, 0], "xp "),
+    ],
+)
+def test_no_mark_hides_another(cells, shown):
+    signs = {0: " ", CLOSE: "x", FINDING: "!", FAULT: "~", PING: "p", GAP: ":", MATCH: "o"}
+    drawn = "".join("*" if has_more else signs[mark] for mark, has_more in side_by_side(cells))
+    assert drawn == shown
+
+
+@given(st.lists(st.integers(0, 63), max_size=12))
+def test_every_mark_is_told_in_its_cell_or_next_to_it(cells):
+    drawn = side_by_side(cells)
+    for place, marks in enumerate(cells):
+        near = [drawn[one] for one in (place - 1, place, place + 1) if 0 <= one < len(cells)]
+        told = {mark for mark, has_more in near if not has_more}
+        if not drawn[place][1]:
+            assert {mark for mark in RANKED if marks & mark} <= told
+
+
+@pytest.mark.asyncio
 async def test_zoom_shows_a_part_and_pan_moves_it(chat):
     async with opened(chat) as screen:
         await screen.press("3", "g", "2")
