@@ -92,16 +92,18 @@ _FRAME: Final = (
     "INSERT INTO frame (id, connection_id, is_s2c, bits, time_ns, span_ns, sent_after_ns, header, "
     "wire_length, payload, message_id, violation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-#: Frames that one statement inserts: SQLite begins and ends it once for all of them. Some take 999 values.
+#: Rows that one statement inserts: SQLite begins and ends it once for all of them. Some take 999 values.
 _TOGETHER: Final = 80
 _FRAMES: Final = _FRAME + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (_TOGETHER - 1)
-#: Where frames are longer than this on average it saves nothing, and SQLite copies what a statement is given.
-_SHORT_FRAME: Final = 2048
+#: Where rows are longer than this on average it saves nothing, and SQLite copies what a statement is given.
+_SHORT: Final = 2048
 _wire_length: Final = itemgetter(8)
+_inflated_length: Final = itemgetter(7)
 _MESSAGE: Final = (
     "INSERT INTO stored_message (id, connection_id, is_s2c, opcode, first_frame, last_frame, compressed, "
     "length, data, valid_text, problem) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_MESSAGES: Final = _MESSAGE + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (_TOGETHER - 1)
 _MESSAGE_END: Final = (
     "UPDATE stored_message SET last_frame = ?, compressed = ?, length = ?, data = ?, valid_text = ?, "
     "problem = ? WHERE id = ?"
@@ -186,7 +188,9 @@ class Rows:
         try:
             for sql, rows in self._statements():
                 if rows and sql is _FRAME:
-                    _insert_frames(database, rows)
+                    _insert(database, sql, _FRAMES, rows, map(_wire_length, rows))
+                elif rows and sql is _MESSAGE:
+                    _insert(database, sql, _MESSAGES, rows, filter(None, map(_inflated_length, rows)))
                 elif rows:
                     database.executemany(sql, rows)
             if self.position is not None:
@@ -221,14 +225,21 @@ class Rows:
             yield sql, self.finished
 
 
-def _insert_frames(database: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
-    """All rows, in their order; short ones many at a time."""
+def _insert(
+    database: sqlite3.Connection, one: str, many: str, rows: list[tuple[Any, ...]], sizes: Iterable[int]
+) -> None:
+    """All rows, in their order; short ones `_TOGETHER` at a time.
+
+    Args:
+        one, many: the statements.
+        sizes: bytes of each row's payload.
+    """
     grouped = 0
-    if sum(map(_wire_length, rows)) <= _SHORT_FRAME * len(rows):
+    if sum(sizes) <= _SHORT * len(rows):
         grouped = len(rows) // _TOGETHER * _TOGETHER
         groups = (rows[begin : begin + _TOGETHER] for begin in range(0, grouped, _TOGETHER))
-        database.executemany(_FRAMES, (tuple(chain.from_iterable(group)) for group in groups))
-    database.executemany(_FRAME, rows[grouped:])
+        database.executemany(many, (tuple(chain.from_iterable(group)) for group in groups))
+    database.executemany(one, rows[grouped:])
 
 
 def to_json(value: Any) -> str:

@@ -23,7 +23,7 @@ from wsinspect.recorder.connections import ConnectionRows
 from wsinspect.recorder.ledger import add_fault, add_held, add_sent, stream_side
 from wsinspect.recorder.narration import Notes
 from wsinspect.recorder.restore import NotesError, load_connection, load_stream, stream_options
-from wsinspect.recorder.streams import OpenPing, StreamRows
+from wsinspect.recorder.streams import FRAME_BYTES, Fed, OpenPing, StreamRows
 from wsinspect.vocabulary import EventKind
 from wsinspect.vocabulary.events import (
     Event,
@@ -42,8 +42,6 @@ from wsinspect.wire.opcodes import Direction, Opcode
 
 #: Bytes of rows gathered before a commit; bounds the recorder's memory.
 COMMIT_BYTES: Final = 8 * 1024 * 1024
-#: What a frame costs in memory apart from its payload (measured: tuple, integers, header).
-_FRAME_BYTES: Final = 600
 _RECORD_HEADER: Final = HEADER.size
 #: What an event costs that comes without a record.
 _EVENT_BYTES: Final = 400
@@ -164,32 +162,41 @@ class Indexer:
             self._touched.add(connection)
             stream = connection.streams[side] or self._stream(connection, side)
             notes = self._notes
-            fed = None
             if notes is None or not notes.wants_frames:
-                taken = stream.feed_whole(data, time_ns, sent_after_ns, self, self._rows)
-                if isinstance(taken, int):
-                    self.weight += _FRAME_BYTES + taken
-                    return
-                fed = taken
-            if fed is None:
-                fed = stream.feed(data, time_ns, sent_after_ns, self, self._rows)
-            if fed is None:
+                end, pos = len(data), 0
+                while pos < end:
+                    pos, cost, fed = stream.feed_whole(data, pos, time_ns, sent_after_ns, self, self._rows)
+                    self.weight += cost
+                    if fed is not None:
+                        self._note_fed(connection, stream, side, fed, sent_after_ns)
+                    elif pos < end:
+                        rest = data[pos:] if pos else data
+                        fed = stream.feed(rest, time_ns, sent_after_ns, self, self._rows, is_rest=pos > 0)
+                        if fed is not None:
+                            self._note_fed(connection, stream, side, fed, sent_after_ns)
+                        return
                 return
-            batch, first_id, special = fed
-            self.weight += _FRAME_BYTES * len(batch.frames)
-            if stream.has_deflate:
-                for message in batch.messages:
-                    if message[6]:
-                        self.weight += len(message[6])
-            if special:
-                for frame_id, frame in special:
-                    self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
-            if notes is not None and notes.wants_frames:
-                notes.add_frames(connection, Direction(side), batch, first_id)
+            fed = stream.feed(data, time_ns, sent_after_ns, self, self._rows)
+            if fed is not None:
+                self._note_fed(connection, stream, side, fed, sent_after_ns)
+                notes.add_frames(connection, Direction(side), fed.batch, fed.first_id)
         except (DatabaseError, NotesError):
             raise
         except Exception as error:  # our bug must not cost the rest of the capture
             self._note_mistake(Record(DATA, side, connection_id, time_ns, sent_after_ns, data), error)
+
+    def _note_fed(
+        self, connection: ConnectionRows, stream: StreamRows, side: int, fed: Fed, sent_after_ns: int
+    ) -> None:
+        """What frames that are not correct messages each mean to their connection."""
+        batch, _, special = fed
+        self.weight += FRAME_BYTES * len(batch.frames)
+        if stream.has_deflate:
+            for message in batch.messages:
+                if message[6]:
+                    self.weight += len(message[6])
+        for frame_id, frame in special:
+            self._add_special(connection, stream, side, frame_id, frame, sent_after_ns)
 
     def add_event(self, connection_id: int, time_ns: int, event: Event) -> None:
         """Index an event that no journal holds: `add` without a way through JSON and back.

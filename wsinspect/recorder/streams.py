@@ -22,6 +22,8 @@ from wsinspect.wire.stream import Batch, StreamDecoder
 MAX_OPEN_PINGS: Final = 256
 #: First header bytes of frames that are whole messages: FIN, no reserved bit, TEXT or BINARY.
 _PLAIN: Final = frozenset((0x81, 0x82))
+#: What a frame costs in memory apart from its payload (measured: tuple, integers, header).
+FRAME_BYTES: Final = 600
 #: The same with RSV1.
 _TEXT_COMPRESSED: Final = 0xC1
 _COMPRESSED: Final = frozenset((_TEXT_COMPRESSED, 0xC2))
@@ -119,76 +121,115 @@ class StreamRows:
         self._plans: dict[int, int] = {}  # the ledger's rows of the newest batch, by ordinal
 
     def feed_whole(
-        self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows
-    ) -> int | Fed | None:
-        """Index a chunk if it is one frame and this a correct message: the same rows as `feed` makes, in half
-        the time.
+        self, chunk: bytes, pos: int, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows
+    ) -> tuple[int, int, Fed | None]:
+        """Index the frames at the beginning of a chunk that are correct messages each: the same rows as
+        `feed` makes, in half the time.
+
+        Args:
+            chunk: bytes of the direction.
+            pos: how many of them were taken before.
 
         Returns:
-            How many bytes it was inflated to, 0 where it was not compressed. None where nothing is taken:
-            the chunk is for `feed`. What `feed` returns where inflating shows that the
-            message is not correct.
+            Where the bytes begin that were not taken: they are for `feed` (the end of the chunk where there
+            are none). What the rows cost in memory. What `feed` returns of the last frame taken, where
+            inflating shows that its message is not correct.
         """
+        start, cost = pos, 0
+        end = len(chunk)
         if self.gap or self._ended:
-            return None
-        found = self.decoder.whole(chunk, time_ns)
-        if found is None:
-            return None
-        length = len(chunk)
-        self.bytes += length
+            return pos, cost, None
+        whole = self.decoder.whole
+        first = self.decoder.frame_count, ids.next_frame
+        connection, side = self._connection, self._side
+        odd = None
+        while pos < end:
+            found = whole(chunk, pos, time_ns)
+            if found is None:
+                break
+            if len(found) == 2:
+                odd, pos = found
+                break
+            header, payload, text, stop = found
+            bits = header[0]
+            frame_id = ids.next_frame
+            ids.next_frame = frame_id + 1
+            rows.frames.append(
+                (
+                    frame_id,
+                    connection,
+                    side,
+                    bits << 8 | header[1],
+                    time_ns,
+                    0,
+                    sent_after_ns,
+                    header,
+                    stop - pos,
+                    payload,
+                    frame_id,
+                    None,
+                )
+            )
+            pos = stop
+            cost += FRAME_BYTES
+            if text is not None:
+                size = len(text)
+                cost += size
+                valid = True if bits == _TEXT_COMPRESSED else None
+                key = (frame_id, connection, side, bits & 15, frame_id, frame_id)
+                rows.messages.append((*key, True, size, text, valid, None))
+        if pos == start:
+            return pos, cost, None
+        self.bytes += pos - start
         self.is_touched = True
-        if isinstance(found, Batch):
-            return self._take(found, time_ns, sent_after_ns, ids, rows)
-        header, payload, text = found
-        first_id = ids.next_frame
-        ids.next_frame = first_id + 1
-        self.frames += 1
-        self.last_frame = first_id
-        self._newest = (self.decoder.frame_count - 1, first_id)
+        if (taken := ids.next_frame - first[1]) > 0:
+            self.frames += taken
+            self.last_frame = ids.next_frame - 1
+        if not start:
+            self._begin(*first)
+        fed = None
+        if odd is not None:
+            fed = self._take(odd, time_ns, sent_after_ns, ids, rows, is_rest=True)
+        return pos, cost, fed
+
+    def _begin(self, ordinal: int, frame_id: int) -> None:
+        """The first frame of a chunk: its number in this direction, and its row id."""
+        self._newest = ordinal, frame_id
         if self._plans:
             self._plans.clear()
-        connection, side = self._connection, self._side
-        first = header[0]
-        rows.frames.append(
-            (
-                first_id,
-                connection,
-                side,
-                first << 8 | header[1],
-                time_ns,
-                0,
-                sent_after_ns,
-                header,
-                length,
-                payload,
-                first_id,
-                None,
-            )
-        )
-        if text is None:
-            return 0
-        size = len(text)
-        valid = True if first == _TEXT_COMPRESSED else None
-        key = (first_id, connection, side, first & 15, first_id, first_id)
-        rows.messages.append((*key, True, size, text, valid, None))
-        return size
 
-    def feed(self, chunk: bytes, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> Fed | None:
-        """Index a chunk; None where the decoder is out of work."""
+    def feed(
+        self,
+        chunk: bytes,
+        time_ns: int,
+        sent_after_ns: int,
+        ids: Ids,
+        rows: Rows,
+        *,
+        is_rest: bool = False,
+    ) -> Fed | None:
+        """Index a chunk; None where the decoder is out of work.
+
+        Args:
+            is_rest: it is what `feed_whole` left of one.
+        """
         self.bytes += len(chunk)
         self.is_touched = True
         if self.gap or self._ended:
             self._add_opaque(chunk, len(chunk), time_ns, "gap" if self.gap else "after-end", rows)
             return None
-        return self._take(self.decoder.feed(chunk, time_ns), time_ns, sent_after_ns, ids, rows)
+        batch = self.decoder.feed(chunk, time_ns)
+        return self._take(batch, time_ns, sent_after_ns, ids, rows, is_rest=is_rest)
 
-    def _take(self, batch: Batch, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows) -> Fed:
+    def _take(
+        self, batch: Batch, time_ns: int, sent_after_ns: int, ids: Ids, rows: Rows, *, is_rest: bool
+    ) -> Fed:
         first_id = ids.next_frame
         ids.next_frame = first_id + len(batch.frames)
         special: list[tuple[int, Frame]] = []
         if batch.frames:
-            self._newest = (batch.first_frame, first_id)
-            self._plans.clear()
+            if not is_rest:
+                self._begin(batch.first_frame, first_id)
             special = self._add_frames(batch, sent_after_ns, first_id, rows)
         if batch.opaque:
             self._add_opaque(batch.opaque, len(batch.opaque), time_ns, self.decoder.lost, rows)

@@ -174,46 +174,57 @@ class StreamDecoder:
             opaque = self._settle(fresh, data, pos, is_moved=bool(frames))
         return tuple.__new__(Batch, (frames, first_frame, messages, opaque))
 
-    def whole(self, data: bytes, time_ns: int) -> tuple[bytes, bytes, bytes | None] | Batch | None:
-        """`feed` for what most chunks are: one frame that is a correct message, compressed or not.
+    def whole(
+        self, data: bytes, pos: int, time_ns: int
+    ) -> tuple[bytes, bytes, bytes | None, int] | tuple[Batch, int] | None:
+        """`feed` for what most chunks are made of: frames that are correct messages, compressed or not, one
+        at each call.
+
+        Args:
+            data: the chunk.
+            pos: where in it the frame begins.
 
         Returns:
-            Its header, its payload, and what a compressed one inflates to (None of another). None where these
-            bytes are anything else, or something waits for more: nothing was taken then, and they are for
-            `feed`. What `feed` would return where inflating shows that not all of it is correct, or kept.
+            Its header, its payload, what a compressed one inflates to (None of another), and where the next
+            one begins. None where the bytes there are anything else, or something waits for more: nothing was
+            taken then, and the rest of the chunk is for `feed`. What `feed` would return, and where the next
+            one begins, where inflating shows that not all of it is correct, or kept.
         """
-        if self._partial is not None or self._tail or self._lost or self._log.is_used or len(data) < 4:
+        end = len(data)
+        if self._partial is not None or self._tail or self._lost or self._log.is_used or end < pos + 4:
             return None
-        first = data[0]
-        size, length, is_plain = self._shapes[data[1]]
+        first = data[pos]
+        size, length, is_plain = self._shapes[data[pos + 1]]
         assembler = self._assembler
         if length == IN_16_BITS:
-            length = data[2] << 8 | data[3]
+            length = data[pos + 2] << 8 | data[pos + 3]
             is_plain = is_plain and MAX_CONTROL_PAYLOAD < length <= assembler.cut
-        if not is_plain or size + length != len(data) or not assembler.is_idle:
-            return None
+        start = pos + size
+        stop = start + length
+        if not is_plain or not start <= stop <= end or not assembler.is_idle:
+            return None  # a length of 64 bits is not read here
         is_compressed = first in _WHOLE_COMPRESSED
         inflater = assembler.inflater
         if is_compressed and (inflater is None or length > WHOLE_LIMIT or inflater.dead):
             return None
         if not is_compressed and first not in _WHOLE:
             return None
-        payload = data[size:]
+        payload = data[start:stop]
         if self.direction is Direction.CLIENT_TO_SERVER:
-            payload = xor(data[size - 4 : size], payload)
+            payload = xor(data[start - 4 : start], payload)
         text = None
         if is_compressed and inflater is not None:
             found = inflater.whole(payload)
             if found is None or found[0] is not found[1]:
-                return self._odd(data[:size], payload, time_ns, found)
+                return self._odd(data[pos:start], payload, time_ns, found), stop
             text = found[0]
             if first == _TEXT_FIN_COMPRESSED and not (text.isascii() or is_utf8(text)):
-                return self._odd(data[:size], payload, time_ns, found)
+                return self._odd(data[pos:start], payload, time_ns, found), stop
         elif first == _TEXT_FIN and not (payload.isascii() or is_utf8(payload)):
             return None
         assembler.frame_count += 1
         assembler.message_count += 1
-        return data[:size], payload, text
+        return data[pos:start], payload, text, stop
 
     def _odd(
         self, header: bytes, payload: bytes, time_ns: int, found: tuple[bytes, bytes | None] | None

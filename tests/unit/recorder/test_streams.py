@@ -18,9 +18,13 @@ from tests.support.journals import (
     write_journal,
 )
 from wsinspect.capture.reader import Capture
+from wsinspect.capture.rows import Rows
 from wsinspect.recorder.opening import open_capture
+from wsinspect.recorder.streams import StreamRows
+from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
 from wsinspect.wire.opcodes import Direction
+from wsinspect.wire.stream import StreamDecoder
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
 
@@ -279,3 +283,56 @@ def test_a_frame_with_every_length_form_round_trips(path):
             for frame in capture.frames(1)
         )
         assert again == wire
+
+
+class Counter:
+    """Row ids of frames."""
+
+    next_frame = 7
+
+
+NO_DEFLATE = b"\xc1\x02\xff\xff"  # ends the inflating
+SQUEEZED = b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"  # RFC 7692 section 7.2.3.1
+CHUNKS = {
+    "whole": text(b"a", masked=False) + SQUEEZED + text(b"b", masked=False),
+    "a ping between": SQUEEZED + serialize_frame(9, b"p") + text(b"b", masked=False),
+    "not to inflate": SQUEEZED + NO_DEFLATE + text(b"b", masked=False),
+    "a half": text(b"a", masked=False) + SQUEEZED + SQUEEZED[:4],
+    "not whole": SQUEEZED[:4],
+}
+
+
+@pytest.mark.parametrize("name", CHUNKS)
+@pytest.mark.parametrize("after", [b"", SQUEEZED, text(b"c", masked=False)])
+def test_frames_at_the_beginning_of_a_chunk_have_the_rows_of_all_others(name: str, after: bytes) -> None:
+    """And a fault of any of them finds its row: all are of the newest chunk."""
+    whole, plain = (
+        StreamRows(1, S2C, StreamDecoder(S2C, deflate=DeflateParams()), has_deflate=True) for _ in range(2)
+    )
+    ids, others = Counter(), Counter()
+    rows, expected = Rows(), Rows()
+    for time_ns, chunk in enumerate((after, CHUNKS[name], after), 1):
+        first = whole.decoder.frame_count
+        pos, has_fed = 0, False
+        while pos < len(chunk) and not has_fed:
+            pos, _, odd = whole.feed_whole(chunk, pos, time_ns, 5, ids, rows)
+            has_fed = odd is None and pos < len(chunk)
+        if has_fed:
+            whole.feed(chunk[pos:], time_ns, 5, ids, rows, is_rest=pos > 0)
+        plain.feed(chunk, time_ns, 5, others, expected)
+        assert (whole.frames, whole.bytes, whole.last_frame) == (plain.frames, plain.bytes, plain.last_frame)
+        assert whole.decoder.frame_count == plain.decoder.frame_count
+        for ordinal in range(first, whole.decoder.frame_count):
+            assert whole.frame_id(ordinal) == plain.frame_id(ordinal) == 7 + ordinal
+    assert (rows.frames, rows.messages) == (expected.frames, expected.messages)
+
+
+@pytest.mark.parametrize("count", [79, 80, 161])
+def test_compressed_messages_are_inserted_many_at_once_and_one_by_one(path: Path, count: int) -> None:
+    script = Script()
+    script.open(1, deflate=True)
+    for _ in range(count):
+        script.data(1, 1, SQUEEZED)
+    with made_of(path, script) as capture:
+        found = [(one.id, one.length, one.data) for one in capture.messages(1, limit=1000)]
+        assert found == [(number, 5, b"Hello") for number in range(1, count + 1)]

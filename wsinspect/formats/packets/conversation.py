@@ -19,6 +19,8 @@ from wsinspect.vocabulary import NOT_IN_TRACE, NOT_READ
 
 _METHOD: Final = re.compile(rb"[A-Z]{3,20} ")
 _MAX_START: Final = 4096
+#: A record of TLS that holds a handshake message.
+_HELLO: Final = b"\x16\x03"
 _PROXY1: Final = b"PROXY "
 _PROXY2: Final = b"\r\n\r\n\0\r\nQUIT\n"
 #: Nobody answers what was not asked: the request is not in the trace.
@@ -107,14 +109,12 @@ class Conversation:
         self._swapped: bool | None = None if is_midway else False  # who sent the first packet is the server
         self.begun_at = None if is_midway else first.seq
         self._opened_ns: int | None = None
-        self._start = bytearray()
-        self._early = bytearray()
+        self._start = self._early = b""
         self._tls: Tls | None = None
         self._http: Http1 | Http2 | None = None
         self._through: int | None = None  # the WebSocket that the connection became, in the clear
         self._is_readable = True
-        self._notified = [False, False]
-        self._doubted = [False, False]
+        self._notified = self._doubted = 0  # a bit for each side: there are very many conversations
         self.is_ignored = False
         self.alive: dict[int, bool] = {}
         self.last_ns = 0
@@ -143,7 +143,7 @@ class Conversation:
 
     def doubt(self, side: int) -> None:
         """The FIN of a side stands for an end that nobody knows: it is the end of TCP, and blames nobody."""
-        self._doubted[side] = True
+        self._doubted |= 1 << side
 
     def finish(self, time_ns: int) -> None:
         """The trace ends: what is open stays open."""
@@ -153,6 +153,18 @@ class Conversation:
         """Another connection has its addresses: it ended, and how is not in the trace."""
         self._tcp.finish(time_ns)
         for number in self.alive:
+            self._log.closed(number, time_ns)
+        self.alive.clear()
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether WebSockets were asked for, and none of them answered."""
+        return bool(self.alive) and not any(self.alive.values())
+
+    def forget(self, time_ns: int) -> None:
+        """It is followed no further: what becomes of its WebSockets is not known."""
+        for number in self.alive:
+            self._log.hole(number, None, None, time_ns, f"{NOT_READ}too many connections at once")
             self._log.closed(number, time_ns)
         self.alive.clear()
 
@@ -166,7 +178,7 @@ class Conversation:
             return
         if self._swapped is None:
             # Of a connection that was there before the trace: whoever asks for something is the client.
-            if not _METHOD.match(data) and data[:2] != b"\x16\x03":
+            if not _METHOD.match(data) and data[:2] != _HELLO:
                 return
             self._swapped = bool(side)
         role = side ^ self._swapped
@@ -199,7 +211,7 @@ class Conversation:
 
     def end(self, side: int, how: str, time_ns: int) -> None:
         role = side ^ bool(self._swapped)
-        if how != "fin" or not (self._notified[role] or self._doubted[side]):
+        if how != "fin" or not (self._notified >> role & 1 or self._doubted >> side & 1):
             for number in self.alive:
                 self._log.ended(number, role, how, time_ns)
         if self._tcp.is_over or how == "rst":
@@ -249,8 +261,8 @@ class Conversation:
         for plain in self._tls.feed(role, data):
             if plain.alert is None:
                 self._plain(plain.side, plain.data, time_ns)
-            elif plain.alert == CLOSE_NOTIFY and not self._notified[plain.side]:
-                self._notified[plain.side] = True
+            elif plain.alert == CLOSE_NOTIFY and not self._notified >> plain.side & 1:
+                self._notified |= 1 << plain.side
                 for number in self.alive:
                     self._log.ended(number, plain.side, "close_notify", time_ns)
 
@@ -267,10 +279,12 @@ class Conversation:
         if http.tunnel:
             client, server = http.take_rest()
             self._http = None
-            if client:
-                self.data(_CLIENT ^ bool(self._swapped), client, time_ns)
-            if server:
-                self.data(_SERVER ^ bool(self._swapped), server, time_ns)
+            # Of a proxy that is spoken to in TLS, what is in the tunnel has been decrypted.
+            for its, rest in ((_CLIENT, client), (_SERVER, server)):
+                if rest and self._tls is not None:
+                    self._plain(its, rest, time_ns)
+                elif rest:
+                    self.data(its ^ bool(self._swapped), rest, time_ns)
 
     def _recognise(self, role: int, data: bytes, time_ns: int) -> None:
         """What the client's first bytes are."""
@@ -282,20 +296,18 @@ class Conversation:
             if self._early.startswith(_ANSWER):
                 self._log.cut()
             return
-        start = self._start
-        start += data
+        start = self._start = self._start + data
         if _PROXY2.startswith(start[:12]) or _PROXY1.startswith(start[:6]):
             size = _proxy_size(start)
             if size is None:
                 self.is_ignored = len(start) > _MAX_START
                 return
-            del start[:size]
+            start = self._start = start[size:]
         if PREFACE.startswith(start[: len(PREFACE)]):
             if len(start) < len(PREFACE):
                 return
             self._http = Http2(self)
-            early = bytes(self._early)
-            self._early.clear()
+            early, self._early = self._early, b""
             self._http.feed(_SERVER, early, time_ns)
         elif self._early:
             self.is_ignored = True
@@ -304,13 +316,14 @@ class Conversation:
             self._tls = Tls(self._log.secrets)
         elif _METHOD.match(start):
             self._http = Http1(self)
+        elif len(start) < 6 and self._tls is None and _HELLO.startswith(start[:2]):
+            return  # a hello in tiny segments
         elif len(start) > 20 or not start.isalpha():
             self.is_ignored = True
             return
         else:
             return
-        data = bytes(start)
-        start.clear()
+        data, self._start = start, b""
         if self._http is not None:
             self._plain(role, data, time_ns)
         else:
@@ -336,12 +349,12 @@ class Conversation:
         return Peers(client, server, self._opened_ns, tls)
 
 
-def _is_hello(data: bytes | bytearray) -> bool:
+def _is_hello(data: bytes) -> bool:
     """Whether a client's first bytes are those of TLS: a handshake record with a ClientHello."""
-    return len(data) > 5 and data[:2] == b"\x16\x03" and data[5] == 1
+    return len(data) > 5 and data[:2] == _HELLO and data[5] == 1
 
 
-def _proxy_size(start: bytearray) -> int | None:
+def _proxy_size(start: bytes) -> int | None:
     """Bytes of a PROXY protocol header; None while it is not whole."""
     if start[:6] == _PROXY1:
         end = start.find(b"\r\n", 0, 110)

@@ -11,6 +11,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from wsinspect.errors import CaptureError
@@ -50,6 +51,8 @@ from wsinspect.vocabulary import events
 MAX_CONVERSATIONS: Final = 200_000
 #: TCP connections without one at once; a quarter of them is forgotten when there are more.
 MAX_IDLE: Final = 50_000
+#: The same of those with WebSockets of which none has been answered: 2 KB each.
+MAX_UNANSWERED: Final = 50_000
 #: TCP connections that ended of which late packets are still known for what they are.
 _ENDED: Final = 4096
 _MOST_HOSTS: Final = 3
@@ -115,7 +118,7 @@ class PacketReader:
         self._hosts: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
         self._links: Counter[int] = Counter()
-        self._midway = self._without_time = self._forgotten = self._cut = 0
+        self._midway = self._without_time = self._forgotten = self._given_up = self._cut = 0
         self._is_truncated = self._is_doubted = False
         self.segments = self.connections = 0
         self.last_ns = 0
@@ -222,7 +225,7 @@ class PacketReader:
         if before is not None:
             before[0].replace(time_ns)
         if len(self._table) >= self._room:
-            self._forget()
+            self._forget(time_ns)
         conversation = Conversation(self, segment, is_midway=is_midway)
         self._midway += is_midway
         first, second = conversation.halves
@@ -230,18 +233,30 @@ class PacketReader:
         self._table[ends(segment.target, segment.source)] = _Lane(conversation, 1, second, first)
         return found
 
-    def _forget(self) -> None:
-        idle = sorted(
-            ((one.last_ns, key) for key, (one, *_) in self._table.items() if not one.alive),
-            key=lambda pair: pair[0],
-        )
+    def _forget(self, time_ns: int) -> None:
+        """Make room: the oldest connections without a WebSocket go, and of very many whose WebSockets nobody
+        answered, too."""
+        idle: list[tuple[int, bytes]] = []
+        unanswered: list[tuple[int, bytes]] = []
+        for key, (one, *_) in self._table.items():
+            if not one.alive:
+                idle.append((one.last_ns, key))
+            elif one.is_unanswered:
+                unanswered.append((one.last_ns, key))
         alive = len(self._table) - len(idle)
+        oldest = _oldest(idle, 2 * (MAX_IDLE - MAX_IDLE // 4))
+        self._forgotten += len(oldest) // 2
+        if len(unanswered) > 2 * MAX_UNANSWERED:
+            given_up = _oldest(unanswered, 2 * (MAX_UNANSWERED - MAX_UNANSWERED // 4))
+            for key in given_up:
+                self._table[key].conversation.forget(time_ns)
+            oldest += given_up
+            self._given_up += len(given_up) // 2
+            alive -= len(given_up)
         if alive > 2 * MAX_CONVERSATIONS:
             raise CaptureError(f"there are more than {MAX_CONVERSATIONS:,} WebSockets at once in the trace")
-        oldest = idle[: max(0, len(idle) - 2 * (MAX_IDLE - MAX_IDLE // 4))]
-        for _, key in oldest:
+        for key in oldest:
             del self._table[key]
-        self._forgotten += len(oldest) // 2
         self._room = alive + 2 * MAX_IDLE
 
     def finish(self) -> None:
@@ -385,6 +400,8 @@ class PacketReader:
             yield f"{counted(self._without_time, 'packet')} without a time: taken for as late as the last one"
         if self._forgotten:
             yield f"{counted(self._forgotten, 'idle connection')} forgotten: too many at once"
+        if self._given_up:
+            yield f"{counted(self._given_up, 'unanswered connection')} not read to the end: too many at once"
 
     def _hidden(self) -> str:
         """What may be in packets of the trace that were not read; empty where there are none."""
@@ -396,6 +413,12 @@ class PacketReader:
         hosts = ", ".join(name for name, _ in self._hosts.most_common(_MOST_HOSTS))
         more = ", ..." if len(self._hosts) > _MOST_HOSTS else ""
         return f" ({hosts}{more}); --keylog takes what a client writes to SSLKEYLOGFILE"
+
+
+def _oldest(found: list[tuple[int, bytes]], kept: int) -> list[bytes]:
+    """Keys of all but so many, the newest; both directions of a connection have one time."""
+    found.sort(key=itemgetter(0))
+    return [key for _, key in found[: max(0, len(found) - kept)]]
 
 
 @lru_cache(maxsize=64)  # there are few servers

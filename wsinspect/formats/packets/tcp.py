@@ -3,8 +3,9 @@
 Contract: bytes are handed on once and in order. What was sent twice is counted; where two segments disagree
 about a byte, the first one that was in order counts, as it does for a receiver. Bytes that the receiver
 acknowledged, or went past, and that are not in the trace are a gap: it is said where it is, and what follows
-is handed on after it. Times are those of the segment that made the bytes complete. Memory is bounded by
-`MAX_WAITING` a direction.
+is handed on after it. What came ahead of bytes that the receiver says it lacks, and that never came, it did
+not read either: such a segment is lost with them, or forged, and is no gap. Times are those of the segment
+that made the bytes complete. Memory is bounded by `MAX_WAITING` a direction.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ _NEAR: Final = MAX_WAITING
 _WINDOW: Final = 1 << 30
 _MASK: Final = 0xFFFFFFFF
 _HALF: Final = 0x80000000
+
+
+#: Of every direction in which no segment waits: one that does gets its own.
+_NOTHING: Final[dict[int, tuple[bytes, int, int]]] = {}
+_NO_ORDER: Final[list[int]] = []
 
 
 class Receiver(Protocol):
@@ -59,30 +65,42 @@ class Half:
     Attributes:
         next: the number of the next byte; None before anything came.
         place: `next` while segments wait, without the wrap at 32 bits.
-        waiting: segments that came too early, by their numbers; these do not wrap either.
+        waiting: segments that came too early, by their numbers, which do not wrap either: what was recorded
+            of their bytes, how many there are, and when they came.
         order: a heap of these numbers, and of some that wait no longer.
         fin: the number of the FIN; None while it has not come.
         acked: the largest number that the other side acknowledged beyond `next`.
         doubted: an acknowledgement so far beyond `next` that another one must confirm it.
         since_ns: since when something is known to be missing.
+        lacked_ns: when the other side said last, while segments waited, that it has nothing beyond `next`.
     """
 
     __slots__ = (
-        "acked", "doubted", "fin", "has_ended", "next", "order", "place", "since_ns", "waiting",
+        "acked", "doubted", "fin", "has_ended", "lacked_ns", "next", "order", "place", "since_ns", "waiting",
         "waiting_bytes",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.next: int | None = None
         self.place = 0
-        self.waiting: dict[int, tuple[bytes, int]] = {}
-        self.order: list[int] = []
+        self.waiting = _NOTHING
+        self.order = _NO_ORDER
         self.waiting_bytes = 0
         self.fin: int | None = None
         self.acked: int | None = None
         self.doubted: int | None = None
         self.since_ns: int | None = None
+        self.lacked_ns = 0
         self.has_ended = False
+
+    def forget_lacked(self) -> None:
+        """Leave out what waits for bytes that the receiver lacks: long after it had come, and to the end."""
+        assert self.next is not None
+        has = 0 if self.acked is None else _ahead(self.acked, self.next)
+        for place, (data, _, came_ns) in list(self.waiting.items()):
+            if place - self.place >= has and came_ns + _PATIENCE_NS < self.lacked_ns:
+                del self.waiting[place]
+                self.waiting_bytes -= len(data)
 
     def advance(self, size: int) -> None:
         """The next byte is so much further."""
@@ -176,19 +194,24 @@ class Reassembly:
         if not half.waiting:
             half.place = half.next
             half.order.clear()
-        place = half.place + ahead
-        known = half.waiting.get(place)
-        if known is None or known[1] < size:
-            if known is not None:
-                # Its first bytes stay those that were there first.
-                data = known[0] + data[len(known[0]) :] if len(known[0]) == known[1] else known[0]
-                half.waiting_bytes -= len(known[0])
-            else:
-                heappush(half.order, place)
-            half.waiting[place] = (data, size)
-            half.waiting_bytes += len(data)
         if not ahead:
+            # Whatever waits at its place was not in order when it came.
+            self._hand_on(side, half, data, size, time_ns)
             self._deliver(side, half, time_ns)
+        else:
+            if half.waiting is _NOTHING:
+                half.waiting, half.order = {}, []
+            place = half.place + ahead
+            known = half.waiting.get(place)
+            if known is None or known[1] < size:
+                if known is not None:
+                    # Its first bytes stay those that were there first.
+                    data = known[0] + data[len(known[0]) :] if len(known[0]) == known[1] else known[0]
+                    half.waiting_bytes -= len(known[0])
+                else:
+                    heappush(half.order, place)
+                half.waiting[place] = (data, size, time_ns)
+                half.waiting_bytes += len(data)
         if half.waiting and half.since_ns is None:
             half.since_ns = time_ns
         while half.waiting_bytes > MAX_WAITING or len(half.waiting) > _MAX_SEGMENTS:
@@ -207,19 +230,22 @@ class Reassembly:
                     break
                 place = nearest
                 found = half.waiting.pop(place)
-            data, size = found
+            data, size, _ = found
             half.waiting_bytes -= len(data)
             begun = half.place - place
-            if begun >= size:
-                continue
-            half.advance(size - begun)
-            if len(data) > begun:
-                self._receiver.data(side, data[begun:], time_ns)
-            if (cut := size - max(begun, len(data))) > 0:
-                self._counts.cut += 1  # a short --snapshot-length of tcpdump
-                self._lose(side, cut, time_ns)
+            if begun < size:
+                self._hand_on(side, half, data[begun:], size - begun, time_ns)
         if not half.waiting and (half.acked is None or _ahead(half.acked, half.next) <= 0):
             half.since_ns = half.acked = None
+
+    def _hand_on(self, side: int, half: Half, data: bytes, size: int, time_ns: int) -> None:
+        """The next bytes, and how many there are on the wire."""
+        half.advance(size)
+        if data:
+            self._receiver.data(side, data, time_ns)
+        if (cut := size - len(data)) > 0:
+            self._counts.cut += 1  # a short --snapshot-length of tcpdump
+            self._lose(side, cut, time_ns)
 
     def _end(self, half: Half, place: int) -> None:
         """A FIN at `place`. Nobody ends twice: of two, the nearer one that is still to come is the end, the
@@ -241,6 +267,8 @@ class Reassembly:
         beyond = _ahead(ack, half.next)
         if half.fin is not None and ack == half.fin + 1 & _MASK:
             beyond -= 1
+        if beyond <= 0 and half.waiting:
+            half.lacked_ns = time_ns
         if beyond > _NEAR and (half.doubted is None or _ahead(ack, half.doubted) < 0):
             half.doubted = ack  # of a receiver that has so much, the next one says so too
         elif beyond > 0 and (half.acked is None or _ahead(ack, half.acked) > 0):
@@ -281,6 +309,10 @@ class Reassembly:
         self._receiver.gap(side, size, time_ns)
 
     def _give_up(self, side: int, half: Half, time_ns: int) -> None:
+        if half.has_ended:
+            return  # nothing is behind a FIN
+        if half.waiting:
+            half.forget_lacked()
         while half.next is not None and (
             half.waiting or (half.acked is not None and _ahead(half.acked, half.next) > 0)
         ):

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, Tcp, Wire, said
 from tests.support.traces import Imported
+from wsinspect.capture.missing import lacks
+from wsinspect.capture.reader import Capture
 from wsinspect.errors import CaptureError
 from wsinspect.formats.packets.link import ACK, PSH, SYN
 
@@ -82,3 +84,31 @@ def test_more_websockets_at_once_than_can_be_kept_are_one_line(
         return
     with pytest.raises(CaptureError, match="more than 3 WebSockets at once"):
         Imported(tmp_path, wire)
+
+
+def test_of_very_many_unanswered_upgrades_the_oldest_are_given_up_and_blame_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred thousand of them took more memory than an import may."""
+    monkeypatch.setattr("wsinspect.formats.packets.reader.MAX_IDLE", 4)
+    monkeypatch.setattr("wsinspect.formats.packets.reader.MAX_UNANSWERED", 8)
+    wire = Wire()
+    chats = [Tcp(wire, client=("10.0.0.8", port)).upgrade() for port in (1, 2)]
+    for port in range(2000, 2040):
+        Tcp(wire, client=("10.0.0.9", port)).open().send(CLIENT, REQUEST)
+    for tcp in chats:
+        tcp.send(SERVER, HELLO)
+    found = Imported(tmp_path, wire)
+    given_up = [one.state for one in found.connections].count("lost")
+    assert found.notes == [f"{given_up} unanswered connections not read to the end: too many at once"]
+    assert 20 <= given_up <= 34
+    assert [one.state for one in found.connections] == [
+        *["open"] * 2,
+        *["lost"] * given_up,
+        *["connecting"] * (40 - given_up),
+    ]
+    assert [one.s2c_frames for one in found.connections[:2]] == [1, 1]
+    with Capture.open(found.path) as capture:
+        assert [lacks(one) is not None for one in capture.connections()][2:] == [
+            number < given_up for number in range(40)
+        ]

@@ -190,6 +190,56 @@ def test_a_fin_sent_again_farther_away_changes_nothing() -> None:
     assert log.said == [("data", 0, b"abc"), ("fin", 0)]
 
 
+@pytest.mark.parametrize("end", ["finish", "rst", "fin"])
+@pytest.mark.parametrize("away", [1, 500, 3_000_000])
+def test_a_forged_segment_ahead_of_the_stream_is_no_gap(end: str, away: int) -> None:
+    """No byte of the true stream is missing, and the receiver never says that it has more."""
+    made, log, counts = begun()
+    made.feed(0, segment(100, b"abc"), 1)
+    made.feed(0, segment(103 + away + 3, b"forged"), 2)
+    made.feed(1, segment(9000, ack=103), SECOND)
+    made.feed(0, segment(103, b"def"), SECOND + 1)
+    made.feed(1, segment(9000, ack=106), SECOND + 2)
+    if end == "rst":
+        made.feed(1, segment(9000, flags=RST), SECOND + 3)
+    elif end == "fin":
+        made.feed(0, segment(106, flags=FIN | ACK), SECOND + 3)
+    made.finish(2 * SECOND)
+    assert (bytes(log.streams[0]), counts.gaps) == (b"abcdef", 0)
+    assert [one for one in log.said if one[0] not in ("data", end)] == []
+
+
+def test_bytes_in_order_count_before_those_that_waited_for_them() -> None:
+    made, log, counts = begun()
+    made.feed(0, segment(103, b"FORGED"), 1)
+    made.feed(0, segment(100, b"abcd"), 2)
+    assert log.streams[0] == b"abcdORGED"
+    made, log, counts = begun()
+    made.feed(0, segment(103, b"FORGED"), 1)
+    made.feed(0, segment(106, b"X"), 2)
+    made.feed(0, segment(100, b"abcdefghi"), 3)
+    made.finish(SECOND)
+    assert (bytes(log.streams[0]), counts.gaps) == (b"abcdefghi", 0)
+
+
+def test_what_the_receiver_may_still_have_read_is_a_gap_at_the_end() -> None:
+    """The connection ended before an acknowledgement could say either: near to the rule above."""
+    made, log, _ = begun()
+    made.feed(0, segment(103, b"def"), 0)
+    made.feed(1, segment(9000, ack=100), 1)
+    made.finish(2)
+    assert log.said == [("gap", 0, 3), ("data", 0, b"def")]
+
+
+def test_what_was_acknowledged_is_a_gap_whatever_was_lacked_before() -> None:
+    made, log, _ = begun()
+    made.feed(0, segment(103, b"def"), 0)
+    made.feed(1, segment(9000, ack=100), SECOND)
+    made.feed(1, segment(9000, ack=106), SECOND + 1)
+    made.finish(SECOND + 2)
+    assert log.said == [("gap", 0, 3), ("data", 0, b"def")]
+
+
 def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 1000)
     made, log, counts = begun()
@@ -199,7 +249,7 @@ def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts.gaps == 1
 
 
-class Walked(dict[int, tuple[bytes, int]]):
+class Walked(dict[int, tuple[bytes, int, int]]):
     """What waits, and how often all of it was looked at."""
 
     times = 0
