@@ -19,6 +19,7 @@ from wsinspect.findings.model import MAX_EVIDENCE, Cause, Finding
 from wsinspect.findings.probes import Probe, ProbeFacts, TriedAddress, is_same_answer
 from wsinspect.findings.registry import diagnose_connection, diagnose_probes, ids_of_group, ranked
 from wsinspect.findings.rules.switching import interim_before
+from wsinspect.handshake.heads import loose_syntax
 from wsinspect.net import Address
 from wsinspect.text import counted
 from wsinspect.units import format_duration
@@ -151,22 +152,10 @@ def probe_of(answer: Answer) -> Probe:
     facts = answer.facts
     if answer.strict is not None:
         facts = replace(facts, events=(*facts.events, ("strict", {"error": answer.strict})))
-    elif (problem := _loose_syntax(facts.raw_response_in or b"")) is not None:
+    elif (problem := loose_syntax(facts.raw_response_in or b"")) is not None:
         strict = {"error": problem, "judge": "RFC 9112"}
         facts = replace(facts, events=(*facts.events, ("strict", strict)))
     return Probe(answer.question.kind, answer.question.asks, facts)
-
-
-#: What h11 bears and Node's parser does not (measured: Node 20).
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
-_FOLDED: Final = re.compile(rb"\n[ \t]")
-
-
-def _loose_syntax(head: bytes) -> str | None:
-    """What of a header block's syntax only tolerant clients take."""
-    if _BARE_LF.search(head):
-        return "its lines end with LF instead of CR LF (section 2.2)"
-    return "a field is continued on the next line (section 5.2)" if _FOLDED.search(head) else None
 
 
 def with_accepted(main: Answer, others: Sequence[Answer]) -> Answer:

@@ -50,7 +50,8 @@ _KIND: Final = re.compile(
     r"|request|response|realtime|pusher)[._:/-]?)?(?:error|exception)"
     r"|(?:auth|authentication|authorization|login|connection|handshake)[._:/-]?(?:error|invalid|failed|failure"
     r"|denied|rejected|required|expired)"
-    r"|unauthori[sz]ed|unauthenticated|forbidden|access[._-]?denied",
+    r"|unauthori[sz]ed|unauthenticated|forbidden|access[._-]?denied"
+    r"|(?:id|name|nick(?:name)?|user(?:name)?|session|room)[._-](?:(?:is|already)[._-])?(?:taken|in[._-]use)",
     re.I,
 )
 #: What an error that is none is called.

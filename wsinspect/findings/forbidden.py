@@ -22,6 +22,13 @@ _WANTS_ORIGIN: Final = (
 )
 
 
+#: It writes the status line and nothing else (x/net/websocket/server.go: newServerConn).
+_XNET: Final = (
+    "the server is Go's golang.org/x/net/websocket, whose Handler demands an Origin, and none was sent",
+    "repeat with an Origin of any site: is it 101? A websocket.Server of its own checks none",
+)
+
+
 def credential_causes() -> tuple[tuple[str, str], ...]:
     """Where credentials were sent: the server rejects them, or they did not arrive."""
     return (
@@ -76,4 +83,8 @@ def ranked_403(facts: ConnectionFacts, sent: Sequence[str]) -> Ranked:
         return Ranked(of_engineio(facts, origin), None)
     if asgi.is_of_daphne(facts):
         return Ranked(*asgi.of_403(facts))
+    head = facts.response_in
+    is_bare = head is not None and head.reason == b"Forbidden" and not head.fields and not facts.content
+    if is_bare and asgi.has_no_origin(facts):
+        return Ranked((_XNET, *(one for one in ordered if one != _WANTS_ORIGIN)), None)
     return Ranked(ordered, {tokens[0]: "app-auth", path: "asgi-route"}.get(ordered[0]))

@@ -168,7 +168,10 @@ def jetty_refuses(facts: ConnectionFacts) -> Found | None:
 
 
 #: How mitmproxy, which is this proxy's HTTP, refuses what is not a request: it quotes the line.
-_PROXY_LINE: Final = re.compile(rb"bad http request line: b(?:'|&#x27;)proxy (?:tcp[46]|unknown)")
+#: Version 2 is binary: empty lines, and then a line that is a zero byte alone (proxy-protocol.txt, 2.2).
+_PROXY_LINE: Final = re.compile(
+    rb"bad http request line: b(?:'|&#x27;)(?:proxy (?:tcp[46]|unknown)|\\x00(?:'|&#x27;))"
+)
 
 
 def has_proxy_header(facts: ConnectionFacts) -> bool:
@@ -222,6 +225,33 @@ def unparsed(facts: ConnectionFacts) -> Found:
     )
 
 
+#: The description of Werkzeug's BadRequest, which its router raises where a route and a request differ in
+#: whether they are a WebSocket (werkzeug/routing/map.py, WebsocketMismatch).
+_WERKZEUG: Final = b"the browser (or proxy) sent a request that this server could not understand"
+
+
+def unrouted(facts: ConnectionFacts) -> Found | None:
+    """A 400 of Flask or another application on Werkzeug that says no more than that; None for any other."""
+    if _WERKZEUG not in facts.wording:
+        return None
+    return answer(
+        facts,
+        f"path {(facts.path or '')[:160]}",
+        topic="route",
+        title="400: a Flask or Werkzeug application does not take an upgrade at this path",
+        meaning="Its router answers so where an ordinary route gets an upgrade, and where a WebSocket's route"
+        " gets an ordinary request. What left here was an upgrade.",
+        causes=(
+            ("the path is an ordinary route, not one of @sock.route", "a path that is one: is it 101?"),
+            (
+                "a hop behind this tap removes the Upgrade headers on the way to a WebSocket's route",
+                "a second tap behind it shows the request that arrives there",
+            ),
+            ("the application itself answers 400 (abort)", "its log for this moment"),
+        ),
+    )
+
+
 def of_engineio(facts: ConnectionFacts, origin: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     """Why python-engineio refuses a WebSocket: under ASGI all of its reasons are one 403 without words."""
     asked = query(facts)
@@ -241,6 +271,10 @@ def of_engineio(facts: ConnectionFacts, origin: tuple[str, str]) -> tuple[tuple[
     is_old = asked.get("EIO") not in ("4", None)
     first = (version,) if is_old else ()
     return (*first, *((session,) if asked.get("sid") else ()), origin, handler)
+
+
+#: No Content and Reset Content: an answer with such a status has none (RFC 9110, 15.3.5 and 15.3.6).
+NO_CONTENT: Final = (204, 205)
 
 
 def content(facts: ConnectionFacts) -> Found:
@@ -278,7 +312,8 @@ def content(facts: ConnectionFacts) -> Found:
         if is_html
         else f"Caddy answered {facts.status} with nothing instead of 101"
         if is_of_no_site
-        else f"The server answered {facts.status} with content instead of 101",
+        else f"The server answered {facts.status} with{'out' if facts.status in NO_CONTENT else ''} content"
+        " instead of 101",
         causes=(
             *((no_site,) if is_of_no_site else ()),
             (

@@ -26,6 +26,26 @@ from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, EndFact, FrameFa
 CONNECT = "CONNECT\naccept-version:1.2\nheart-beat:{}\n\n\0"
 CONNECTED = "CONNECTED\nversion:1.2\nheart-beat:{}\n\n\0"
 ERROR = "ERROR\nmessage:Session closed.\ncontent-length:0\n\n\0"
+XMPP_OPEN = '<open xmlns="urn:ietf:params:xml:ns:xmpp-framing" to="other.example" version="1.0"/>'
+XMPP_ERROR = (
+    "<stream:error xmlns:stream='http://etherx.jabber.org/streams'><host-unknown"
+    " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text>no such host</text></stream:error>"
+)
+XMPP_REFUSED = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"
+OF_XMPP: dict[str, Any] = {
+    "raw_request_out": request(Sec_WebSocket_Protocol="xmpp"),
+    "raw_response_in": switching(Sec_WebSocket_Protocol="xmpp"),
+}
+BARE_101 = switching().replace(b"\r\n", b"\n")
+LF_ALONE = replace(
+    cut(at=0.01, by="client", raw_response_in=BARE_101),
+    frames=(0, 0),
+    sizes=(0, 0),
+    first=(),
+    last=(),
+    last_frames=(),
+    last_ns=(None, None),
+)
 MQTT = b"\x10\x0d\x00\x04MQTT\x04\x02\0\x3c\0\x01a"
 OF_MQTT: dict[str, Any] = {
     "head": request(Sec_WebSocket_Protocol="mqtt"),
@@ -286,6 +306,44 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
             ended(by="server", reason="finished without error"),
             ended(by="server", reason="done, no errors; error: 0"),
             ended(by="server", reason="Unauthorized", code=1008),
+        ],
+    ),
+    "WS-APP-053": (
+        [
+            ended(*_said((C2S, 0.1, XMPP_OPEN), (S2C, 0.3, XMPP_ERROR)), reason="Stream closed", by="server"),
+            ended(*_said((S2C, 0.3, XMPP_ERROR)), **OF_XMPP),
+            ended(*_said((C2S, 0.1, XMPP_OPEN), (S2C, 0.3, XMPP_REFUSED))),
+        ],
+        [
+            # Another protocol's text; long before the end; a stanza's error, which ends no stream.
+            ended(*_said((C2S, 0.1, "hello"), (S2C, 0.3, XMPP_ERROR))),
+            ended(*_said((S2C, 0.3, XMPP_ERROR)), at=60, **OF_XMPP),
+            ended(*_said((S2C, 0.3, "<iq type='error' id='1'><query/></iq>")), **OF_XMPP),
+        ],
+    ),
+    "WS-APP-054": (
+        [
+            refused("501 Not Implemented", path="/xmpp-websocket"),
+            refused("400 Bad Request", path="/xmpp-websocket/"),
+        ],
+        [
+            refused("501 Not Implemented", path="/other"),
+            refused("503 Service Unavailable", path="/xmpp-websocket"),
+            refused(
+                "501 Not Implemented",
+                path="/xmpp-websocket",
+                head=request("/xmpp-websocket", Sec_WebSocket_Protocol="xmpp"),
+            ),
+        ],
+    ),
+    "WS-HS-067": (
+        [LF_ALONE, replace(LF_ALONE, raw_response_in=switching().replace(b"\r\n", b"\r\n ", 1))],
+        [
+            replace(LF_ALONE, raw_response_in=switching()),
+            # A client that takes it sends something, stays, or closes.
+            cut(frame(1, C2S, 0.1), by="client", raw_response_in=BARE_101),
+            ended(raw_response_in=BARE_101),
+            replace(LF_ALONE, ended_by="server"),
         ],
     ),
     "WS-APP-064": (

@@ -42,6 +42,7 @@ from wsinspect.findings.known_answers import (
     refused_by_ws,
     sockjs_greeting,
     unparsed,
+    unrouted,
 )
 from wsinspect.findings.logins import credentials, expiry, lost_here, other_cookies, tokens
 from wsinspect.findings.model import Found
@@ -411,7 +412,11 @@ def not_found(facts: ConnectionFacts) -> Iterator[Found]:
         *((facts.request_line("Origin"), facts.request_line("Host")) if is_first or has_origin else ()),
         topic="origin" if is_first else None,
         fault_of="hop" if hop else None,
-        title=f"404: {NAMES[hop.software]} itself has nothing at this path" if hop else None,
+        title=f"{facts.status}: {NAMES[hop.software]} itself has nothing at this path"
+        if hop
+        else "410: the server has nothing at this path any more"
+        if facts.status == 410
+        else None,
         causes=(
             *(check if is_first else ()),
             *(library if is_uvicorn else ()),
@@ -533,6 +538,9 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
             causes=about.causes,
         )
         return
+    if (of_werkzeug := unrouted(facts)) is not None:
+        yield of_werkzeug
+        return
     yield answer(
         facts,
         facts.request_line("Connection"),
@@ -556,6 +564,11 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+_SAYS_CONNECTIONS: Final = re.compile(
+    rb"\b(?:max(?:imum)?|too many|limit)\b[^.<\n]{0,30}\bconnections\b|\bconnections? limit"
+)
+
+
 @rules(
     "WS-HS-017",
     "error",
@@ -568,8 +581,21 @@ def bad_request(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def too_many(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts) and facts.status == 429:
+    if not is_refused(facts) or facts.status != 429:
+        return
+    if _SAYS_CONNECTIONS.search(facts.wording) is None:
         yield answer(facts, facts.response_line("Retry-After"))
+        return
+    # Traefik's inFlightReq, among others: waiting does not help while the others stay open.
+    found = answer(
+        facts,
+        fault_of="hop" if hop_author(answer_marks(facts)) else "server",
+        topic="connection-limit",
+        title="429: too many connections at a time",
+        meaning="The answer speaks of connections, not of attempts: a limit on those that are open at the"
+        " same time, per client or in total, is reached.",
+    )
+    yield replace(found, confidence="medium")
 
 
 @rules(

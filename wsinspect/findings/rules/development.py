@@ -90,6 +90,7 @@ def refused_host(facts: ConnectionFacts) -> Iterator[Found]:
             software=("webpack",),
             frame=said.id,
             js=js_sees(facts),
+            covers=((facts.id, "WS-APP-093"),),
         )
         return
     tool = _tool(facts)

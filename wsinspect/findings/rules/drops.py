@@ -39,6 +39,7 @@ from wsinspect.findings.rules.silences import (
     is_kept_alive,
     is_same_path,
 )
+from wsinspect.wire.opcodes import Direction
 
 rules = Rules()
 
@@ -88,10 +89,14 @@ def _software(facts: ConnectionFacts) -> tuple[str, ...]:
 
 
 def _silences(facts: ConnectionFacts) -> tuple[str, str]:
-    def last(side: str, value: int | None) -> str:
-        return f"silence {side} before the end: {seconds(value) if value is not None else 'unknown'}"
+    def last(side: Direction) -> str:
+        value = facts.silence_ns(side)
+        newest = facts.last_ns[side]
+        if value == 0 and newest is not None and facts.end_ns is not None and newest > facts.end_ns:
+            return f"{side.arrow} went on after the end"
+        return f"silence {side.arrow} before the end: {seconds(value) if value is not None else 'unknown'}"
 
-    return last("c>s", facts.silence_ns(C2S)), last("s>c", facts.silence_ns(S2C))
+    return last(C2S), last(S2C)
 
 
 def limit_lines(limits: list[Limit], software: tuple[str, ...]) -> tuple[str, ...]:
@@ -457,20 +462,47 @@ def fin_by_server(facts: ConnectionFacts) -> Iterator[Found]:
             ),
             confidence=_confidence(facts),
             software=_software(facts),
-            causes=(
-                Cause(
-                    "the server ended it: a crash, a kill, or code that closes TCP",
-                    "the server's log for this moment",
-                ),
-                Cause(
-                    f"an idle timeout of {seconds(silence)}, at the server or a hop",
-                    "does the next one end after the same silence?",
-                ),
-            )
-            if is_quiet
-            else (),
+            causes=_causes_of_fin(facts, silence, is_quiet=is_quiet),
             js=js_sees(facts),
         )
+
+
+#: How soon a server ends the connection that a new one of the same client takes the place of.
+_REPLACED_NS: Final = 300_000_000
+
+
+def _replaced_by(facts: ConnectionFacts) -> int | None:
+    """A connection to the same path that was opened right before this one was ended, and lived on."""
+    end = facts.end_ns
+    if end is None or facts.open_ns is None:
+        return None
+    for one in facts.others:
+        is_newer = facts.open_ns < one.open_ns and end - _REPLACED_NS <= one.open_ns <= end
+        lives_on = one.end_ns is None or one.end_ns - end > _REPLACED_NS
+        if is_newer and lives_on and one.path.partition("?")[0] == facts.path.partition("?")[0]:
+            return one.id
+    return None
+
+
+def _causes_of_fin(facts: ConnectionFacts, silence: int, *, is_quiet: bool) -> tuple[Cause, ...]:
+    """Why a server ended TCP without a word, the likeliest first; none where nothing tells them apart."""
+    ended = Cause(
+        "the server ended it: a crash, a kill, or code that closes TCP", "the server's log for this moment"
+    )
+    idle = Cause(
+        f"an idle timeout of {seconds(silence)}, at the server or a hop",
+        "does the next one end after the same silence?",
+    )
+    newer = _replaced_by(facts)
+    taken = Cause(
+        f"#{newer} took its place: the server keeps one connection for each client, by its id, token or user"
+        " (MQTT brokers do for a client id)",
+        f"#{newer} opened right before this end and lived on; another id for each client, and both stay",
+    )
+    if newer is None:
+        return (ended, idle) if is_quiet else ()
+    is_mqtt = (facts.negotiation.subprotocol or "").startswith("mqtt")
+    return ((taken, ended) if is_mqtt else (ended, taken)) + ((idle,) if is_quiet else ())
 
 
 @rules(

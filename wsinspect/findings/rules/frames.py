@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from wsinspect.findings.evidence import answer_marks, end_line, js_sees, named
-from wsinspect.findings.facts import C2S, ConnectionFacts, FrameFact, OpaqueFact
+from wsinspect.findings.facts import C2S, S2C, ConnectionFacts, FrameFact, OpaqueFact
 from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.switching import body_in_101, text_after_101, text_after_close
@@ -297,7 +297,10 @@ def after_close(facts: ConnectionFacts) -> Iterator[Found]:
     text = text_after_close(facts)
     if text is not None:
         first, side, frame = text
+        # Both have closed by then, and nobody reads on: Flask-Sock's view returns, and Werkzeug answers it.
+        is_harmless = facts.js_was_clean and side == S2C and first.startswith("HTTP/1.")
         yield Found(
+            severity="note" if is_harmless else None,
             title=f"Text came after the {'client' if side == C2S else 'server'}'s own CLOSE frame",
             evidence=(f"{side.arrow} after CLOSE: '{first}'", end_line(facts), js_sees(facts)),
             frame=frame,
@@ -305,7 +308,9 @@ def after_close(facts: ConnectionFacts) -> Iterator[Found]:
             js=js_sees(facts),
             software=named(answer_marks(facts)),
         )
-    yield from broken(facts, DATA_AFTER_CLOSE)
+    for found in broken(facts, DATA_AFTER_CLOSE):
+        # The connection was closed as it should be: what came later did not end it.
+        yield replace(found, severity="note") if facts.js_was_clean else found
 
 
 @rules(

@@ -22,6 +22,7 @@ from wsinspect.findings.own_pages import is_page
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.answers import has_own_words
 from wsinspect.findings.rules.handshake import is_refused
+from wsinspect.findings.rules.requests import other_protocols
 from wsinspect.findings.software import NAMES, PROXIES, hop_author
 from wsinspect.findings.upstream import CAUSES, behind_hop, failure_of
 from wsinspect.handshake.heads import RawHead
@@ -242,9 +243,9 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
 def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status not in (503, 500) or Lack.TIMES in facts.unrecorded:
         return
-    open_then = [
-        one for one in facts.others if _was_open_at(one, facts.attempt_ns) and _is_same_path(one, facts)
-    ]
+    # What this one waited for in a queue may have opened since it asked.
+    answered = facts.times.get("response_in_ns") or facts.attempt_ns
+    open_then = [one for one in facts.others if _was_open_at(one, answered) and _is_same_path(one, facts)]
     failure = failure_of(facts)
     if failure is not None and not failure.is_limit:
         return  # it says what else it was
@@ -451,5 +452,22 @@ def server_error(facts: ConnectionFacts) -> Iterator[Found]:
     group="attempt",
 )
 def other_status(facts: ConnectionFacts) -> Iterator[Found]:
-    if is_refused(facts):
+    if not is_refused(facts):
+        return
+    asked = other_protocols(facts)
+    if not asked:
         yield answer(facts)
+        return
+    wants_tls = asked[0].startswith("tls")
+    found = answer(
+        facts,
+        facts.response_line("Upgrade")[:160],
+        "sent: 'Upgrade: websocket'",
+        fault_of="client" if wants_tls else "server",
+        topic="scheme" if wants_tls else None,
+        title=f"426: the server wants {asked[0][:40].upper()} first, not a WebSocket",
+        meaning="A 426 names in its Upgrade header what the client has to switch to, and this one names no"
+        " WebSocket. "
+        + ("Use wss." if wants_tls else "What answers does not speak WebSocket over HTTP/1.1."),
+    )
+    yield replace(found, confidence="high" if wants_tls else "medium")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from wsinspect.decoders.engineio import is_engineio_path
+from wsinspect.findings.busy import busy_with, one_at_a_time
 from wsinspect.findings.evidence import (
     JS_FAILED,
     WORDS_OF_ENDS,
@@ -27,6 +28,7 @@ from wsinspect.findings.evidence import (
     two_causes,
 )
 from wsinspect.findings.facts import SECOND_NS, ConnectionFacts
+from wsinspect.findings.hung_up import HUNG_UP_PAIRS, NOBODYS, UNKNOWN_SUBPROTOCOL, WAITED
 from wsinspect.findings.lag import COARSE_NS
 from wsinspect.findings.limits import is_at, matching, words
 from wsinspect.findings.model import Found
@@ -464,6 +466,9 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         "the load of this machine at that time",
     )
     is_ours = is_short and waited >= _SHORT_WAIT_NS
+    busy = None if is_short or is_stopped else busy_with(facts, waited)
+    held = () if busy is None else (one_at_a_time(busy.id),)
+    server_causes = (*held, server) if busy is not None and busy.is_proven else (server, *held)
     yield Found(
         evidence=(
             f"request sent on; no answer for {seconds(waited)}",
@@ -472,6 +477,7 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
             else "",
             f"then {_failure(facts)}",
             f"{status_line(facts)}, which nobody waited for any more" if is_late else "",
+            busy.line if busy is not None else "",
             *(f"known limit: {words(limit)}" for limit in matching(waited / 1e9, "handshake")),
         ),
         severity="warning" if is_short or (is_stopped and waited < _PATIENT_NS) else None,
@@ -488,7 +494,7 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         causes=()
         if is_stopped
         else two_causes(
-            *((ours, server) if is_ours else (page, server) if is_short else (server, page)),
+            *((ours, server) if is_ours else (page, server) if is_short else (*server_causes, page)),
         ),
     )
 
@@ -588,33 +594,6 @@ def _failure(facts: ConnectionFacts) -> str:
     return (facts.error or "the server closed the connection")[:200]
 
 
-#: Why nothing but an end of TCP comes back: whoever does it, it looks the same.
-_HUNG_UP_PAIRS: Final = (
-    (
-        "the server's program crashed, was killed, or gave up while it handled the request",
-        "its log has an error at this moment",
-    ),
-    (
-        "a proxy or firewall in the server's place dropped the request by a rule: ModSecurity's drop, nginx's"
-        " return 444",
-        "another path, User-Agent or address is answered; the firewall's log has it, the application's not",
-    ),
-    (
-        "what listens here expects something else first: another protocol, TLS, or a PROXY protocol header",
-        "an ordinary GET gets no answer either",
-    ),
-)
-_HUNG_UP: Final = two_causes(*_HUNG_UP_PAIRS)
-_NOBODYS: Final = (
-    "no WebSocket server takes this path: Socket.IO hangs up on an upgrade that is not for its own path",
-    "compare the path with the server's (path: '/socket.io/'), slash included",
-)
-_WAITED: Final = (
-    "the application's connect handler neither accepts nor refuses, and its server gave up waiting",
-    "what the handler waits for (a database, Redis, a lock); the server's own limit, set to another number",
-)
-
-
 @rules(
     "WS-HS-035",
     "error",
@@ -666,7 +645,7 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
             meaning=EMPTY_LINES,
             confidence="high" if empty.is_proven else None,
             topic="empty-lines",
-            causes=() if empty.is_proven else two_causes(SENT_EMPTY, *_HUNG_UP_PAIRS),
+            causes=() if empty.is_proven else two_causes(SENT_EMPTY, *HUNG_UP_PAIRS),
         )
         return
     limits = [one for one in matching(waited / SECOND_NS, "answer") if is_at(waited / SECOND_NS, one.seconds)]
@@ -684,8 +663,18 @@ def no_answer(facts: ConnectionFacts) -> Iterator[Found]:
                 else "",
             ),
             title=f"The server closed the connection without an answer{after}, as at a limit of its own",
-            causes=two_causes(_NOBODYS if is_nobodys else _WAITED, *_HUNG_UP_PAIRS),
+            causes=two_causes(NOBODYS if is_nobodys else WAITED, *HUNG_UP_PAIRS),
         )
         return
     is_a_second = bool(sent) and is_at(waited / SECOND_NS, 1) and not is_engineio_path(facts.path)
-    yield Found(evidence=(line,), causes=two_causes(*_HUNG_UP_PAIRS, _NOBODYS) if is_a_second else _HUNG_UP)
+    offered = facts.negotiation.subprotocols_offered
+    first, *more = HUNG_UP_PAIRS
+    yield Found(
+        evidence=(line, f"offered: {', '.join(offered)[:160]}" if offered else ""),
+        causes=two_causes(
+            first,
+            *((UNKNOWN_SUBPROTOCOL,) if offered else ()),
+            *more,
+            *((NOBODYS,) if is_a_second else ()),
+        ),
+    )

@@ -66,7 +66,9 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
     # A CLOSE frame has another reason, or says this one.
     is_timed = not has_waited and code is None and _is_timer(facts, side, unanswered, given_up)
     late = [ping for ping in unanswered if ping.rtt_ns is not None]
-    if late and not says_so and (code != 1011 or reason):
+    # Without a CLOSE frame: a pong that takes as long again was not on its way, its sender was blocked.
+    is_blocked = code is None and has_waited and all(_came_long_after(one, given_up) for one in late)
+    if late and not says_so and (code != 1011 or reason) and not is_blocked:
         return  # it closed for another reason, and the pong was on its way
     if not says_so and (not (has_waited or is_timed) or code in (1000, 1001)):
         return
@@ -87,14 +89,19 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
         else None,
         evidence=(
             f"ping {first.id} {side.arrow} without a pong for {seconds(waited)}",
-            f"its pong came {seconds(late[0].time_ns + (late[0].rtt_ns or 0) - given_up)} after the CLOSE"
+            f"its pong came {seconds(late[0].time_ns + (late[0].rtt_ns or 0) - given_up)} after"
+            f" {'that' if code is None else 'the CLOSE'}"
             if late
             else "",
             f"{len(unanswered)} pings in a row without a pong" if len(unanswered) > 1 else "",
             f"{len(answered)} earlier pings were answered"
             if answered
             else "no ping from this side was ever answered",
-            f"last frame from the other side {seconds(facts.silence_ns(side.other) or 0)} before the end",
+            *(
+                ()
+                if late
+                else (f"last frame from the other side {_since(facts, side.other)} before the end",)
+            ),
             _TIMER_LINE if is_timed else "",
             f"closed with {code} {reason}" if code is not None else "no CLOSE frame",
             end_line(facts),
@@ -198,6 +205,16 @@ def _jitter_ns(interval_ns: int) -> float:
     """
     share = 0.1 * interval_ns
     return share if interval_ns < _LEAST_WAIT_NS else min(0.2 * interval_ns, max(share, _LATE_NS))
+
+
+def _since(facts: ConnectionFacts, side: Direction) -> str:
+    return seconds(facts.silence_ns(side) or 0)
+
+
+def _came_long_after(ping: PingFact, given_up: int) -> bool:
+    """Whether a ping's pong came at least as long after its sender had gone as that one had waited."""
+    late = ping.time_ns + (ping.rtt_ns or 0) - given_up
+    return late >= max(_LEAST_WAIT_NS, given_up - ping.time_ns)
 
 
 def _lost(pings: Sequence[PingFact], end_ns: int) -> int:

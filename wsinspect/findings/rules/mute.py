@@ -37,6 +37,10 @@ _RAISED: Final = Cause(
     "the handler raised an exception, or returned, right after the accept",
     "the server's log for this moment",
 )
+_NO_SUBPROTOCOL: Final = Cause(
+    "the server wants a subprotocol, and the client offered none (Bokeh: 'bokeh' and a token)",
+    "the same handshake with the subprotocol that the server's own client offers",
+)
 _AT_MESSAGE: Final = (
     Cause("the handler raised an exception at this message", "the server's log for this moment"),
     Cause(
@@ -95,7 +99,12 @@ def closed_without_a_word(facts: ConnectionFacts) -> Iterator[Found]:
         frame=close.id,
         js=js_sees(facts),
         software=named(answer_marks(facts)),
-        causes=(_NO_ROUTE, _TURNED_AWAY, _RAISED),
+        causes=(
+            _NO_ROUTE,
+            _TURNED_AWAY,
+            *(() if facts.negotiation.subprotocols_offered else (_NO_SUBPROTOCOL,)),
+            _RAISED,
+        ),
     )
 
 

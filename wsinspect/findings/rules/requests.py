@@ -26,6 +26,8 @@ from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.gorilla import MARK, is_of_gorilla
 from wsinspect.findings.model import Found
 from wsinspect.findings.offers import has_wrong_offer, wrong_offer
+from wsinspect.findings.own_pages import is_page
+from wsinspect.findings.quotes import quote
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.handshake import (
     SAYS_KEY,
@@ -87,16 +89,33 @@ _SENTENCE_END: Final = re.compile(rb"[.!?;<>\r\n]")
 _ENGINE_IO_BAD: Final = re.compile(rb'"code"\s*:\s*3\b')
 
 
+#: What a page shows, and does not say.
+_SHOWN: Final = re.compile(rb"<(pre|code|textarea|template|script|style)\b.*?(?:</\1\s*>|\Z)", re.S | re.I)
+#: A page of this length about a failure shows code, settings or a traceback.
+_LONG_PAGE: Final = 1024
+
+
+def _statement(facts: ConnectionFacts) -> bytes:
+    """What of a refusal's body states why, in lower case.
+
+    A development server's page about an exception (Bun, Django, Werkzeug) quotes the application's own code,
+    whose texts are about other requests: of such a page its sentence alone counts.
+    """
+    if (facts.status or 0) < 500 or len(facts.content) < _LONG_PAGE or not is_page(facts):
+        return facts.wording
+    return (quote(_SHOWN.sub(b" ", facts.content)) or "").lower().encode()
+
+
 def _says(facts: ConnectionFacts, shape: re.Pattern[bytes]) -> bool:
     """Whether a refusal's body, or the reason phrase of its status line, has these words."""
     reason = facts.response_in.reason if facts.response_in else b""
-    return shape.search(facts.wording) is not None or shape.search(reason.lower()) is not None
+    return shape.search(_statement(facts)) is not None or shape.search(reason.lower()) is not None
 
 
 def _says_disabled(facts: ConnectionFacts) -> bool:
     """Whether a refusal says that WebSockets are off here, for everybody."""
     reason = facts.response_in.reason.lower() if facts.response_in else b""
-    for text in (facts.wording, reason):
+    for text in (_statement(facts), reason):
         for found in _SAYS_DISABLED.finditer(text):
             begin = [
                 one.end() for one in _SENTENCE_END.finditer(text, max(0, found.start() - 200), found.start())
@@ -362,6 +381,13 @@ def disabled(facts: ConnectionFacts) -> Iterator[Found]:
 _CARRY_UPGRADES: Final = frozenset(("caddy", "haproxy", "traefik", "cloudflare", "aws", "gcp", "fly"))
 
 
+def other_protocols(facts: ConnectionFacts) -> tuple[str, ...]:
+    """The protocols that a 426 asks for (RFC 9110, 15.5.22), where none of them is a WebSocket."""
+    head = facts.response_in if facts.status == 426 else None
+    asked = tuple(head.tokens("upgrade")) if head is not None else ()
+    return () if "websocket" in asked else asked
+
+
 def says_no_upgrade(facts: ConnectionFacts) -> bool:
     """Whether the answer says that the request came without the Upgrade headers."""
     return _says(facts, _SAYS_NO_UPGRADE)
@@ -456,12 +482,13 @@ def strict_connection(facts: ConnectionFacts) -> Iterator[Found]:
 def answered_as_get(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or not asked_correctly(facts):
         return
-    said = _SAYS_NO_UPGRADE.search(facts.wording)
+    said = _SAYS_NO_UPGRADE.search(_statement(facts))
     engine = (facts.status or 0) >= 400 and _ENGINE_IO_BAD.search(facts.content[:512])
     # It says 400 or 426 where Upgrade, Connection, version or key are not right, and what left here was.
     is_gorillas = facts.status in (400, 426) and is_of_gorilla(facts)
     required = is_gorillas or (
         facts.status == 426
+        and not other_protocols(facts)
         and b"13" not in (facts.response_in.elements("sec-websocket-version") if facts.response_in else [])
     )
     if not (said or engine or required):
