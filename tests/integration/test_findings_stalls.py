@@ -21,6 +21,7 @@ from websockets.exceptions import WebSocketException
 from tests.support import warm
 from tests.support.bytes_of_frames import KEY, frame
 from tests.support.engine import Engine, private_environment
+from tests.support.finding_lab import in_time
 from tests.support.hop_taps import Attempt, attempts, each_hop, nginx_hop, record_around
 from tests.support.hops import LOOPBACK, Hop
 from tests.support.sandwich_lab import afterwards, stored, told
@@ -133,14 +134,21 @@ def play(
     client: Callable[[Flood, int], Awaitable[Any]],
     most: int = MOST,
 ) -> tuple[Engine, Attempt]:
-    async def run() -> Engine:
+    async def run(place: Path) -> Engine:
         flood = Flood(how, most)
         options: Any = {"ping_interval": None, "close_timeout": 20, "compression": None}
         async with serve(flood, LOOPBACK, 0, **options) as server:
             app = next(iter(server.sockets)).getsockname()[1]
-            return await record_around(folder, hop, app, lambda port: client(flood, port))
+            return await record_around(place, hop, app, lambda port: client(flood, port))
 
-    engine = asyncio.run(run())
+    engines: list[Engine] = []
+
+    def once(place: Path) -> Path:
+        engines.append(asyncio.run(run(place)))
+        return engines[-1].capture
+
+    in_time(folder, once)
+    engine = engines[-1]
     assert told(engine.events) == stored(engine.capture) == afterwards(engine.capture)
     (attempt,) = attempts(engine.capture)
     return engine, attempt
@@ -215,7 +223,7 @@ def test_a_hop_that_stands_still_is_named_and_no_client(tmp_path):
     async def reads_from_it(flood: Flood, port: int) -> None:
         reader, writer = await opened(port)
         await reader.readexactly(len(BLOCK))
-        (hop,) = hops
+        hop = hops[-1]
         hop.signal(signal.SIGSTOP)
         try:
             taking = asyncio.create_task(take_all(reader, writer))

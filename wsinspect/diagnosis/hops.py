@@ -48,7 +48,7 @@ from wsinspect.findings.sandwich import (
 from wsinspect.findings.together import link_of, together
 from wsinspect.handshake.heads import RawHead
 from wsinspect.vocabulary import EventKind
-from wsinspect.wire.opcodes import Direction
+from wsinspect.wire.opcodes import Direction, Opcode
 
 MAX_TRACES: Final = 20_000
 #: How many first messages of each direction attempts are joined by.
@@ -69,12 +69,14 @@ class Traces(NamedTuple):
         frames: rows that were read.
         controls: PINGs and PONGs among them.
         is_part: there are more.
+        before_close: how many of the messages began before a CLOSE frame of this direction; None without one.
     """
 
     messages: list[Trace]
     frames: int
     controls: int
     is_part: bool
+    before_close: int | None
 
 
 #: Of connections at both taps those of which every message is to be looked at.
@@ -271,7 +273,11 @@ class Hop:
             found.append(traces)
         sent, arrived = found
         through = compare(
-            sent.messages, arrived.messages, difference_ns, is_part=sent.is_part or arrived.is_part
+            sent.messages,
+            arrived.messages,
+            difference_ns,
+            is_part=sent.is_part or arrived.is_part,
+            before_close=sent.before_close,
         )
         return through._replace(controls=(sent.controls, arrived.controls))
 
@@ -279,17 +285,21 @@ class Hop:
         """Messages of one direction at one tap."""
         found: dict[int, _Message] = {}
         after = count = controls = 0
+        before_close: int | None = None
         page = min(_PAGE, limit * 2)
         while frames := rows.passed_frames(self._queries[at], number, side, after, page):
             after = frames[-1][0]
             count += len(frames)
             controls += sum((frame[2] >> 8 & 15) > 8 for frame in frames)
             for frame in frames:
+                if before_close is None and frame[2] >> 8 & 15 == Opcode.CLOSE:
+                    before_close = len(found)
                 _add(found, frame)
             if len(found) >= limit:
                 break
         is_part = bool(frames)
-        return Traces([one.trace(key) for key, one in found.items()][:limit], count, controls, is_part)
+        traces = [one.trace(key) for key, one in found.items()][:limit]
+        return Traces(traces, count, controls, is_part, before_close)
 
 
 class _Message:

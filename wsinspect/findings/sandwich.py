@@ -79,7 +79,8 @@ class Through(NamedTuple):
     """One direction through the hop.
 
     Attributes:
-        sent, arrived: messages that went in and came out.
+        sent, arrived: messages that went in and came out; without those behind the sender's own CLOSE that
+            did not, which nobody has to pass on (RFC 6455, section 5.5.1).
         lost, added: ids of those that went in only, or came out only, the first few.
         reframed: messages that came out in other fragments.
         recompressed: messages whose compression or compressed size changed.
@@ -344,17 +345,25 @@ class PairFacts:
 
 
 def compare(
-    sent: Sequence[Trace], arrived: Sequence[Trace], difference_ns: int, *, is_part: bool = False
+    sent: Sequence[Trace],
+    arrived: Sequence[Trace],
+    difference_ns: int,
+    *,
+    is_part: bool = False,
+    before_close: int | None = None,
 ) -> Through:
     """One direction: what was sent into the hop against what came out.
 
     Args:
         difference_ns: to be taken off the times of `arrived` to bring them on the clock of `sent`.
         is_part: both are only the beginning: what has no partner at their ends is not lost.
+        before_close: how many of `sent` began before the sender's CLOSE frame; None where it sent none.
     """
     is_cut = any(one.digest is None for one in (*sent, *arrived))
     places = align(*([_same(one, is_cut) for one in side] for side in (sent, arrived)))
-    gone = _others(len(sent), [i for i, _ in places], is_part)
+    unpaired = _others(len(sent), [i for i, _ in places], is_part)
+    # Whether the rest comes out depends on how soon the hop has the other side's answer.
+    gone = [n for n in unpaired if before_close is None or n < before_close]
     new = _others(len(arrived), [j for _, j in places], is_part)
     last = places[-1][0] if places else -1
     tail = [sent[n] for n in gone if n > last]
@@ -369,7 +378,7 @@ def compare(
     ]
     late.sort(key=lambda item: -item[0])
     return Through(
-        sent=len(sent),
+        sent=len(sent) - len(unpaired) + len(gone),
         arrived=len(arrived),
         lost_count=len(gone),
         lost=tuple(sent[i].id for i in gone[:_SHOWN_IDS]),

@@ -387,6 +387,10 @@ def with_console(
         detail = {"url": url, "attempts": attempts, "waited_ms": waited_ns // 10**6, "console": lines}
         detail["ws_urls"] = [one.url for one in visited.sockets]
         events.append(EngineEvent(0, "page", detail))
+    if visited.sockets:
+        events = [
+            replace_detail(one, made=len(visited.sockets)) if one.kind == "page" else one for one in events
+        ]
     if not visited.is_loaded:
         events = [
             replace_detail(one, is_loading=True, waited_ms=waited_ns // 10**6) if one.kind == "page" else one
@@ -434,7 +438,10 @@ def chosen(tried: Sequence[Tried]) -> list[Tried]:
 def tried_of(
     connections: Sequence[ConnectionFacts], facts: CaptureFacts, sockets: Sequence[Socket] = ()
 ) -> Iterator[Tried]:
-    """The WebSockets to examine: those that were tried, else those that the page's code names."""
+    """The WebSockets to examine: those that were tried, else those that the page's code names.
+
+    Tried is also what the browser began and the proxy never saw.
+    """
     # Of several attempts at one place the accepted one is asked again, or else one that had credentials: for
     # a URL with a user a browser asks without them first, and shows them where they are demanded (RFC 7617).
     best: dict[str, tuple[ConnectionFacts, Target, Extras]] = {}
@@ -458,8 +465,13 @@ def tried_of(
         yield Tried(target=target, extras=extras, was_open=was_open and took, error=_error_of(there))
     if connections:
         return
-    for event in facts.events:
-        if event.kind == "page":
+    pages = [event for event in facts.events if event.kind == "page"]
+    for page in pages[:1] if sockets else ():
+        for named in named_in(list(dict.fromkeys(one.url for one in sockets)), str(page.detail.get("url"))):
+            there = [socket for socket in sockets if _is_at(named.target, socket.url)]
+            yield replace(named, was_open=False, error=_error_of(there))
+    if not sockets:
+        for event in pages:
             yield from named_in(event.detail.get("ws_urls") or (), str(event.detail.get("url")))
 
 

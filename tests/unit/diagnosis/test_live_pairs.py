@@ -264,6 +264,26 @@ def test_content_that_a_hop_swaps_for_as_much_is_said_live_too(
     assert said == [{("WS-MS-102", 1): 1}] * 3 if is_read else said == [{}] * 3
 
 
+@pytest.mark.parametrize("is_late", [True, False], ids=["behind the CLOSE", "before it"])
+def test_what_a_server_sends_behind_its_close_is_no_message_that_the_hop_lost(hop, is_late):
+    """Both sides' CLOSE frames passed through the hop, and the server's last message did not."""
+    close, late = text(b"\x03\xe8", opcode=8, masked=False), text(b"late", masked=False)
+    for number, tap, sent in (
+        (1, "edge", [close]),
+        (2, "origin", [close, late] if is_late else [late, close]),
+    ):
+        hop.attempt(number, tap, 1)
+        hop.script.event(number, "open")
+        hop.script.data(number, 1, text(b"good", masked=False))
+        for one in sent:
+            hop.script.data(number, 1, one)
+        hop.script.data(number, 0, text(b"\x03\xe8", opcode=8))
+        hop.script.end(number)
+    printed = look(LiveFindings(hop.index()), 1, 2, is_over=True)
+    rules = [{rule for rule, _ in one} for one in times_said(printed, hop.path)]
+    assert [("WS-MS-102" in one, "WS-FR-008" in one) for one in rules] == [(not is_late, is_late)] * 3
+
+
 def test_what_the_hop_passed_on_as_it_was_is_read_once(hop):
     for number, tap in ((1, "edge"), (2, "origin")):
         hop.attempt(number, tap, 1)

@@ -51,6 +51,17 @@ def test_lost_and_added_messages_are_counted():
     assert (through.added_count, through.added) == (1, (99,))
 
 
+@pytest.mark.parametrize(("before_close", "lost"), [(None, (3, 4)), (4, (3, 4)), (3, (3,)), (2, ()), (0, ())])
+def test_what_was_sent_behind_a_close_frame_is_not_lost_in_the_hop(before_close, lost):
+    """The hop may have had the other side's CLOSE by then, and ended the connection."""
+    sent = traces(0, 1, 2, 3)
+    through = compare(sent, traces(0, 1), 0, before_close=before_close)
+    assert through.lost == lost
+    assert (through.lost_count, through.tail, through.sent) == (len(lost), len(lost), 2 + len(lost))
+    through = compare(sent, sent, 0, before_close=before_close)  # or not yet: then all of it comes out
+    assert (through.sent, through.arrived, through.lost, through.added) == (4, 4, (), ())
+
+
 def test_times_in_the_hop_are_on_one_clock():
     through = compare(traces(0, 1), traces(5.010, 6.030), 5 * 10**9)
     assert through.delays_ns is not None

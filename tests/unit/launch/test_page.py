@@ -290,6 +290,42 @@ def test_the_console_joins_what_the_proxy_saw():
     assert diagnose_capture(with_console(seen, "u", said, 1, 10**9)) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "rule"),
+    [
+        ({"interest": "new WebSocket("}, "WS-PAGE-001"),
+        ({"polling": 3, "polling_path": "/socket.io/"}, "WS-PAGE-004"),
+        ({"failed_scripts": ["/app.js answered 404"]}, "WS-PAGE-005"),
+        ({"interest": "new WebSocket(", "console": ["exception: TypeError: x"]}, "WS-PAGE-007"),
+    ],
+)
+def test_a_page_whose_socket_never_came_to_the_proxy_is_not_said_to_have_tried_none(more, rule):
+    """As on a busy machine: the browser had begun it, and it failed or was ended before it went anywhere."""
+    lines = tuple(ConsoleLine("error", *one.split(": ", 1)) for one in more.get("console", ()))
+    seen = CaptureFacts(events=(EngineEvent(0, "page", {"url": "http://app.test/", **more}),))
+
+    def ids(*sockets: Socket) -> list[str]:
+        visited = Visited(lines=lines, sockets=sockets, is_loaded=True)
+        return [one.id for one in diagnose_capture(with_console(seen, "http://app.test/", visited, 0, 10**9))]
+
+    assert ids() == [rule]
+    assert ids(Socket("ws://app.test/ws", error="net::ERR_TIMED_OUT")) == []
+    assert ids(Socket("ws://app.test/ws")) == []
+
+
+def test_a_socket_that_never_came_to_the_proxy_is_asked_once():
+    events = (EngineEvent(0, "page", {"url": "https://app.test/", "ws_urls": ["wss://code/"]}),)
+    sockets = (
+        Socket("wss://app.test/ws?a=1"),
+        Socket("wss://app.test/ws?a=1"),
+        Socket("wss://b/", error="x"),
+    )
+    found = list(tried_of([], CaptureFacts(events=events), sockets))
+    assert [str(one.target) for one in found] == ["wss://app.test/ws?a=1", "wss://b/"]
+    assert [(one.was_open, one.error) for one in found] == [(False, None), (False, "x")]
+    assert {one.extras.origin for one in found} == {"https://app.test"}
+
+
 def test_a_page_that_is_still_loading_is_not_blamed_for_its_code():
     seen = CaptureFacts(events=(EngineEvent(0, "page", {"url": "u", "interest": "new WebSocket("}),))
 

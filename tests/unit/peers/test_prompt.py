@@ -5,23 +5,43 @@ from __future__ import annotations
 import asyncio
 import os
 import termios
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
-from prompt_toolkit.application import create_app_session
-from prompt_toolkit.input import create_input, create_pipe_input
-from prompt_toolkit.output import DummyOutput
 
-from wsinspect.peers.prompt import typed_lines
+
+@contextmanager
+def prompting(keyboard: TextIO | None = None) -> Iterator[Any]:
+    """Input of prompt_toolkit's; from keys that are sent to it where no terminal is given.
+
+    Its import is one of the largest, and of no use to the workers that run other tests.
+    """
+    from prompt_toolkit.application import create_app_session
+    from prompt_toolkit.input import create_input, create_pipe_input
+    from prompt_toolkit.output import DummyOutput
+
+    pipe = create_pipe_input() if keyboard is None else nullcontext(create_input(keyboard))
+    with pipe as keys, create_app_session(input=keys, output=DummyOutput()):
+        yield keys
+
+
+def lines_in(folder: Path) -> AsyncIterator[str]:
+    """What is typed, with a history in a folder."""
+    from wsinspect.peers.prompt import typed_lines
+
+    return typed_lines(folder / "history")
 
 
 def typed(stroke: str, folder: Path) -> list[str]:
     """The lines that come of keys which are all there at once; Ctrl-D ends them."""
 
     async def read() -> list[str]:
-        with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+        with prompting() as keys:
             keys.send_text(stroke + "\x04")
-            return [line async for line in typed_lines(folder / "history")]
+            return [line async for line in lines_in(folder)]
 
     return asyncio.run(read())
 
@@ -68,11 +88,8 @@ def test_what_is_typed_between_two_prompts_waits_for_the_next(
     before = termios.tcgetattr(terminal)
 
     async def read() -> list[str]:
-        with (
-            open(terminal, closefd=False, encoding="utf-8") as stdin,
-            create_app_session(input=create_input(stdin), output=DummyOutput()),
-        ):
-            found = typed_lines(tmp_path / "history")
+        with open(terminal, closefd=False, encoding="utf-8") as stdin, prompting(stdin):
+            found = lines_in(tmp_path)
             os.write(keyboard, b"one\r")
             assert await anext(found) == "one"
             os.write(keyboard, stroke.encode())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import zlib
 
 import pytest
 
+from tests.support.every_case import every_case
 from tests.support.streams import C2S, S2C, Deflater
 from wsinspect.wire.deflate import WINDOW, DeflateParams, Inflater
 
@@ -196,11 +198,14 @@ ENDINGS = {
 
 @pytest.mark.parametrize("takeover", [True, False])
 @pytest.mark.parametrize("keep", [None, 500])
-@pytest.mark.parametrize("first", ENDINGS)
-@pytest.mark.parametrize("second", ENDINGS)
-def test_a_message_that_is_there_at_once_is_inflated_as_in_pieces(
-    takeover: bool, keep: int | None, first: str, second: str
-) -> None:
+def test_a_message_that_is_there_at_once_is_inflated_as_in_pieces(takeover: bool, keep: int | None) -> None:
+    with every_case(144) as trying:
+        for first, second in itertools.product(ENDINGS, repeat=2):
+            with trying(first, "-", second):
+                _at_once_is_as_in_pieces(takeover, keep, first, second)
+
+
+def _at_once_is_as_in_pieces(takeover: bool, keep: int | None, first: str, second: str) -> None:
     at_once, in_pieces = (Inflater(bits=15, takeover=takeover, cap=1_100_000, keep=keep) for _ in range(2))
     for data in (ENDINGS[first], ENDINGS[second], ENDINGS["as it should be"]):
         if at_once.dead:

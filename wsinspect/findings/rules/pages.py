@@ -44,6 +44,12 @@ def _quiet_pages(facts: CaptureFacts) -> Iterator[Mapping[str, Any]]:
             yield event.detail
 
 
+def _untried(facts: CaptureFacts) -> Iterator[Mapping[str, Any]]:
+    """Those of the quiet pages that made no WebSocket, as far as is known: a browser that was asked may have
+    begun one that never got as far as this proxy."""
+    return (page for page in _quiet_pages(facts) if not page.get("made"))
+
+
 def _refused(
     facts: CaptureFacts, pattern: re.Pattern[str], of_socket: re.Pattern[str] | None = None
 ) -> Iterator[tuple[Mapping[str, Any], re.Match[str]]]:
@@ -341,7 +347,7 @@ def script_error(facts: CaptureFacts) -> Iterator[Found]:
                 evidence=(*_base(page), line[:_SHOWN]),
                 title=f"A WebSocket of the page could not be made: {line[11:150]}",
             )
-    for page in _quiet_pages(facts):
+    for page in _untried(facts):
         thrown = _exceptions(page)
         is_other = _mixed(page) or _blocked(page) is not None or _is_refused_by_browser(page)
         if thrown and page.get("interest") and not is_other:
@@ -364,7 +370,7 @@ def script_error(facts: CaptureFacts) -> Iterator[Found]:
     scope="capture",
 )
 def scripts(facts: CaptureFacts) -> Iterator[Found]:
-    for page in _quiet_pages(facts):
+    for page in _untried(facts):
         failed = _listed(page, "failed_scripts")
         if failed and not _is_refused_by_browser(page) and not _mixed(page) and _blocked(page) is None:
             yield Found(evidence=(*_base(page), *failed[:5]))
@@ -383,7 +389,7 @@ def scripts(facts: CaptureFacts) -> Iterator[Found]:
     scope="capture",
 )
 def polling(facts: CaptureFacts) -> Iterator[Found]:
-    for page in _quiet_pages(facts):
+    for page in _untried(facts):
         count = _polls(page)
         if count >= 2 and not _is_refused_by_browser(page) and not _mixed(page) and _blocked(page) is None:
             upgrades = page.get("polling_upgrades")
@@ -410,7 +416,7 @@ def polling(facts: CaptureFacts) -> Iterator[Found]:
     scope="capture",
 )
 def none_at_all(facts: CaptureFacts) -> Iterator[Found]:
-    for page in _quiet_pages(facts):
+    for page in _untried(facts):
         has_reason = (
             _mixed(page)
             or _blocked(page)
