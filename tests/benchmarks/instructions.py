@@ -54,10 +54,14 @@ def measure(peer: Peer, place: Place, *, is_quick: bool) -> Result:
             served, counted = peer.under(under, _START_S), _by_callgrind
         else:
             return {}
-        with served.serve(place.folder, place.target) as running:
-            if running.pid is None:
-                return {}
-            return _measured(running, counted, Path(name))
+        try:
+            with served.serve(place.folder, place.target) as running:
+                if running.pid is None:
+                    return {}
+                return _measured(running, counted, Path(name))
+        finally:
+            if served is not peer:
+                served.stop()  # nobody else knows the one under callgrind
 
 
 def has_counter() -> bool:

@@ -1,14 +1,15 @@
 """The benchmark itself: frames as the RFC has them, medians and goals, and one short run without a proxy."""
 
 import json
+import os
 import sys
 
 import pytest
 
 from tests.benchmarks import __main__ as bench
 from tests.benchmarks import counting, instructions, replaying, tables, wsframes
-from tests.benchmarks.measures import TITLES
-from tests.benchmarks.peers import other_version
+from tests.benchmarks.measures import TITLES, Place
+from tests.benchmarks.peers import Peer, other_version
 from tests.benchmarks.processes import BenchError, Child, Load
 from tests.support.certs import make_certificates
 from wsinspect.capture.reader import Capture
@@ -185,3 +186,31 @@ def test_perf_counts_where_the_processor_does(text, count):
 def test_callgrind_counts_what_it_has_dumped():
     assert instructions.totals("events: Ir\nsummary: 5080\n\nfn=(1)\n+3 7\n\ntotals: 5080\n") == 5080
     assert instructions.totals("events: Ir\n") == 0
+
+
+class _Kept(Peer):
+    """A port that something listens on; keeps what was made of it to run under callgrind."""
+
+    def command(self, folder, port, target):
+        return [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+
+    def under(self, wrapper, seconds):
+        self.made = super().under((), seconds)
+        return self.made
+
+
+def test_what_ran_under_callgrind_has_ended_when_the_counting_failed(tmp_path, monkeypatch):
+    pids = []
+
+    def fail(running, counted, folder):
+        pids.append(running.pid)
+        raise BenchError("callgrind_control: no answer")
+
+    monkeypatch.setattr(instructions, "_measured", fail)
+    monkeypatch.setattr(instructions, "has_counter", lambda: False)
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: f"/usr/bin/{name}")
+    peer = _Kept("kept")
+    with pytest.raises(BenchError):
+        instructions.measure(peer, Place(tmp_path, 0, 0, make_certificates(tmp_path)), is_quick=False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
