@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 
 import pytest
@@ -208,7 +209,7 @@ def test_what_ran_under_callgrind_has_ended_when_the_counting_failed(tmp_path, m
 
     monkeypatch.setattr(instructions, "_measured", fail)
     monkeypatch.setattr(instructions, "has_counter", lambda: False)
-    monkeypatch.setattr(instructions.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     peer = _Kept("kept")
     with pytest.raises(BenchError):
         instructions.measure(peer, Place(tmp_path, 0, 0, make_certificates(tmp_path)), is_quick=False)

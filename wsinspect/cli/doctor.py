@@ -132,12 +132,13 @@ def doctor(
     """Find out why a WebSocket URL fails, and how to fix it.
 
     Sends the opening handshake of a browser to URL (ws:// or wss://), then variations of it that each answer
-    one question: about 20 requests at most, one at a time, to this server and those of --direct. Nothing is
-    changed on the server.
+    one question: about 20 requests at most, one at a time, to this server and those of --direct. On the
+    proxy's machine a 502 or 503 is followed to the server that --config names. Nothing is changed there.
 
     With a page's URL (http:// or https://), a Chromium opens the page in a temporary profile, and each
     WebSocket that it tries is asked. Without a Chromium the page and its scripts are read.
     """
+    import asyncio
     import os
     from dataclasses import replace
 
@@ -146,7 +147,7 @@ def doctor(
     from wsinspect.cli.output import echo, echo_json, prose_columns, screen_rows
     from wsinspect.cli.progress import asking
     from wsinspect.doctor.asker import Asker
-    from wsinspect.doctor.examination import Watch, examine
+    from wsinspect.doctor.examination import Watch, ask_behind, examine
     from wsinspect.doctor.report import report_lines
     from wsinspect.doctor.target import (
         Extras,
@@ -210,10 +211,18 @@ def doctor(
         )
         explained = None
         if places:
-            from wsinspect.doctor.configuration.judging import versions_of, with_configuration
+            from wsinspect.doctor.configuration.judging import passed_on_to, versions_of, with_configuration
 
             versions = versions_of(one.facts.raw_response_in for one in found.answers)
             judgement, explained = with_configuration(found.judgement, places, target, versions)
+            if (backend := passed_on_to(explained, target)) is not None:
+                found, answered = asyncio.run(
+                    ask_behind(found, backend, extras, asker, timeout_ns=timeout, watch=watch)
+                )
+                if answered is not None:
+                    judgement, explained = with_configuration(
+                        found.judgement, places, target, versions, answered
+                    )
             if prove:
                 judgement = prove_fix(judgement, explained, places, target)
             found = replace(found, judgement=judgement)

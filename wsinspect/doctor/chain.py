@@ -50,7 +50,7 @@ def _questions(targets: Sequence[Target], extras: Extras, new_key: Callable[[], 
         yield from Planner(targets[0], extras, new_key).after(answers[0])
     elif works is None:
         last = len(targets) - 1
-        yield from Planner(targets[last], _as_from(targets[0], extras), new_key, place=last).after(
+        yield from Planner(targets[last], as_from(targets[0], extras), new_key, place=last).after(
             answers[last]
         )
     else:
@@ -68,7 +68,7 @@ def first_that_works(answers: Sequence[ConnectionFacts]) -> int | None:
     return next((place for place, facts in enumerate(answers) if is_accepted(facts)), None)
 
 
-def _as_from(edge: Target, extras: Extras) -> Extras:
+def as_from(edge: Target, extras: Extras) -> Extras:
     """What is sent along to a server behind the URL: the URL's own Host and Origin, which a hop keeps."""
     origin = edge.origin if extras.origin is None else extras.origin
     has_host = any(name.lower() == "host" for name, _ in extras.headers)

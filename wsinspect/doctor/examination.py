@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from wsinspect.doctor.answers import Answer, Reached
 from wsinspect.doctor.asker import Asker
+from wsinspect.doctor.behind import Behind, behind_of, is_same_machine, numbered, plan_behind
 from wsinspect.doctor.chain import plan_chain
 from wsinspect.doctor.holder import Holder, Watched
 from wsinspect.doctor.hops import judge_chain
@@ -288,6 +289,44 @@ async def examine(
     )
 
 
+async def ask_behind(
+    found: Examination,
+    behind: Target,
+    extras: Extras,
+    asker: Asker,
+    *,
+    timeout_ns: int,
+    watch: Watch = lambda words: None,
+) -> tuple[Examination, Behind | None]:
+    """Ask the server that a hop passes the URL on to, too.
+
+    Args:
+        found: of the URL alone; a URL whose server is elsewhere is left as it is.
+        behind: by the hop's configuration.
+
+    Returns:
+        The examination with those questions, and what they say.
+    """
+    if len(found.targets) > 1 or not is_same_machine(found.answers[0].facts):
+        return found, None
+    watch(f"resolving {behind.host}")
+    reached = await asker.reach(behind)
+    if reached.error is not None:
+        return found, None
+    places = (*found.reached, reached)
+    questions = plan_behind(found.target, behind, extras, new_key)
+    answers, stopped = await _ask_all(questions, places, asker, timeout_ns, watch)
+    answers = numbered(answers, len(found.answers) + 1)
+    more = replace(
+        found,
+        targets=(*found.targets, behind),
+        reached=places,
+        answers=(*found.answers, *answers),
+        stopped=found.stopped or stopped,
+    )
+    return more, behind_of(behind, reached, answers)
+
+
 async def _page_of(extras: Extras, target: Target, reached: Reached, asker: Asker) -> tuple[Address, ...]:
     """The addresses of the page that opens the WebSocket, where another server's Origin was given.
 
@@ -361,4 +400,4 @@ def _unreached(number: int, question: Question, reached: Reached, now_ns: int) -
     )
 
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "ask_behind", "examine"]

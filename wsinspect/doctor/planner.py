@@ -147,7 +147,7 @@ class Planner:
     def _after(self, main: ConnectionFacts) -> Plan:
         if main.failed_where in ("connect", "tls-server"):
             if not self._is_nameless(main):
-                yield from self._other_scheme(main)
+                yield from self.other_scheme(main)
         elif is_accepted(main):
             if _ends_at_ping(main):
                 quiet = self._question("quiet", "the same without a PING", is_long=True)
@@ -267,7 +267,7 @@ class Planner:
             if is_accepted((yield question)):
                 return
         if self._may_be_other_scheme(main):
-            yield from self._other_scheme(main)
+            yield from self.other_scheme(main)
 
     def _delta(self, optional: list[str]) -> Plan:
         """Which of the headers that may be left out makes the server refuse."""
@@ -392,9 +392,9 @@ class Planner:
         """Whether the other scheme has a port of its own, or this port may speak it."""
         if self._target.port == DEFAULT_PORTS[self._target.scheme] or main.status is None:
             return True
-        return main.status == 400 and _SPEAKS_OF_TLS.search(main.content[:4096]) is not None
+        return speaks_of_tls(main)
 
-    def _other_scheme(self, main: ConnectionFacts) -> Plan:
+    def other_scheme(self, main: ConnectionFacts) -> Plan:
         """TLS where plain was asked for, and the other way round."""
         if main.failed_where == "tls-server" and (main.server_tls or {}).get("certificate"):
             return  # the port speaks TLS, but something is wrong with it
@@ -409,6 +409,11 @@ class Planner:
             fields = self._fields(other)
         question = self._question("scheme", f"as {scheme}: {other}", fields=fields, target=other)
         yield replace(question, is_guess=True)
+
+
+def speaks_of_tls(facts: ConnectionFacts) -> bool:
+    """Whether a refusal says that this port speaks TLS."""
+    return facts.status == 400 and _SPEAKS_OF_TLS.search(facts.content[:4096]) is not None
 
 
 def redirect_target(target: Target, location: str) -> Target | None:
@@ -435,4 +440,4 @@ def redirect_target(target: Target, location: str) -> Target | None:
     return None if scheme is None else new._replace(scheme=scheme, port=port or DEFAULT_PORTS[scheme])
 
 
-__all__ = ["MAX_QUESTIONS", "Plan", "is_accepted", "plan", "redirect_target"]
+__all__ = ["MAX_QUESTIONS", "Plan", "is_accepted", "plan", "redirect_target", "speaks_of_tls"]

@@ -14,6 +14,7 @@ from wsinspect.doctor.configuration.model import (
     Defect,
     Kind,
     Met,
+    backend_of,
     handshake_headers,
     kind_of_header,
 )
@@ -262,7 +263,11 @@ def _upstream(found: Found) -> Iterator[Defect]:
         address = one.get("address", "socket_address")
         name = f"{address.get('address').text}:{address.get('port_value').text}"
         words = f"{name} is where it goes: no valid answer came from there"
-        yield Defect("upstream", words, address.get("port_value").at)
+        at = address.get("port_value").at
+        leads = backend_of(name, at)
+        if leads is not None:
+            leads = leads._replace(is_tls=bool(found.cluster.get("transport_socket")))
+        yield Defect("upstream", words, at, backend=leads)
 
 
 def _words(found: Found) -> str:

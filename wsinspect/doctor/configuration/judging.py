@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from wsinspect.doctor.behind import Behind
 from wsinspect.doctor.configuration.diffs import Diff, diffs, masked_line
 from wsinspect.doctor.configuration.model import DROPS_QUERY, Defect, Edit, Kind, Met, edited
+from wsinspect.doctor.configuration.passed_on import as_asked
 from wsinspect.doctor.configuration.reading import Configuration
 from wsinspect.doctor.judge import Judgement
 from wsinspect.doctor.target import Target
@@ -119,7 +121,8 @@ _BUILT_IN: Final[Mapping[str, re.Pattern[str] | None]] = {
 }
 #: Envoy's words for a server that did not even accept the connection: no protocol was spoken there.
 _NOT_CONNECTED: Final = re.compile(r"connection failure|connection refused|no healthy upstream")
-_OF_GATEWAY: Final = re.compile(r"\b50[234]\b")
+#: Apache calls its own failure of TLS with a server "500 Proxy Error".
+_OF_GATEWAY: Final = re.compile(r"\b50[234]\b|\b500 Proxy Error\b")
 _SAYS: Final = "the answer says: "
 #: What a server can only speak of when it has read the request.
 _OF_REQUEST: Final = re.compile(
@@ -166,11 +169,13 @@ def with_configuration(
     read: Sequence[Configuration],
     target: Target,
     versions: Mapping[str, tuple[int, ...]] | None = None,
+    behind: Behind | None = None,
 ) -> tuple[Judgement, Explained | None]:
     """The judgement with the place in a configuration that its first error comes from, and what that is.
 
     Args:
         versions: of the software on the way, as far as its answers say so.
+        behind: what the server said that a place passes requests on to, where it was asked.
     """
     places = [(one, one.meets(target, (versions or {}).get(one.software))) for one in read]
     errors = [one for one in judgement.findings if one.severity == "error" or one.id in _LIMITS_MEASURED]
@@ -182,6 +187,11 @@ def with_configuration(
             explained = _explain(index, finding, places)
             if explained is None:
                 continue
+            if behind is not None and explained.defect.backend is not None:
+                finding, explained = _as_asked(finding, explained, behind)
+                if explained is None:
+                    findings = tuple(finding if one is errors[0] else one for one in judgement.findings)
+                    return replace(judgement, findings=findings, headline=masked(finding.title)), None
             better = with_place(finding, explained)
             findings = tuple(better if one is errors[0] else one for one in judgement.findings)
             joint = ": " if _is_shown(finding, explained.defect) else "; possible cause: "
@@ -192,6 +202,23 @@ def with_configuration(
             for line in lines
         ]
     return replace(judgement, ruled_out=(*judgement.ruled_out, *lines)), None
+
+
+def _as_asked(finding: Finding, explained: Explained, behind: Behind) -> tuple[Finding, Explained | None]:
+    """The same once the server behind the hop was asked."""
+    read = explained.configuration
+    better, defect = as_asked(finding, explained.defect, read.software, read.sources.texts, behind)
+    if defect is None:
+        return better, None
+    return better, replace(explained, defect=defect, diffs=_diffs(read, defect))
+
+
+def passed_on_to(explained: Explained | None, target: Target) -> Target | None:
+    """Where a hop that got no valid answer passes a URL on to, if its configuration says so."""
+    backend = explained.defect.backend if explained is not None else None
+    if backend is None:
+        return None
+    return Target("wss" if backend.is_tls else "ws", backend.host, backend.port, target.target)
 
 
 def explain_finding(
@@ -376,7 +403,9 @@ def with_place(finding: Finding, explained: Explained) -> Finding:
         fixes = [Fix(software, masked(f"{defect.at}: {advice}"), file=defect.at.file, line=defect.at.line)]
     rest = [one for one in finding.fixes if one.for_ != software] if explained.diffs else list(finding.fixes)
     unsure = tuple(f"not decided: {masked(one)}" for one in explained.met.unsure)
-    is_possible = defect in explained.met.possible
+    # Of where it is passed on, what is still open is among the causes.
+    is_asked = defect.backend is not None and defect not in explained.met.possible
+    is_possible = bool(finding.causes) if is_asked else defect in explained.met.possible
     # Where the answer itself shows that another Host arrived, the line that changes it needs no rival.
     is_known = finding.id not in _OTHER_CAUSES or (defect.kind == "host" and finding.fault_of == "hop")
     is_shown = _is_shown(finding, defect)

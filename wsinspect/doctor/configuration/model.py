@@ -59,6 +59,41 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
+class Backend(NamedTuple):
+    """The server that a hop passes requests on to.
+
+    Attributes:
+        is_tls: whether the hop speaks TLS with it.
+        at: the line that says so; the address may be in another one.
+    """
+
+    host: str
+    port: int
+    is_tls: bool
+    at: Place
+
+
+def backend_of(url: str, at: Place) -> Backend | None:
+    """Where a URL, or an address without a scheme, leads.
+
+    Args:
+        url: as `http://127.0.0.1:3000/`, `ws://app`, `https://app`, `:3000`; nothing listens at variables and
+            Unix sockets that could be asked.
+    """
+    scheme, separator, rest = url.rpartition("://")
+    if separator and scheme.lower() not in _SCHEMES:
+        return None
+    is_tls = scheme.lower() in ("https", "wss")
+    place = re.match(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(?::([0-9]{1,5}))?(?:/|$)", rest)
+    if place is None or not (place[1] or place[2]) or place[1] == "unix":
+        return None
+    port = int(place[2] or (443 if is_tls else 80))
+    return Backend(place[1].strip("[]") or "localhost", port, is_tls, at) if 0 < port < 65536 else None
+
+
+_SCHEMES: Final = ("http", "https", "ws", "wss", "h2c")
+
+
 class Edit(NamedTuple):
     """Characters `start` to `end` of a file become `text`."""
 
@@ -81,6 +116,7 @@ class Defect:
         status: of an answer that the hop makes up; None if it is not known.
         is_built_in: whether that answer has the page that is built into the hop, which tells it from others.
         advice: what to do where there is no diff, or in addition to it.
+        backend: of what is passed on: where to.
     """
 
     kind: Kind
@@ -91,6 +127,7 @@ class Defect:
     status: int | None = None
     advice: str = ""
     is_built_in: bool = False
+    backend: Backend | None = None
 
 
 @dataclass(frozen=True)

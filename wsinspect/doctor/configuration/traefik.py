@@ -15,6 +15,7 @@ from wsinspect.doctor.configuration.model import (
     RAISED_SECONDS,
     Defect,
     Met,
+    backend_of,
     handshake_headers,
     kind_of_header,
 )
@@ -427,6 +428,10 @@ def _possible(tree: Tree, router: Router) -> Iterator[Defect]:
         for key, status, words in _MAY_ANSWER:
             if found := one.get(key):
                 yield Defect("answer", f"'{key}' in {named.text}: {words}", found.at, status=status)
+    for server in tree.defined("services", router.service.text).get("loadBalancer", "servers"):
+        if url := server.get("url"):
+            words = f"'{url.text}' is where it goes: no valid answer came from there"
+            yield Defect("upstream", words, url.at, backend=backend_of(url.text, url.at))
 
 
 def _limits(tree: Tree, entry: Node, router: Router) -> Iterator[Defect]:

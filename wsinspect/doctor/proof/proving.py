@@ -90,6 +90,8 @@ async def prove(explained: Explained, target: Target) -> Proof:
     """
     software = explained.configuration.software
     try:
+        if explained.defect.backend is not None and explained.defect.edits:
+            raise CannotProveError("a stand-in for the server speaks whatever the configuration says")
         prover, program, version = await _program(software)
         with tempfile.TemporaryDirectory(prefix="wsinspect-proof-", ignore_cleanup_errors=True) as folder:
             return await _proof(prover, program, version, explained, target, Path(folder))

@@ -10,7 +10,7 @@ from typing import Final
 from wsinspect.doctor.configuration.apache import choice
 from wsinspect.doctor.configuration.apache.defects import before_requests, covers, defects, limits
 from wsinspect.doctor.configuration.apache.tree import HTACCESS, Tree, read_tree, shown, spelled
-from wsinspect.doctor.configuration.model import Defect, Met
+from wsinspect.doctor.configuration.model import Defect, Met, backend_of
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
 
@@ -45,7 +45,9 @@ class Apache:
         possible: tuple[Defect, ...] = ()
         if passing is not None:
             goes = f"'{shown(passing.directive)}' is where it goes: no valid answer came from there"
-            possible = (*covers(found), Defect("upstream", goes, passing.directive.at))
+            at = passing.directive.at
+            leads = backend_of(passing.url, at)
+            possible = (*covers(found), Defect("upstream", goes, at, backend=leads))
         size = found.effective("limitrequestfieldsize")
         if size is not None:
             limit = f"'LimitRequestFieldSize {' '.join(size.args)}': a header may not be longer"

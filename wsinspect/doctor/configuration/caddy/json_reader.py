@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from wsinspect.doctor.configuration.caddy.reader import fits_path, seconds_of
 from wsinspect.doctor.configuration.documents import Node, documents
-from wsinspect.doctor.configuration.model import Defect, Met, handshake_headers, kind_of_header
+from wsinspect.doctor.configuration.model import Defect, Met, backend_of, handshake_headers, kind_of_header
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.configuration.sources import Sources
 from wsinspect.doctor.target import Target
@@ -302,7 +302,10 @@ class _Walk:
         for upstream in proxy.get("upstreams"):
             dial = upstream.get("dial")
             words = f"'dial: {dial.text}' is where it goes: no valid answer came from there"
-            self._found.possible.append(Defect("upstream", words, dial.at))
+            leads = backend_of(dial.text, dial.at) if re.search(r":\d+$", dial.text) else None
+            if leads is not None:
+                leads = leads._replace(is_tls=bool(proxy.get("transport", "tls")))
+            self._found.possible.append(Defect("upstream", words, dial.at, backend=leads))
         yield from self._changed(proxy.get("headers", "request"))
         for one in proxy.get("headers", "response", "delete"):
             if one.text.lower() in ("upgrade", "connection"):

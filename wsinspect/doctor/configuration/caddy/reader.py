@@ -11,11 +11,13 @@ from typing import Final
 from wsinspect.doctor.configuration.caddy.tree import MAX_DEPTH, Tree, read_tree
 from wsinspect.doctor.configuration.directives import Directive
 from wsinspect.doctor.configuration.model import (
+    Backend,
     Defect,
     Edit,
     Kind,
     Lines,
     Met,
+    backend_of,
     handshake_headers,
     kind_of_header,
 )
@@ -319,7 +321,7 @@ class _Walk:
         if one.name == "reverse_proxy":
             self._found.proxy = one
             words = f"'{one.words}' is where it goes: no valid answer came from there"
-            self._found.possible.append(Defect("upstream", words, one.at))
+            self._found.possible.append(Defect("upstream", words, one.at, backend=self._backend(one, args)))
             yield from self._proxy(one)
             return True
         if one.name == "abort":
@@ -353,6 +355,14 @@ class _Walk:
         elif one.name == "import":
             self._found.unsure.append(f"'{one.words}' in {one.at} was not read")
         return False
+
+    def _backend(self, proxy: Directive, args: Sequence[str]) -> Backend | None:
+        """The first server of a `reverse_proxy`."""
+        to = proxy.get("to")
+        url = next(iter((*args, *(to.args if to is not None else ()))), "")
+        found = backend_of(url, proxy.at)
+        by_transport = any(one.get("tls") for one in proxy.all("transport"))
+        return found if found is None or not by_transport else found._replace(is_tls=True)
 
     def _status(self, one: Directive) -> int | None:
         """What `respond`, `redir` and `error` answer with."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from wsinspect.doctor.configuration.haproxy.conditions import Conditions
 from wsinspect.doctor.configuration.haproxy.tree import Line, Section, Tree
-from wsinspect.doctor.configuration.model import Defect, Edit, Lines, kind_of_header
+from wsinspect.doctor.configuration.model import Backend, Defect, Edit, Lines, backend_of, kind_of_header
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
 from wsinspect.doctor.target import Target
 from wsinspect.units import whole_number
@@ -283,7 +283,9 @@ class _Walk:
                 self._found.possible += _health_check(line, backend)
             if len(line.words) > 2:
                 passed = f"'server {line.words[1]} {line.words[2]}' is where it goes: no valid answer came"
-                self._found.possible.append(Defect("upstream", passed, line.at))
+                self._found.possible.append(
+                    Defect("upstream", passed, line.at, backend=_backend(line, backend))
+                )
             words = line.words[2:]
             alpn = words[words.index("alpn") + 1] if "alpn" in words[:-1] else ""
             proto = words[words.index("proto") + 1] if "proto" in words[:-1] else ""
@@ -332,6 +334,21 @@ class _Walk:
 
     def _without(self, line: Line) -> tuple[Edit, ...]:
         return (self._shown(line.file).replace(line.line),)
+
+
+def _backend(server: Line, section: Section) -> Backend | None:
+    """Where a `server` is, and whether TLS is spoken with it: `no-ssl` takes back a `default-server`'s."""
+    shared = [
+        word
+        for one in section.inherited("default-server")
+        if one.file != server.file or one.line < server.line
+        for word in one.words[1:]
+    ]
+    own = server.words[3:]
+    is_tls = "no-ssl" not in own and "ssl" in (*shared, *own)
+    host, _, port = server.words[2].rpartition(":")
+    found = backend_of(server.words[2], server.at) if host and port.isdecimal() else None
+    return None if found is None else found._replace(is_tls=is_tls)
 
 
 def _mode(section: Section) -> str:

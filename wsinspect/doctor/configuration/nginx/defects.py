@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from wsinspect.doctor.configuration.directives import Directive
-from wsinspect.doctor.configuration.model import DROPS_QUERY, RAISED_SECONDS, Defect, Edit, Lines
+from wsinspect.doctor.configuration.model import (
+    DROPS_QUERY,
+    RAISED_SECONDS,
+    Backend,
+    Defect,
+    Edit,
+    Lines,
+    backend_of,
+)
 from wsinspect.doctor.configuration.nginx.choice import Met, normalised
 from wsinspect.doctor.configuration.nginx.tree import Tree, spans
 from wsinspect.doctor.configuration.patterns import UndecidedError, search
@@ -161,7 +169,7 @@ def possible(met: Met, tree: Tree) -> Iterator[Defect]:
     if proxied is not None and proxied.args:
         at = _upstream(tree, proxied.args[0]) or proxied
         words = f"'{at.words}' is where it goes: no valid answer came from there"
-        yield Defect("upstream", words, at.at)
+        yield Defect("upstream", words, at.at, backend=_backend(proxied, at))
 
 
 def _header_size(met: Met) -> Iterator[Defect]:
@@ -183,6 +191,18 @@ def _upstream(tree: Tree, url: str) -> Directive | None:
     blocks = [*tree.root, *(inner for one in tree.root if one.name == "http" for inner in one.block or ())]
     named = next((one for one in blocks if one.name == "upstream" and one.args[:1] == (name,)), None)
     return None if named is None else named.get("server")
+
+
+def _backend(proxied: Directive, at: Directive) -> Backend | None:
+    """Where a `proxy_pass` leads, by its URL or by the `server` of the `upstream` that it names."""
+    if proxied.name != "proxy_pass":
+        return None
+    scheme, _, _ = proxied.args[0].partition("://")
+    url = proxied.args[0] if at is proxied else f"{scheme}://{at.args[0] if at.args else ''}"
+    found = backend_of(url, proxied.at)
+    # A `server` without a port has 80, whatever the scheme is.
+    is_bare = found is not None and at is not proxied and not re.search(r":\d+$", at.args[0])
+    return found._replace(port=80) if found is not None and is_bare else found
 
 
 def seconds_of(text: str) -> float | None:
