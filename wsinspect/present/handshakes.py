@@ -321,14 +321,16 @@ def side_by_side(
         if block.name == "Response":
             yield [("", "")]
         yield block.title
-        yield pair_line(*block.ends, half, "muted", " ", glyphs)
-        for text in block.alone() if not block.changes else ():
+        changes = [one for one in block.changes if one.kind is not ChangeKind.SAME or not only_differences]
+        alone = [] if block.changes else list(block.alone())
+        if changes or alone:  # names of columns stand above something
+            yield pair_line(*block.ends, half, "muted", " ", glyphs)
+        for text in alone:
             for cells in _header_pieces(text, half - 2):
                 sides = ("", cells) if block.before is None else (cells, "")
                 yield pair_line(*sides, half, "", " ", glyphs)
-        for change in block.changes:
-            if change.kind is not ChangeKind.SAME or not only_differences:
-                yield from change_lines(change, half, glyphs)
+        for change in changes:
+            yield from change_lines(change, half, glyphs)
         yield from block.rest_lines()
         if block.name == "Request":
             yield from _apart(informational_lines(handshake))

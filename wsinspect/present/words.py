@@ -24,6 +24,8 @@ _PROXY_EXITED: Final = "the proxy exited"
 _NO_CLOSE: Final = "no CLOSE"
 #: How connections end, as people write it.
 _ENDS: Final = {"fin": "FIN", "rst": "RST", "close-frame": "CLOSE frame"}
+#: Who ends connections, where no rule of ours does.
+_ENDERS: Final = frozenset({"client", "server", "proxy"})
 
 
 def fact(name: str, words: str, style: str = "") -> Line:
@@ -198,7 +200,8 @@ def _end_title(one: Connection) -> str:
     how = _ENDS.get(one.how or "", escape(one.how or "unknown"))
     if one.rule is not None and one.state == "refused":
         how = f"HTTP {one.status}{'' if one.ended_by == 'fault' else by_rule(one)}"
-    return f"Ended{lasted}: by {ender(one)}, {how}{error}"
+    the = "the " if one.ended_by in _ENDERS else ""
+    return f"Ended by {the}{ender(one)}{lasted}: {how}{error}"
 
 
 def target_words(connection: Connection) -> str:

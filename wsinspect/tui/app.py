@@ -33,7 +33,7 @@ from wsinspect.launch.interrupts import Ending, left_to_child
 from wsinspect.launch.paths import own_program
 from wsinspect.present.client_commands import CLIENT_COMMANDS
 from wsinspect.text import escape
-from wsinspect.tui.command_palette import system_commands
+from wsinspect.tui.command_palette import PALETTE_CSS, system_commands
 from wsinspect.tui.copying import command_for, curl_command
 from wsinspect.tui.dialogs.help import HelpScreen
 from wsinspect.tui.dialogs.jump import JumpScreen
@@ -83,8 +83,7 @@ class InspectApp(App[int]):
     """
 
     TITLE = "wsinspect"
-    #: The palette's magnifying glass is an emoji: two cells wide, or none, as the terminal likes.
-    CSS = "CommandPalette SearchIcon { display: none; }"
+    CSS = PALETTE_CSS
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key.keys, key.action, key.words, show=False, id=key.id) for key in APP_KEYS),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from textual.app import SystemCommand
 
@@ -11,6 +11,13 @@ from wsinspect import decoders
 from wsinspect.tui.documents import HEX, JSON, TEXT
 from wsinspect.tui.keys import ALL_KEYS, PAGE_OF, Key
 
+#: The magnifying glass is an emoji: two cells wide, or none, as the terminal likes. Dim words cannot be read
+#: on the ground of a chosen command, nor in a line that is empty yet.
+PALETTE_CSS: Final = """
+CommandPalette SearchIcon { display: none; }
+CommandPalette > .command-palette--help-text { text-style: not bold; }
+CommandPalette Input > .input--placeholder { color: $foreground; text-style: italic; }
+"""
 _AREAS = {
     "pane": "pane",
     "frames": "frames",

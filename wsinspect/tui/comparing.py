@@ -140,7 +140,7 @@ def compare(before: Sequence[str], after: Sequence[str], words: str, *, is_cut: 
         begin = group[0][3]
         if shown_to is not None and begin - shown_to == 1:
             lines += _same(new[shown_to:begin])  # it takes no more room than the words about it
-        elif lines:
+        elif begin:
             lines.append([(f"… line {begin + 1}", "muted")])
         shown_to = group[-1][4]
         for tag, first, end, other_first, other_end in group:
@@ -149,6 +149,8 @@ def compare(before: Sequence[str], after: Sequence[str], words: str, *, is_cut: 
                 continue
             changed += max(end - first, other_end - other_first)
             lines += _changed(old[first:end], new[other_first:other_end])
+    if shown_to is not None and (left := len(new) - shown_to):
+        lines.append([(f"… {counted(left, 'more line')} without a difference", "muted")])
     return Compared(f"{words}: {counted(changed, 'line')} differ{'s' if changed == 1 else ''}", lines)
 
 

@@ -56,7 +56,7 @@ _LIGHT: Final = {
     "error": "bold #a40e26",
     "good": "#116329",
     "key": "bold #0550ae",
-    "rule": "#8c959f",
+    "rule": "#757e88",
     "gap": "#57606a italic",
     "focus": "bold #0550ae",
     "cursor": "on #b6d7ff",

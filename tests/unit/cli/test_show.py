@@ -166,7 +166,7 @@ def test_frames_are_rows_with_what_they_belong_to(show, capture):
 def test_the_end_is_shown(show, capture):
     output = show(capture, 1)
     assert "At 0.030000 s" not in output  # the line about the server's leg says it
-    assert "Ended after 30 ms: by server, CLOSE frame" in output
+    assert "Ended by the server after 30 ms: CLOSE frame" in output
     assert "JavaScript    code 1001 (going away), wasClean true" in output
     assert 'server sent   1001 going away "bye ␛]0;owned' in output
     assert "client sent   1001 going away\n" in output
@@ -244,7 +244,7 @@ def test_colour_is_there_only_when_asked_for(show, capture):
 
 def test_following_a_capture_that_is_over_prints_it_and_ends(show, capture):
     assert show(capture, "--follow").splitlines()[-1].endswith("the proxy exited")
-    assert "Ended after 30 ms" in show(capture, 1, "--follow")
+    assert "Ended by the server after 30 ms" in show(capture, 1, "--follow")
     events = [json.loads(line) for line in show(capture, 1, "--follow", "--json").splitlines()]
     assert {event["schema"] for event in events} == {1}
     assert [event["event"] for event in events[:3]] == ["connection", "handshake", "frame"]
@@ -500,7 +500,7 @@ def test_all_times_of_a_connection_count_from_its_attempt(tmp_path):
     shown = CliRunner().invoke(cli, ["show", str(path), "1"], standalone_mode=False).stdout
     assert re.search(r"^ +1 +2\.0000\d+ ", shown, re.MULTILINE)
     assert re.search(r"^At 3\.0000\d+ s: gap", shown, re.MULTILINE)
-    assert re.search(r"^Ended after 4 s:", shown, re.MULTILINE)
+    assert re.search(r"^Ended by the server after 4 s: ", shown, re.MULTILINE)
     assert re.search(r"^ +server's leg +fin at 4 s", shown, re.MULTILINE)
 
 

@@ -139,7 +139,7 @@ def test_frames_appear_and_the_end_is_shown(live):
     live.maker.frame(1, C2S, Opcode.PONG, b"x", 23)
     read_until(follower, "rtt 3 ms")
     live.maker.closed(1, 40, side="server", how="fin")
-    read_until(follower, "by server, FIN")
+    read_until(follower, "Ended by the server after 40 ms: FIN")
     assert follower.wait(30) == 0
 
 

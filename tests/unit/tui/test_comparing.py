@@ -128,3 +128,20 @@ def test_marking_what_differs_loses_nothing(before, after):
     texts = [text_of(line) for line in compare([before], [after], "compared").lines]
     if before != after:
         assert texts == [f"- {before}", f"+ {after}"]
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "last"),
+    [
+        (2, "  0", "… 4 more lines without a difference"),
+        (6, "… line 4", "  9"),
+        (5, "… line 3", "… 1 more line without a difference"),
+        (9, "… line 7", "+ new"),
+    ],
+)
+def test_what_is_left_out_at_both_ends_is_announced(at, first, last):
+    before = [str(number) for number in range(10)]
+    after = [*before[:at], "new", *before[at + 1 :]]
+    lines = [text_of(line) for line in compare(before, after, "4 compared with 3").lines]
+    assert lines[0] == first
+    assert lines[-1] == last

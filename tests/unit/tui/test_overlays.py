@@ -9,7 +9,7 @@ import pytest
 from textual import events
 
 from tests.support.control_lab import control_lab
-from tests.support.svg import text_of
+from tests.support.svg import faint_words, text_of
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.dialogs.sheet import Question, Reply
@@ -195,3 +195,16 @@ async def test_a_question_is_answered_once(tmp_path):
         await screen.pilot.pause()
         assert answers == ["yes"]
         assert screen.app.screen is screen.main
+
+
+@pytest.mark.parametrize("theme", ["textual-light", "textual-dark"])
+async def test_every_word_of_the_palette_can_be_read(tmp_path, theme):
+    """What it covers is dim on purpose, and not asked about."""
+    async with opened(chat_capture(tmp_path / "chat.db"), size=(80, 24)) as screen:
+        screen.app.theme = theme
+        await screen.press("ctrl+p")
+        await screen.until(lambda: "key " in "\n".join(text_of(screen.app.export_screenshot())))
+        shown = screen.app.export_screenshot()
+        assert "earch for commands" in "\n".join(text_of(shown))
+        own = [words for words in faint_words(shown) if words.startswith(("key ", "earch", "the selected"))]
+        assert not own

@@ -195,7 +195,7 @@ class FaultsPane(LinePane):
         if not words or not one.name.startswith(one.kind):
             words.insert(0, escape(one.kind))
         if count := self.held.get(one.name):
-            words.append(f"({grouped(count)} held: press B)")
+            words.insert(0, f"{grouped(count)} held, B shows them:")  # it would be cut behind a long match
         texts["attributes"] = " ".join(words)
         return texts
 

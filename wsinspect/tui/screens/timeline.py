@@ -16,7 +16,7 @@ from wsinspect.capture.records import Connection
 from wsinspect.present.cells import Line, fit, fold
 from wsinspect.present.rows import duration
 from wsinspect.present.words import GRADE_STYLES, end_in, end_words
-from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
+from wsinspect.text import ELLIPSIS, cell_width, counted, escape, grouped, pad, truncate
 from wsinspect.tui import lanes
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
@@ -304,6 +304,8 @@ class TimelinePane(LinePane):
         if len(line.ones) == 1 and words:
             left = cells - cell_width(words) - 2
             end = end_in(line.ones[0], left)
+            if end.endswith(ELLIPSIS):
+                end = escape(line.ones[0].state)  # of its cause too little would be left
             return f"{words}  {end}" if cell_width(end) <= left else words
         return words if cell_width(words) <= cells else truncate(words.split(", ")[0], cells)
 

@@ -260,7 +260,7 @@ async def test_what_a_breakpoint_holds_counts_as_hits(lab, live):
         lab.arm(name="other", kind="break", match="op:bin")
         for number in (1, 2):
             lab.call(lambda number=number: lab.engine.waiting.update({f"m3-c2s-{number}": held(number)}))
-        await screen.until(lambda: any("2 held: press B" in line for line in screen.pane("faults")))
+        await screen.until(lambda: any("2 held, B shows them:" in line for line in screen.pane("faults")))
         [row] = [line for line in screen.pane("faults") if " orders" in line]
         assert row.split()[-2:] == ["2", "-"]
         [row] = [line for line in screen.pane("faults") if " other" in line]

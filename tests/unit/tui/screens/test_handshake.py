@@ -72,3 +72,16 @@ async def test_every_broken_rule_has_words():
     documented = inspect.getdoc(negotiation.Negotiation) or ""
     codes = re.findall(r"`([a-z0-9-]+)`", documented.partition("problems: ")[2])
     assert set(codes) == set(BROKEN_RULES)
+
+
+async def test_names_of_columns_stand_above_something(chat):
+    async with opened(chat, size=(120, 60)) as screen:
+        await screen.press("1", "down", "h")
+        text = "\n".join(screen.pane("handshake"))
+        assert "CLIENT to PROXY" in text
+        assert "SERVER to PROXY" in text
+        await screen.press("d")
+        text = "\n".join(screen.pane("handshake"))
+        assert "CLIENT to PROXY" in text
+        assert "Response (unchanged)" in text
+        assert "SERVER to PROXY" not in text

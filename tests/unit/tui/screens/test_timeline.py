@@ -241,3 +241,17 @@ async def test_a_client_s_address_is_whole_or_not_there(tmp_path: Path, width: i
         assert ("10.11.12.13" in line) == is_named
         assert "/chat?room=1 " in line
         assert "…" not in line
+
+
+@pytest.mark.parametrize(
+    ("width", "note"), [(80, "lasted 900 ms  failed"), (120, "lasted 900 ms  connection refused")]
+)
+@pytest.mark.asyncio
+async def test_a_failure_whose_cause_has_no_room_is_a_failure(tmp_path, width, note):
+    error = "cannot connect to localhost:8765: connection refused"
+    with CaptureBuilder(tmp_path / "a.db") as builder:
+        builder.connection(1, 0, state="failed", error=error, status=None, open_ns=None, closed_ns=at(900))
+    async with opened(tmp_path / "a.db", size=(width, 24)) as screen:
+        await screen.press("t")
+        line = screen.pane("timeline")[3]
+        assert line.endswith(note), line
