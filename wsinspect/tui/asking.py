@@ -25,6 +25,8 @@ from wsinspect.tui.workspace import Workspace
 
 T = TypeVar("T")
 _PAGE: Final = 400
+#: While frames come, a page that is shown asks again this long after the last time.
+AGAIN_SECONDS: Final = 1.0
 #: Frames of each side of a hop that are compared.
 MOST_FRAMES: Final = 1_000
 #: Connections with two sides that are named where the chosen one has none.

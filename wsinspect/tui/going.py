@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from wsinspect.present.clock import UTC, parse_time_of_day
+from wsinspect.present.clock import LOCAL, RELATIVE_CLOCK, UTC, Clock, parse_time_of_day
 from wsinspect.present.rows import seconds
 from wsinspect.tui.reading import Reading
 from wsinspect.tui.widgets.frames import FrameTable
@@ -120,16 +120,21 @@ class Going:
         newest = len(times) - 1  # a request's row is of the frame after it, which may be yet to come
         first_ns, last_ns = (times[min(view.position(y), newest)] for y in (0, count - 1))
         if time_ns > last_ns:
-            said = f"nothing at or after {words}: the last frame came at {self._at(last_ns)}"
+            said = f"nothing at or after {words}: the last frame came at {self._at(last_ns, words)}"
         elif time_ns < first_ns:
-            said = f"nothing before {self._at(first_ns)}: {words} is before the first frame"
+            said = f"nothing before {self._at(first_ns, words)}: {words} is before the first frame"
         else:
             said = f"the first frame at or after {words}"
         self._workspace.say(said)
 
-    def _at(self, time_ns: int) -> str:
-        """A moment as the user's clock writes it."""
-        return self._workspace.clock.at(time_ns, self._selection.zero_ns)
+    def _at(self, time_ns: int, asked: str) -> str:
+        """A moment as the one that was asked for is written, so that they compare: a time of day, or not."""
+        clock = self._workspace.clock
+        if ":" in asked and not clock.is_wall:
+            clock = Clock(LOCAL)
+        elif ":" not in asked and clock.is_wall:
+            clock = RELATIVE_CLOCK
+        return clock.at(time_ns, self._selection.zero_ns)
 
     def _moment(self, text: str) -> tuple[int, str]:
         """A time of day, since the start, or from the chosen frame on (`+12.5s`, `-2 s`); and in words.

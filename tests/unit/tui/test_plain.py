@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import chat_capture
+from tests.support.tui_captures import CaptureBuilder, chat_capture
 from tests.support.tui_pilot import opened
 from wsinspect.tui.widgets.base import LinePane
 
@@ -42,6 +42,19 @@ async def test_lanes_and_activity_are_words(chat):
         assert "client to server: 6 frames, most of them around" in text
         await screen.press("t")
         assert "closed 10.000 s to 15.000 s" in "\n".join(screen.pane("timeline"))
+
+
+async def test_activity_in_words_counts_each_frame_once(tmp_path):
+    """Of a long time the 60 stretches have common bins at their ends."""
+    path = tmp_path / "long.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1, 0)
+        for number in range(1_000):
+            builder.frame(1, number * 37, 1, b"tick", s2c=bool(number % 2))
+    async with opened(path, is_plain=True) as screen:
+        text = "\n".join(screen.pane("overview"))
+        assert "client to server: 500 frames, most" in text
+        assert "server to client: 500 frames, most" in text
 
 
 async def test_the_terminals_cursor_is_on_the_chosen_line(chat):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -11,7 +12,7 @@ from wsinspect.present.cells import Line, fit, flow, text_of, width_of
 from wsinspect.present.handshakes import legend, unwrapped
 from wsinspect.present.sandwich import sandwich_lines, side_by_side
 from wsinspect.text import escape
-from wsinspect.tui.asking import MOST_FRAMES, Asker, HopView, hop_of
+from wsinspect.tui.asking import AGAIN_SECONDS, MOST_FRAMES, Asker, HopView, hop_of
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
@@ -141,6 +142,8 @@ class SandwichScreen(Page):
         self.sandwich = SandwichPane(workspace, id="sandwich")
         super().__init__(workspace, self.sandwich)
         self._asker = Asker(workspace)
+        self._asked_at = 0.0
+        self._asked_for = 0
 
     def show(self, connection: int | None) -> None:
         """Look for the other side of a connection."""
@@ -148,9 +151,23 @@ class SandwichScreen(Page):
         if connection != pane.connection:
             pane.top, pane.view = 0, None
         pane.connection, pane.words = connection, ""
-        if connection is not None:
-            self._asker.ask(hop_of(self.workspace, connection), pane.show)
+        self._ask()
         pane.refresh()
+
+    def _ask(self) -> None:
+        """Have both sides compared, by a thread."""
+        pane, self._asked_at = self.sandwich, time.monotonic()
+        self._asked_for = len(self.workspace.model.index)
+        if pane.connection is not None:
+            self._asker.ask(hop_of(self.workspace, pane.connection), pane.show)
+
+    def tick(self) -> None:
+        """Frames may have come since both sides were compared; of many the first are, which stay."""
+        view = self.sandwich.view
+        has_more = len(self.workspace.model.index) != self._asked_for and not (view and view.is_part)
+        if has_more and not self._asker.is_asking and time.monotonic() - self._asked_at >= AGAIN_SECONDS:
+            self._ask()
+        super().tick()
 
     def on_unmount(self) -> None:
         self._asker.stop()

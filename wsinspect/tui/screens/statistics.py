@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from textual.binding import BindingType
 
 from wsinspect.present.cells import Line, fit
-from wsinspect.tui.asking import Asker, statistics_of
+from wsinspect.tui.asking import AGAIN_SECONDS, Asker, statistics_of
 from wsinspect.tui.documents import LinesDocument
 from wsinspect.tui.keys import bindings_of
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.statistics import Statistics, statistics_lines
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
-
-#: While frames come, the numbers are counted again this long after the last time.
-_AGAIN_SECONDS: Final = 1.0
 
 
 class StatisticsPane(LinePane):
@@ -127,7 +124,7 @@ class StatisticsScreen(Page):
     def tick(self) -> None:
         """Frames may have come since they were counted."""
         has_more = len(self.workspace.model.index) != self._asked_for
-        if has_more and not self._asker.is_asking and time.monotonic() - self._asked_at >= _AGAIN_SECONDS:
+        if has_more and not self._asker.is_asking and time.monotonic() - self._asked_at >= AGAIN_SECONDS:
             self.ask()
         super().tick()
 

@@ -214,7 +214,9 @@ class OverviewPane(LinePane):
             at_ns = from_ns + (to_ns - from_ns) * busiest // len(counts)
             when = self.workspace.clock.at(at_ns, self.selection.zero_ns)
             name = "server to client" if number else "client to server"
-            return [(f" {name}: {counted(sum(counts), 'frame')}, most of them around {when}", "")]
+            [whole] = self._counted(1)  # stretches of a long time share the coarser bins at their ends
+            frames = whole.s2c if number else whole.c2s
+            return [(f" {name}: {counted(frames, 'frame')}, most of them around {when}", "")]
         found = [(name, sum(bool(one.marks & mark) for one in bins)) for mark, name in _MARK_NAMES]
         words = ", ".join(f"{name} in {count}" for name, count in found if count)
         return [(f" of {len(bins)} stretches: {words or 'nothing to note'}", "")]

@@ -193,6 +193,7 @@ async def test_a_time_of_day_needs_no_letter_and_another_place_ends_what_was_sai
         for typed in ("00:00", "23:59:59.5", "t 12:00"):
             assert screen.main.going.to(typed) is None
             assert typed.removeprefix("t ") in workspace.said()
+            assert not workspace.said().endswith(" s"), "a time of day is answered by one"
         with pytest.raises(QuantityError):
             screen.main.going.to("24:00")
         screen.main.going.to("99")

@@ -62,6 +62,22 @@ async def test_at_80_columns_frames_show_how_their_payload_begins(hop):
         assert all(begin in line for begin, line in zip(begins, rows, strict=True)), rows
 
 
+async def test_frames_that_come_while_it_is_shown_are_compared_too(tmp_path):
+    with CaptureBuilder(tmp_path / "hop.db") as builder:
+        build(builder)
+        builder.commit()
+        async with opened(tmp_path / "hop.db", size=(160, 50)) as screen:
+            screen.main.show_connection(1)
+            await screen.until(lambda: screen.selection.connection == 1)
+            await screen.press("W")
+            await sandwich(screen)
+            assert "came later" not in "\n".join(screen.pane("sandwich"))
+            builder.frame(1, 60, 1, b"came later")
+            builder.frame(2, 61, 1, b"came later")
+            builder.commit()
+            await screen.until(lambda: "came later" in "\n".join(screen.pane("sandwich")))
+
+
 async def test_both_sides_of_a_connection_and_what_the_hop_did(hop):
     async with opened(hop, size=(160, 50)) as screen:
         screen.main.show_connection(1)
