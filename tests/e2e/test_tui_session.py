@@ -61,7 +61,7 @@ def test_a_session_from_start_to_a_clean_terminal_and_a_complete_capture(tmp_pat
             "CLOSED", "/chat?room=1", "├─────────────▶┤ TEXT", '{"op":"hello"}', "├◀═════════════┤ CLOSE"
         )
         terminal.press("1", "Down", "h")
-        terminal.wait_for("CLIENT to PROXY", "GET /chat?room=1 HTTP/1.1", "accept right")
+        terminal.wait_for("CLIENT to PROXY", "GET /chat?room=1 HTTP/1.1", "Sec-WebSocket-Accept correct")
         # Escape and a key at once would be Alt and that key.
         terminal.press("Escape")
         terminal.wait_for("3 Frames")

@@ -70,7 +70,7 @@ async def test_certificate_alpn_and_every_step_of_a_real_handshake(engine, certi
         await screen.press("1", "down")
         await screen.press("h")
         text = "\n".join(screen.pane("handshake"))
-    assert "key of 16 bytes, accept right" in text
+    assert "key of 16 bytes, Sec-WebSocket-Accept correct" in text
     assert "request received" in text
     assert "server connected" in text
     if scheme == "ws":

@@ -24,7 +24,7 @@ STEPS: Final = (
     ("tcp_ns", "client connected"),
     ("tls_ns", "client TLS done"),
     ("request_in_ns", "request received"),
-    ("server_tcp_start_ns", "server connect begun"),
+    ("server_tcp_start_ns", "server connect started"),
     ("server_tcp_done_ns", "server connected"),
     ("server_tls_done_ns", "server TLS done"),
     ("request_out_ns", "request sent on"),
@@ -166,7 +166,7 @@ def accept_words(request: RawHead | None, response: RawHead | None) -> str:
     valid = "key of 16 bytes" if is_valid_key(key) else "key is not 16 bytes in Base64"
     if accept is None:
         return f"{valid}, no Sec-WebSocket-Accept"
-    return f"{valid}, accept {'right' if accept == accept_key(key) else 'WRONG'}"
+    return f"{valid}, Sec-WebSocket-Accept {'correct' if accept == accept_key(key) else 'WRONG'}"
 
 
 def _tls_lines(name: str, facts: dict[str, Any] | None) -> Iterator[Line]:
@@ -192,7 +192,7 @@ def step_lines(connection: Connection, handshake: Handshake) -> Iterator[Line]:
     time_cells = max(map(len, times), default=0)
     word_cells = max((len(words) for _, words in known), default=0)
     for number, ((time_ns, words), at) in enumerate(zip(known, times, strict=True)):
-        since = (f"  +{format_duration(time_ns - before)}", "muted")
+        since = (f"  +{format_duration(time_ns - before)}" if number else "", "muted")
         yield [*fact("" if number else "steps", f"{at:>{time_cells}}  {words:<{word_cells}}"), since]
         before = time_ns
 

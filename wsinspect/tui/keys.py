@@ -244,7 +244,7 @@ PANE_BY_ID: Final = {
         Key("greater_than_sign,full_stop", ">", "window(1)", "next byte (hex)", "inspector.window_on"),
         Key("space", "space", "screen.play", "play, pause", "playback.play"),
         Key("comma", ",", "screen.step_frame(-1)", "frame back", "playback.frame_back"),
-        Key("full_stop", ".", "screen.step_frame(1)", "frame on", "playback.frame_on"),
+        Key("full_stop", ".", "screen.step_frame(1)", "frame forward", "playback.frame_on"),
         Key("plus,equals_sign,up", "+", "screen.play_speed(1)", "faster", "playback.faster"),
         Key("minus,down", "-", "screen.play_speed(-1)", "slower", "playback.slower"),
         Key("l", "l", "screen.play_loop", "loop", "playback.loop"),

@@ -36,7 +36,6 @@ _DARK: Final = {
     "same": "#8b949e",
     "changed": "bold #ffd866",
     "value": "",
-    "disabled": "#6e7681",
     "banner": "bold #ffffff on #8e1519",
     "name": "#79c0ff",
     "string": "#a5d6a7",
@@ -52,7 +51,7 @@ _LIGHT: Final = {
     "s2c": "#953800",
     "control": "#444c56",
     "note": "#6639ba",
-    "warn": "bold #7d4e00",
+    "warn": "bold #734700",
     "error": "bold #a40e26",
     "good": "#116329",
     "key": "bold #0550ae",
@@ -62,8 +61,7 @@ _LIGHT: Final = {
     "cursor": "on #b6d7ff",
     "idle": "on #c6ced8",
     "same": "#57606a",
-    "changed": "bold #7d4e00",
-    "disabled": "#8c959f",
+    "changed": "bold #734700",
     "name": "#0550ae",
     "string": "#116329",
     "number": "#953800",
@@ -87,12 +85,15 @@ _PLAIN: Final = {
     "idle": "underline",
     "same": "dim",
     "changed": "bold",
-    "disabled": "dim",
     "banner": "bold reverse",
     "sign": "dim",
     "word": "bold",
     "match": "bold reverse",
 }
+#: Grounds of a chosen row, and what is dim elsewhere: on these it would be too dim to read (WCAG 2.2, 1.4.3).
+_CHOSEN: Final = ("cursor", "idle")
+_DIM: Final = ("muted", "gap", "same", "sign")
+_DIM_ON_CHOSEN: Final = {True: "#aab2bc", False: "#444c56"}
 STYLE_NAMES: Final = frozenset(_DARK)
 
 
@@ -120,6 +121,8 @@ class Palette:
         self._own = {name: Style.parse(definition) for name, definition in table.items()}
         self._over = {"": {name: base + style for name, style in self._own.items()}}
         self._base = base
+        dim = Style.parse(_DIM_ON_CHOSEN[is_dark]) if has_colour else Style()
+        self._on_chosen = dict.fromkeys(_DIM, dim)
 
     def __getitem__(self, name: str) -> Style:
         return self._over[""][name]
@@ -129,7 +132,10 @@ class Palette:
         styles = self._over.get(over)
         if styles is None:
             below = self._base + self._own[over]
-            styles = self._over[over] = {name: below + style for name, style in self._own.items()}
+            over_dim = self._on_chosen if over in _CHOSEN else {}
+            styles = self._over[over] = {
+                name: below + style + over_dim.get(name, Style()) for name, style in self._own.items()
+            }
         return styles
 
     def strip(self, line: Line, width: int, over: str = "") -> Strip:

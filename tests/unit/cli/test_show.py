@@ -128,7 +128,7 @@ def test_a_handshake_shows_what_the_proxy_changed(show, capture):
     assert "Connection 1  ws://example.org/chat  tap main  closed" in output
     assert "client        127.0.0.1:5000 at 127.0.0.1:8080, HTTP/1.1" in output
     assert "server        example.org:80 (10.0.0.1:80) from 10.0.0.2:6000, HTTP/1.1" in output
-    assert "answer        101 in 4 ms; key of 16 bytes, accept right" in output
+    assert "answer        101 in 4 ms; key of 16 bytes, Sec-WebSocket-Accept correct" in output
     assert "subprotocol   chat.v2 (offered: chat.v2, chat.v1)" in output
     assert "    +1.000 ms  request received" in output
     assert "Request (lines changed by the proxy: 1)" in output

@@ -250,7 +250,7 @@ async def test_the_handshake_page_has_both_sides(chat):
     async with opened(chat) as screen:
         await screen.press("1", "down", "h")
         text = "\n".join(screen.pane("handshake"))
-        assert "101 in 3.8 ms; key of 16 bytes, accept right" in text
+        assert "101 in 3.8 ms; key of 16 bytes, Sec-WebSocket-Accept correct" in text
         assert "chat.v2 (offered: chat.v2, chat.v1)" in text
         assert "~ Host: localhost:8080" in text
         assert "│ Host: localhost:8765" in text

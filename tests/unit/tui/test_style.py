@@ -10,6 +10,7 @@ from tests.support.tui_pilot import opened
 from wsinspect.tui.style import STYLE_NAMES, Palette
 
 DARK = ("#e0e0e0", "#121212")
+LIGHT = ("#1f1f1f", "#e0e0e0")
 
 
 def grounds(strip: Strip) -> set[str | None]:
@@ -27,6 +28,37 @@ def test_a_chosen_row_has_the_cursors_ground_from_end_to_end():
     palette = Palette(ground=DARK)
     assert grounds(palette.strip([("a", "muted"), ("b", "")], 10, "cursor")) == {"#2d3f55"}
     assert grounds(palette.strip([("a", "muted")], 10)) == {"#121212"}
+
+
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """The contrast ratio of WCAG 2.2."""
+
+    def luminance(colour: tuple[int, int, int]) -> float:
+        parts = [part / 255 for part in colour]
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("over", ["", "cursor", "idle"])
+@pytest.mark.parametrize(("is_dark", "ground"), [(True, DARK), (False, LIGHT)])
+def test_text_can_be_read_on_every_ground(is_dark, ground, over):
+    """At least 4.5:1 (1.4.3); rules and scroll bars are no text."""
+    palette = Palette(is_dark, ground=ground)
+    faint = {}
+    for name in sorted(STYLE_NAMES - {"rule"}):
+        style = next(iter(palette.strip([("text", name)], 4, over))).style
+        assert style is not None
+        assert style.color is not None
+        assert style.bgcolor is not None
+        ratio = contrast(style.color.get_truecolor(), style.bgcolor.get_truecolor())
+        if ratio < 4.5:
+            faint[name] = round(ratio, 2)
+    assert not faint
 
 
 def test_without_colour_no_ground_is_painted():

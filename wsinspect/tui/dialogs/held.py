@@ -32,8 +32,10 @@ class HeldDialog(Dialog):
         self.one, self.action, self._send = one, action, send
         self.name_held = str(one.get("name"))
         sender = "client" if one.get("direction") == "c2s" else "server"
-        what = "Edit" if action == "edit" else f"Answer the {sender} instead of"
-        self.heading = f"{what} {escape(self.name_held)}"
+        what = (
+            f"Edit {one.get('op') or one.get('what')}" if action == "edit" else f"Answer the {sender} instead"
+        )
+        self.heading = f"{escape(what)}, conn {one.get('connection')}"
 
     @property
     def is_handshake(self) -> bool:

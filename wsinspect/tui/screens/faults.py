@@ -246,7 +246,7 @@ class FaultsPane(LinePane):
         """What would appear here, and what to do."""
         words = (
             "No fault has acted in this capture. Each rule that delays, drops, changes or ends something "
-            "would be listed here with its hits, and its frames would carry the sign in their lane."
+            f"would be listed here with its hits, and its frames would be marked {self.glyphs.altered}."
         )
         if self.engine.is_up:
             words = (

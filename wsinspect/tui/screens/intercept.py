@@ -58,7 +58,7 @@ class HeldPane(LinePane):
     help_text = (
         "Messages and handshakes that a breakpoint holds, oldest first, each with how long it has waited "
         "and how long each side has heard nothing. What comes behind a held message in its direction waits, "
-        "too. Below the columns stands how long each side is known to wait before it gives up, by what it "
+        "too. Above the columns stands how long each side is known to wait before it gives up, by what it "
         "said or by its software's default. Nothing is lost: disarming the breakpoint "
         "(f, space) lets everything pass. Below the list is what the chosen one says: page down scrolls it."
     )
@@ -66,7 +66,7 @@ class HeldPane(LinePane):
         Binding("pagedown", "payload(1)", "scroll what is held", show=False, id="intercept.more"),
         Binding("pageup", "payload(-1)", "back in it", show=False, id="intercept.back"),
     ]
-    #: The names of the columns, and a line for each side's patience.
+    #: A line for each side's patience, and the names of the columns.
     header_lines = 3
 
     def __init__(self, workspace: Workspace, payload: HeldPayloadPane, *, id: str | None = None) -> None:
@@ -129,18 +129,18 @@ class HeldPane(LinePane):
         return fit([(f" {'waits':>11}  {'conn':>5}  dir  {'what':<9}  {silent}payload", "muted")], width)
 
     def render_line(self, y: int) -> Strip:
-        """Below the names of the columns: how long each side of the chosen one is known to wait.
+        """Above the names of the columns: how long each side of the chosen one is known to wait.
 
-        Where the names have the only line, what is urgent of it takes their place.
+        Where there is one line, what is urgent of it takes the place of the names.
         """
         chosen = self.chosen()
-        if 0 < y <= self._header_height and chosen is not None:
+        above = self._header_height - (1 if self.header_lines > 1 else 0)
+        if 0 < y <= above and chosen is not None:
             lines = self._patience_lines(chosen)
             if self.header_lines == 1:
                 lines = [line for line in lines if line[0][1] == "warn"]
-            at = y - 1 if self.header_lines == 1 else y - 2
-            if at >= 0 and (lines[at:] or self.header_lines > 1):
-                line: Line = lines[at] if at < len(lines) else []
+            if lines[y - 1 :] or self.header_lines > 1:
+                line: Line = lines[y - 1] if y <= len(lines) else []
                 return self.palette.strip(fit(line, self.size.width), self.size.width)
         return super().render_line(y)
 
@@ -171,11 +171,14 @@ class HeldPane(LinePane):
             return [[(" no timeout known for either side", "muted")]]
         heard = held.get("silent_ms") or {}
         silent = [
-            f"{side} for {format_milliseconds(heard[side] + passed_ms)}"
-            for side in ("client", "server")
-            if heard.get(side) is not None
+            f"the {side} {has}for {format_milliseconds(heard[side] + passed_ms)}"
+            for has, side in zip(
+                ("has heard nothing ", ""),
+                (side for side in ("client", "server") if heard.get(side) is not None),
+                strict=False,
+            )
         ]
-        words = f"; heard nothing: {', '.join(silent)}" if silent else " for either side"
+        words = f"; {', '.join(silent)}" if silent else " for either side"
         return [[(f" no timeout known{words}", "muted")]]
 
     @staticmethod
@@ -222,11 +225,15 @@ class HeldPane(LinePane):
         """What would appear here, and what to do."""
         words = (
             "Nothing is held. Press a to add a breakpoint: match=op:text holds every text message, "
-            "match=json:$.type=order some; break_handshake,match=path:/chat holds handshakes. "
-            "run --break FILTER begins with one."
+            "match=json:$.type=order only orders; break_handshake,match=path:/chat holds handshakes. "
+            "run --break FILTER starts with one."
         )
         if reason := self.workspace.engine_reason():
-            words += f" Nothing can be held now ({reason})."
+            words = (
+                f"Nothing can be held here ({reason}). In a running proxy a breakpoint holds messages or "
+                "handshakes until you pass, edit, drop or answer them: wsinspect run --break op:text starts "
+                "with one for every text message."
+            )
         return [[("  " + line, "muted")] for line in flow(escape(words), min(width - 4, 100))]
 
 

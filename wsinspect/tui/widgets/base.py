@@ -35,6 +35,7 @@ class LinePane(Widget, can_focus=True):
         top: the first row on the screen.
         cursor: the chosen row; -1 where there is none.
         has_cursor: whether rows can be chosen; else the pane only scrolls.
+        idle_style: what is laid under the chosen row while another pane has the focus.
     """
 
     DEFAULT_CSS = "LinePane { height: 1fr; width: 1fr; }"
@@ -51,6 +52,7 @@ class LinePane(Widget, can_focus=True):
     has_cursor: bool = True
     header_lines: int = 0
     is_table: ClassVar[bool] = False
+    idle_style: ClassVar[str] = "idle"
 
     class Moved(Message):
         """The cursor went to another row."""
@@ -148,7 +150,7 @@ class LinePane(Widget, can_focus=True):
             return self.palette.strip([], width)
         over = ""
         if self.has_cursor and number == self.cursor:
-            over = "cursor" if self.has_focus else "idle"
+            over = "cursor" if self.has_focus else self.idle_style
         if count > (shown := max(height - 1 - header, 0)):
             # Text that ends at the bar would read as cut.
             gap = self.palette.strip([], 1, over)

@@ -41,6 +41,9 @@ _COLUMNS = (
     ("last", 10, True, 70),
     ("end", 18, False, 0),
 )
+#: Below this width the column of numbers is as narrow as the longest one, and no narrower than this.
+_WIDE: Final = 100
+_LEAST_NUMBER: Final = 3
 #: Between a column that ends at the right and one that begins at the left, which would run together.
 _GAP: Final = 2
 
@@ -118,12 +121,14 @@ class ConnectionsPane(LinePane):
         return no_connections(self.model, width, self.glyphs)
 
     def _columns(self, width: int) -> list[tuple[str, int, bool]]:
-        """The columns that fit; how it ended gets more of a wide screen."""
+        """The columns that fit; how it ended gets more of a wide screen, numbers less of a narrow one."""
+        number = max(len(str(max(self.model.connections, default=0))), _LEAST_NUMBER)
         end = 18 if width < 100 else 24 if width < 140 else 36 + (width - 140) // 3
         shown = [
-            (name, end if name == "end" else cells, right)
+            (name, end if name == "end" else number if name == "#" and width < _WIDE else cells, right)
             for name, cells, right, least in _COLUMNS
-            if width >= least
+            # As wide as the pane is: a scroll bar must not take whole columns away.
+            if max(width, self.size.width) >= least
         ]
         left = max(width - _GAP - sum(cells + 1 for _, cells, _ in shown), 6)
         return [(name, cells or left, right) for name, cells, right in shown]
@@ -152,11 +157,12 @@ class ConnectionsPane(LinePane):
     def _all(self, columns: list[tuple[str, int, bool]], width: int) -> Line:
         model = self.model
         ones = model.connections.values()
-        many = counted(len(ones), "connection")
-        if len(ones) != 1 and len(f"all {many}") <= next(
-            size for name, size, _ in columns if name == "target"
-        ):
-            many = f"all {many}"
+        many, room = (
+            counted(len(ones), "connection"),
+            next(size for name, size, _ in columns if name == "target"),
+        )
+        forms = ([f"all {many}"] if len(ones) != 1 else []) + [many, f"{grouped(len(ones))} conn"]
+        many = next((form for form in forms if len(form) <= room), forms[-1])
         cells = {
             "#": "*",
             "state": "ALL",

@@ -23,7 +23,7 @@ from wsinspect.present.recognised import LOOKED_AT, recognise
 from wsinspect.present.records import Record
 from wsinspect.present.requests import Asked, asked_lines
 from wsinspect.present.words import end_lines
-from wsinspect.text import escape, grouped
+from wsinspect.text import cell_width, escape, grouped
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
 from wsinspect.tui.comparing import Compared
 from wsinspect.tui.documents import (
@@ -60,6 +60,8 @@ _VALUE_LINES: Final = 5
 _SLICE_SECONDS: Final = 0.02
 _PAUSE_SECONDS: Final = 0.002
 T = TypeVar("T")
+#: What a payload is in the row of its frame, too.
+_KINDS: Final = ("compressed", "not compressed")
 #: Behind a comparison's words, as far as there is room.
 _COMPARING: Final = ("  D next  esc back", "  esc back")
 #: Keys that only JSON has, or only hex, by their ids.
@@ -90,7 +92,7 @@ class InspectorPane(LinePane):
         Binding(
             "greater_than_sign,full_stop",
             "window(1)",
-            "on in a long text",
+            "forward in a long text",
             show=False,
             id="inspector.window_on",
         ),
@@ -111,6 +113,9 @@ class InspectorPane(LinePane):
         "ctrl+f finds text in the payload, n and N go to the next and previous match. D compares it with "
         "another frame."
     )
+
+    #: A cursor only while the pane has the focus: nothing else here is chosen.
+    idle_style = ""
 
     class FilterWanted(Message):
         """Show the frames with this value at this place."""
@@ -573,6 +578,10 @@ class InspectorPane(LinePane):
         if self.record is None:
             return []
         about = f"  {self._about}" if self._about else ""
+        side = "s2c" if self.record.frame.direction else "c2s"
+        frame: Line = [(" " + summary(self.record, self.selection.zero_ns, self.workspace.clock), side)]
+        if not self.needle and not self.is_working:
+            about = _about_in(about, self.record.frame.id, width - width_of(frame))
         if self.needle:
             word = "match" if self.matches == 1 else "matches"
             about = f"  {grouped(self.matches)} {word} of {escape(self.needle)}{about}"
@@ -582,18 +591,7 @@ class InspectorPane(LinePane):
             words = f" {self.record.frame.id} {self.compared.words}"
             keys = next((one for one in _COMPARING if width_of([(words + one, "")]) <= width), "")
             return fit([(words, "title"), (keys, "muted")], width)
-        side = "s2c" if self.record.frame.direction else "c2s"
-        return fit(
-            [
-                (" " + summary(self.record, self.selection.zero_ns, self.workspace.clock), side),
-                (about, "muted"),
-            ],
-            width,
-        )
-
-    def row_strip(self, number: int, width: int, over: str) -> Strip:
-        """A cursor only while the pane has the focus: nothing else here is chosen."""
-        return super().row_strip(number, width, "" if over == "idle" else over)
+        return fit([*frame, (about, "muted")], width)
 
     def idle_keys(self) -> frozenset[str]:
         """Those of JSON without JSON, those of hex without hex."""
@@ -620,6 +618,17 @@ class InspectorPane(LinePane):
         if selected is None:
             return [[("  Choose a frame to see its payload, header and bytes.", "muted")]]
         return [[(f"  No finding about connection {selected.id}.", "muted")]]
+
+
+def _about_in(about: str, frame: int, cells: int) -> str:
+    """What the bytes are, behind what names their frame: as many whole parts as fit into so many cells."""
+    if cell_width(about) <= cells:
+        return about
+    about = about.replace(f"payload of frame {frame}, ", "")
+    while cell_width(about) > cells and (at := max(about.rfind(", "), about.rfind("; "))) > 0:
+        about = about[:at]
+    # Of what is not said elsewhere a part is better than nothing.
+    return "" if cell_width(about) > cells and about.strip() in _KINDS else about
 
 
 def handshake_summary(selection: Selection, record: Record | None) -> Iterator[Line]:

@@ -22,7 +22,7 @@ class PlaybackPane(LinePane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "screen.play", "play, pause", show=False, id="playback.play"),
         Binding("comma", "screen.step_frame(-1)", "frame back", show=False, id="playback.frame_back"),
-        Binding("full_stop", "screen.step_frame(1)", "frame on", show=False, id="playback.frame_on"),
+        Binding("full_stop", "screen.step_frame(1)", "frame forward", show=False, id="playback.frame_on"),
         Binding(
             "less_than_sign,left",
             "screen.step_seconds(-1)",

@@ -278,10 +278,10 @@ async def test_how_long_each_side_is_known_to_wait_is_shown(lab):
     hold(lab, "m1", server_heard_ns=now_ns - 50 * 10**9, client_heard_ns=now_ns)
     async with opened(lab.engine.capture, size=(140, 30)) as screen:
         await intercepting(screen, 1)
-        shown = screen.pane("intercept")[2]
+        shown = screen.pane("intercept")[1]
         assert re.search(r"server \S+ s left of 60 s by default without any bytes \(nginx", shown), shown
         lab.engine.waiting["m1"] = replace(lab.engine.waiting["m1"], server_heard_ns=now_ns - 70 * 10**9)
-        await screen.until(lambda: "server may have given up after 60 s" in screen.pane("intercept")[2])
+        await screen.until(lambda: "server may have given up after 60 s" in screen.pane("intercept")[1])
 
 
 @pytest.mark.slow
@@ -298,18 +298,27 @@ async def test_both_sides_patience_is_whole_on_lines_of_its_own(lab):
     hold(lab, "m1", server_heard_ns=now_ns, client_heard_ns=now_ns)
     async with opened(lab.engine.capture, size=(80, 24)) as screen:
         await intercepting(screen, 1)
-        one, other, row = screen.pane("intercept")[2:5]
+        one, other, _, row = screen.pane("intercept")[1:5]
         assert {one.split()[0], other.split()[0]} == {"client", "server"}
         assert " left of 40 s by default without " in one
         assert " left of 40 s by default without " in other
         assert '{"type":"order"}' in row
 
 
+async def test_where_no_proxy_runs_nothing_is_asked_for_that_cannot_be_done(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db"), size=(80, 24)) as screen:
+        await screen.press("B")
+        text = " ".join(" ".join(screen.pane("intercept")[1:]).split())
+        assert text.startswith("Nothing can be held here (")
+        assert "wsinspect run --break op:text" in text
+        assert "Press a" not in text
+
+
 async def test_of_a_client_that_has_gone_no_time_is_left(lab):
     hold(lab, "m1", client_heard_ns=10**9, gone=("client",))
     async with opened(lab.engine.capture, size=(80, 24)) as screen:
         await intercepting(screen, 1)
-        assert screen.pane("intercept")[2] == " client has ended the connection"
+        assert screen.pane("intercept")[1] == " client has ended the connection"
         assert " left " not in "\n".join(screen.pane("intercept"))
 
 
@@ -322,8 +331,8 @@ async def test_what_is_held_has_room(lab, width, shown):
         lines = screen.pane("intercept")
         assert text[:shown] in lines[4]
         # How long each side has heard nothing stands in the list, or above it.
-        assert ("silence" in lines[1]) == (width >= 100)
-        assert ("heard nothing: client for " in lines[2]) == (width < 100)
+        assert ("silence" in lines[3]) == (width >= 100)
+        assert ("; the client has heard nothing for " in lines[1]) == (width < 100)
 
 
 @pytest.mark.parametrize("width", [99, 100])
@@ -334,9 +343,9 @@ async def test_names_are_above_their_columns_with_and_without_a_scroll_bar(lab, 
     async with opened(lab.engine.capture, size=(width, 24)) as screen:
         await intercepting(screen, count)
         lines = screen.pane("intercept")
-        assert lines[1].index("payload") == lines[4].index("payload")
-        assert ("silence" in lines[1]) == (" s          -  " in lines[4]) == (width >= 100)
-        assert ("heard nothing: client for " in lines[2]) == (width < 100)
+        assert lines[3].index("payload") == lines[4].index("payload")
+        assert ("silence" in lines[3]) == (" s          -  " in lines[4]) == (width >= 100)
+        assert ("; the client has heard nothing for " in lines[1]) == (width < 100)
 
 
 async def test_each_page_says_that_something_is_held(lab):
@@ -356,7 +365,7 @@ async def test_where_nothing_is_known_of_that_it_says_so(lab):
     hold(lab, "m1", client_heard_ns=10**9)
     async with opened(lab.engine.capture) as screen:
         await intercepting(screen, 1)
-        assert screen.pane("intercept")[2] == " no timeout known for either side"
+        assert screen.pane("intercept")[1] == " no timeout known for either side"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -369,7 +378,7 @@ async def test_a_dialog_s_title_keeps_the_keys_that_confirm_and_leave(lab, width
         title = screen.app.screen.query_one("#dialog-title").render_line(0).text
         assert title.startswith(f"{screen.app.workspace.glyphs.heavy} Answer the client instead")
         assert " enter continue  esc cancel " in title
-        assert ("m1-c2s-4" in title) == (width >= 80)
+        assert ("instead, conn 1 " in title) == (width >= 80)
         assert ("arrows select" in title) == (width >= 120)
 
 

@@ -54,6 +54,43 @@ def test_a_close_that_may_be_among_missing_bytes_was_not_therefore_never_sent(co
     assert end_words(cut._replace(gaps="s2c=1")) == "end not on record, FIN by server"
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("count", "words"), [(1, "1 connection"), (7, "7 connections"), (1_234, "1 234 conn")]
+)
+async def test_all_of_them_are_named_whole_where_it_is_narrow(tmp_path, count, words):
+    with CaptureBuilder(tmp_path / "many.db") as builder:
+        for number in range(1, count + 1):
+            builder.connection(number, number, path="/chat?room=1")
+    async with opened(tmp_path / "many.db", size=(80, 24)) as screen:
+        lines = screen.pane("connections")
+        assert f" {words} " in lines[2]
+        assert lines[1].index("target") == lines[2].index(words) == lines[3].index("/chat?room=1")
+
+
+@pytest.mark.asyncio
+async def test_a_scroll_bar_takes_no_column_away(tmp_path):
+    for count in (2, 40):
+        with CaptureBuilder(tmp_path / f"{count}.db") as builder:
+            for number in range(1, count + 1):
+                builder.connection(number, number, path="/chat?room=1")
+        async with opened(tmp_path / f"{count}.db", size=(120, 40)) as screen:
+            header = screen.pane("connections")[1].split()
+            assert header == [
+                "#",
+                "state",
+                "target",
+                "subproto",
+                "ext",
+                "c>s",
+                "s>c",
+                "rtt",
+                "p50",
+                "last",
+                "end",
+            ]
+
+
 REFUSED = "cannot connect to 127.0.0.1:9999: Connection refused"
 
 

@@ -391,3 +391,24 @@ async def test_no_text_touches_the_scroll_bar(tmp_path):
             barred = [line for line in screen.pane(name) if line[-1:] in ("│", "█")]
             assert barred, name
             assert all(line[-2] == " " for line in barred), name
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1, "received 0.010 s  not compressed"),
+        (4, "received 0.040 s  PNG image"),
+        (5, "received 0.050 s  gzip"),
+    ],
+)
+async def test_what_is_said_of_a_frame_ends_with_a_whole_part_where_it_is_narrow(payloads, number, words):
+    async with opened(payloads, size=(80, 24)) as screen:
+        await at_frame(screen, number)
+        assert screen.pane("inspector")[1].endswith(words)
+
+
+async def test_no_cell_of_a_line_is_chosen_while_another_pane_has_the_focus(payloads):
+    async with opened(payloads, size=(80, 24)) as screen:
+        pane = await at_frame(screen, 1)
+        await screen.press("3")
+        assert len({one.style.bgcolor for one in pane.render_line(2) if one.style}) == 1
