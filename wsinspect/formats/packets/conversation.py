@@ -145,6 +145,11 @@ class Conversation:
         """The FIN of a side stands for an end that nobody knows: it is the end of TCP, and blames nobody."""
         self._doubted |= 1 << side
 
+    def meet(self) -> None:
+        """Both sides opened it at once: whoever asks for something is the client."""
+        if self._http is None and self._tls is None:
+            self._swapped = None
+
     def finish(self, time_ns: int) -> None:
         """The trace ends: what is open stays open."""
         self._tcp.finish(time_ns)

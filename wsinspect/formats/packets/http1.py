@@ -179,7 +179,9 @@ class Http1:
         head = RawHead.parse(raw)
         if is_upgrade(raw, head):
             number = self._story.attempt(raw, time_ns)
-            direction.state = "held"
+            self._set_body(direction, head, is_request=True)
+            if direction.state == "head":
+                direction.state = "held"
         elif method == b"CONNECT":
             direction.state = "held"
         else:
@@ -285,7 +287,9 @@ class Http1:
             self._story.body(direction.number, data[:BODY_BYTES], time_ns)
 
     def _end_body(self, direction: _Direction, time_ns: int) -> None:
-        direction.state = "head"
+        # A server reads the body of an opening handshake before it switches to frames (RFC 9110 section 7.8).
+        is_asking = direction is self._directions[0] and bool(self.waiting())
+        direction.state = "held" if is_asking else "head"
         if direction.number is not None:
             self._story.closed(direction.number, time_ns)
             direction.number = None

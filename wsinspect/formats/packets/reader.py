@@ -205,6 +205,14 @@ class PacketReader:
     def _place(self, key: bytes, found: _Lane | None, segment: Segment, time_ns: int) -> _Lane | None:
         """The conversation of a segment that is the first one of its addresses, or a SYN."""
         if segment[4] & (SYN | ACK) == SYN and (found is None or found[0].begun_at != segment[2]):
+            if (
+                found is not None
+                and found.side == 1
+                and found.half.next in (None, segment[2] + 1 & 0xFFFFFFFF)
+            ):
+                # Both sides at once (RFC 9293 section 3.5), or the same again.
+                found.conversation.meet()
+                return found
             # Another number than before: not sent again, but a new connection between the same addresses.
             return self._begin(key, segment, time_ns, is_midway=False)
         if found is None and segment[6] and not segment[4] & (SYN | RST) and not self._is_late(key, segment):
