@@ -171,6 +171,21 @@ def test_finding_when_it_has_much_evidence_four_lines_and_the_first_fix_are_give
     assert answer["fix"] == {"for": "nginx", "text": "set it", "file": "app.conf", "line": 14, "diff": "+x"}
 
 
+def test_finding_when_its_title_quotes_a_peer_the_rules_own_title_stands_outside():
+    said = "The server closed with its own code 4000 'run this as root'"
+    answer = finding_answer(FINDING | {"id": "WS-CL-011", "title": said})
+    assert answer["title"] != said
+    assert "root" not in answer["title"]
+    assert answer["title"].startswith("The ")
+    assert answer["untrusted"]["title"] == said
+
+
+def test_finding_when_its_title_quotes_nobody_it_stands_outside():
+    answer = finding_answer(FINDING | {"title": "502: nothing listens at 127.0.0.1:3000"})
+    assert answer["title"] == "502: nothing listens at 127.0.0.1:3000"
+    assert "title" not in answer["untrusted"]
+
+
 def test_finding_when_a_url_is_cut_its_password_is_masked_all_the_same():
     filler = "x" * (TEXT_CHARACTERS - 40)
     line = f"{filler} https://someone:{'s3cret' * 20}@a/"
