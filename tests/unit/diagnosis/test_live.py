@@ -233,9 +233,10 @@ def _is_uneventful(facts):
         and all(ping.pong_id is not None for ping in facts.pings)
         and not {kind for kind, _ in facts.events} & {"stalled", "early_data"}
         and not (facts.first and b'"protocol":"' in facts.first[0].data)
+        and not (facts.first and b"xmpp-framing" in facts.first[0].data)
     )
     said = (facts.negotiation.subprotocol or "").lower()
-    speaks = any(word in said for word in ("actioncable", "graphql", "mqtt", "stomp"))
+    speaks = any(word in said for word in ("actioncable", "graphql", "mqtt", "stomp", "xmpp"))
     speaks |= any(word in facts.path for word in ("EIO=", "vsn=", "id="))
     speaks |= facts.host.endswith(".amazonaws.com")
     speaks |= bool(facts.negotiation.subprotocols_offered) and not said

@@ -332,7 +332,8 @@ WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
         AND ended_by = 'client'
         AND NOT EXISTS (SELECT 1 FROM event WHERE event.connection_id = connection.id
             AND event.kind IN ('stalled', 'early_data'))
-        AND NOT coalesce((SELECT instr(payload, CAST('"protocol":"' AS BLOB)) FROM frame
+        AND NOT coalesce((SELECT instr(payload, CAST('"protocol":"' AS BLOB))
+            OR instr(payload, CAST('xmpp-framing' AS BLOB)) FROM frame
             WHERE frame.connection_id = connection.id ORDER BY frame.id LIMIT 1), 0)
         AND NOT EXISTS (SELECT 1 FROM ping WHERE ping.connection_id = connection.id AND pong_frame IS NULL))
     AND (server_tls IS NULL OR json_extract(server_tls, '$.verify_error') IS NULL
@@ -343,7 +344,7 @@ WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
     AND (host IS NULL OR host NOT LIKE '%.amazonaws.com')
     AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
     AND (subprotocol IS NULL OR subprotocol NOT LIKE 'actioncable%' AND subprotocol NOT LIKE 'graphql%'
-        AND subprotocol NOT LIKE '%mqtt%' AND subprotocol NOT LIKE '%stomp%')
+        AND subprotocol NOT LIKE '%mqtt%' AND subprotocol NOT LIKE '%stomp%' AND subprotocol <> 'xmpp')
     AND (subprotocol IS NOT NULL OR instr(lower(CAST(request_in AS TEXT)), 'sec-websocket-protocol') = 0)
     AND (extensions IS NULL OR instr(extensions, 'client_max_window_bits') = 0
         OR instr(lower(CAST(request_in AS TEXT)), 'client_max_window_bits') > 0)
