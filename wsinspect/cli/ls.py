@@ -28,7 +28,7 @@ def ls(as_json: bool) -> None:
     from wsinspect.text import truncate
 
     now_ns = time.time_ns()
-    found = [_facts(path) for path in newest_first()]
+    found = [facts for path in newest_first() if (facts := _facts(path)) is not None]
     if as_json:
         echo_json({"directory": str(captures_dir()), "captures": found})
         return
@@ -42,11 +42,15 @@ def ls(as_json: bool) -> None:
         echo(line if columns is None else truncate(line, columns))
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """What is known of a capture; counts are null in one that cannot be read."""
+def _facts(path: Path) -> dict[str, Any] | None:
+    """What is known of a capture; counts are null in one that cannot be read.
+
+    Returns:
+        None if it is gone meanwhile: a run that nobody used leaves none.
+    """
     from wsinspect.capture.reader import Capture
     from wsinspect.errors import CaptureError
-    from wsinspect.journal.format import journal_directory
+    from wsinspect.journal.format import is_in_use, journal_directory
     from wsinspect.launch.captures import size_of
 
     facts: dict[str, Any] = {
@@ -65,7 +69,10 @@ def _facts(path: Path) -> dict[str, Any]:
             state = "recording" if capture.is_live else "not indexed yet" if is_left else _ended(capture)
             facts |= {"started_ns": capture.start_ns, **_counts(capture), "state": state}
     except CaptureError:
-        pass  # its state says so
+        if is_in_use(path):  # its engine has just started
+            facts["state"] = "recording"
+        elif not path.exists():
+            return None
     return facts
 
 

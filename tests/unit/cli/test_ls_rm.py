@@ -12,7 +12,8 @@ from tests.unit.cli.maker import C2S, CaptureMaker
 from wsinspect.cli.ls import ls
 from wsinspect.cli.rm import rm
 from wsinspect.errors import CaptureError
-from wsinspect.launch import paths
+from wsinspect.journal.format import ENGINE_LOCK, JournalLock, journal_directory
+from wsinspect.launch import captures, paths
 from wsinspect.recorder.opening import open_capture
 from wsinspect.text import escape
 
@@ -105,3 +106,27 @@ def test_rm_by_age_asks_on_a_terminal(chat, monkeypatch, answer, is_gone):
     assert chat.exists() is not is_gone
     assert done.exit_code == 0
     assert ("nothing was deleted" in done.stderr) is not is_gone
+
+
+@pytest.mark.usefixtures("chat")
+def test_ls_of_a_run_that_starts_or_is_just_removed(place, monkeypatch):
+    """Between the list of names and the look at each a run may begin, or end and leave nothing."""
+    (place / "new.db").touch()
+    (place / "gone.db").touch()
+    newest_first = captures.newest_first
+
+    def listed_before():
+        found = newest_first()
+        (place / "gone.db").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(captures, "newest_first", listed_before)
+    journal = journal_directory(place / "new.db")
+    journal.mkdir()
+    held = JournalLock(journal, ENGINE_LOCK)
+    try:
+        done = CliRunner().invoke(ls, ["--json"])
+    finally:
+        held.release()
+    states = {one["name"]: one["state"] for one in json.loads(done.stdout)["captures"]}
+    assert states == {"chat": "complete", "new": "recording"}
