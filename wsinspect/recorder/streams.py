@@ -176,8 +176,10 @@ class StreamRows:
                 size = len(text)
                 cost += size
                 valid = True if bits == _TEXT_COMPRESSED else None
-                key = (frame_id, connection, side, bits & 15, frame_id, frame_id)
-                rows.messages.append((*key, True, size, text, valid, None))
+                opcode = bits & 15
+                rows.messages.append(
+                    (frame_id, connection, side, opcode, frame_id, frame_id, True, size, text, valid, None)
+                )
         if pos == start:
             return pos, cost, None
         self.bytes += pos - start

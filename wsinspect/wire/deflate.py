@@ -173,7 +173,8 @@ class Inflater:
         Returns:
             All that came out, and the message's data as `finish` gives it; None where data are broken.
         """
-        self.before = _STORED if self.stored_run == WINDOW else self._now()
+        is_stored = self.stored_run == WINDOW
+        self.before = _STORED if is_stored else self._now()
         if not self._takeover:
             self._forget()
         unzip = self._zlib
@@ -189,7 +190,7 @@ class Inflater:
                 self._recent_size += length
                 if self._recent_size > _RECENT_LIMIT:
                     self.window()
-                if self.stored_run < WINDOW:
+                if not is_stored:
                     self.stored_run = min(WINDOW, self.stored_run + length)
                 return piece, piece
             self._clear()

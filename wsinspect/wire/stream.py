@@ -108,6 +108,7 @@ class StreamDecoder:
         window: bytes = b"",
     ) -> None:
         self.direction = direction
+        self._is_masked = direction is Direction.CLIENT_TO_SERVER
         self.dropped = 0
         self._lost = ""
         self._assembler = Assembler(
@@ -201,19 +202,20 @@ class StreamDecoder:
             is_plain = is_plain and MAX_CONTROL_PAYLOAD < length <= assembler.cut
         start = pos + size
         stop = start + length
-        if not is_plain or not start <= stop <= end or not assembler.is_idle:
+        if not is_plain or not start <= stop <= end or assembler.open is not None or assembler.is_closed:
             return None  # a length of 64 bits is not read here
-        is_compressed = first in _WHOLE_COMPRESSED
-        inflater = assembler.inflater
-        if is_compressed and (inflater is None or length > WHOLE_LIMIT or inflater.dead):
-            return None
-        if not is_compressed and first not in _WHOLE:
+        inflater = None
+        if first in _WHOLE_COMPRESSED:
+            inflater = assembler.inflater
+            if inflater is None or length > WHOLE_LIMIT or inflater.dead:
+                return None
+        elif first not in _WHOLE:
             return None
         payload = data[start:stop]
-        if self.direction is Direction.CLIENT_TO_SERVER:
+        if self._is_masked:
             payload = xor(data[start - 4 : start], payload)
         text = None
-        if is_compressed and inflater is not None:
+        if inflater is not None:
             found = inflater.whole(payload)
             if found is None or found[0] is not found[1]:
                 return self._odd(data[pos:start], payload, time_ns, found), stop
@@ -267,7 +269,7 @@ class StreamDecoder:
         table = self._shapes
         assembler = self._assembler
         cut = assembler.cut
-        masked = self.direction is Direction.CLIENT_TO_SERVER
+        masked = self._is_masked
         inflater = assembler.inflater
         is_idle = assembler.is_idle
         ordinal = assembler.frame_count
