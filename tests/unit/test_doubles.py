@@ -30,7 +30,10 @@ REPLACED = {
         "finish": "killed between two steps",
         "open_for_writing": "a folder that nobody may write to, which root may",
     },
-    "unit/cli/test_ls_rm.py": {"_is_terminal": "click's runner is no terminal"},
+    "unit/cli/test_ls_rm.py": {
+        "_is_terminal": "click's runner is no terminal",
+        "newest_first": "files that come and go between two steps; called",
+    },
     "unit/diagnosis/test_live.py": {
         "_judge": "counted",
         "diagnose": "a mistake of ours, or a full disk",
