@@ -10,10 +10,12 @@ import base64
 import contextlib
 import functools
 import re
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Final
 
 from tests.support.bytes_of_frames import CLOSE, CONT, KEY, PING, PONG, TEXT, frame
@@ -154,6 +156,12 @@ class Socket:
 
     def cut(self) -> None:
         self._writer.close()
+
+    def reset(self) -> None:
+        """End with a RST."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
 
 
 def switching(head: bytes, *more: str, version: str = "1.1", leave: Sequence[str] = ()) -> bytes:

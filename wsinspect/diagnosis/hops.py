@@ -58,6 +58,8 @@ _PAGE: Final = 2000
 _CLOCK_PAIRS: Final = 500
 #: Findings about polls, which are no attempts: two captures are judged as one with both taps.
 _OF_POLLS: Final = frozenset(("WS-APP-013", "WS-APP-014", "WS-APP-017"))
+#: Findings about how often a client tries: in the capture behind a hop it is the hop that tries.
+_OF_CLIENTS_TRIES: Final = frozenset(("WS-RC-001", "WS-RC-002", "WS-RC-003"))
 #: How many accepted attempts a refused one is compared with.
 _MOST_ACCEPTED: Final = 64
 
@@ -522,7 +524,7 @@ def diagnose_hop(
     pairs = list(hop.pairs(worth_comparing, known))
     if not hop.is_one_file:
         edge = [*(one for one in edge if one.id not in _OF_POLLS), *hop.polled()]
-        origin = [one for one in origin if one.id not in _OF_POLLS]
+        origin = [one for one in origin if one.id not in _OF_POLLS and one.id not in _OF_CLIENTS_TRIES]
     apart = pairs if hop.is_one_file else [_numbered_apart(pair) for pair in pairs]
     ours = [finding for pair in apart for finding in diagnose_pair(pair)]
     faults = {pair.edge.id: pair.faults for pair in apart}

@@ -7,9 +7,11 @@ parsed when first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import takewhile
+from operator import is_not
 from typing import Any, NamedTuple
 
 from wsinspect.findings import lag
@@ -27,6 +29,8 @@ from wsinspect.wire.opcodes import Direction
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
 SECOND_NS = 10**9
 _CONTENT_BYTES = 64 * 1024
+#: Later than any time: the largest number that SQLite has.
+_NEVER = (1 << 63) - 1
 
 
 class FrameFact(NamedTuple):
@@ -508,6 +512,25 @@ class Summary(NamedTuple):
         return self.open_ns is None and self.state in ("refused", "failed")
 
 
+def without_hops(attempts: Sequence[Summary]) -> Iterator[Summary]:
+    """Those that clients made, of attempts in order of time.
+
+    A hop asks while the attempt that it asks for is unanswered at the tap before it, and may try several
+    times (Go's HTTP client does, for every connection that it had kept open). A request comes from the client
+    on, so the tap before a hop saw its first attempt earlier than the one behind.
+    """
+    #: Until when attempts were unanswered, by tap and by the path's last part: a hop may take a prefix away.
+    taps: dict[str | None, dict[str, int]] = {}
+    for one in attempts:
+        mine = taps.setdefault(one.tap, {})
+        last = one.path.partition("?")[0].rstrip("/").rpartition("/")[2]
+        earlier = takewhile(partial(is_not, mine), taps.values())
+        if not any(until.get(last, -1) >= one.attempt_ns for until in earlier):
+            yield one
+        answered = one.closed_ns if one.open_ns is None else one.open_ns
+        mine[last] = max(mine.get(last, -1), _NEVER if answered is None else answered)
+
+
 class EngineEvent(NamedTuple):
     """An event of the engine itself, such as `tls_failed` or `page`."""
 
@@ -539,9 +562,10 @@ class CaptureFacts:
 
     @cached_property
     def series(self) -> list[list[Summary]]:
-        """Attempts of each client's address at each endpoint, in order."""
+        """Attempts of each client's address at each endpoint, in order; none that a hop made for a client."""
+        by_time = sorted(self.connections, key=lambda one: one.attempt_ns)
         found: dict[tuple[str, str, str], list[Summary]] = {}
-        for one in sorted(self.connections, key=lambda one: one.attempt_ns):
+        for one in without_hops(by_time):
             found.setdefault((one.tap or "", one.client_host, one.place), []).append(one)
         return [group for _, group in sorted(found.items())]
 

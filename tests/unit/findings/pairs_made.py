@@ -410,7 +410,10 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
         ],
     ),
     "WS-HS-109": (
-        [pair(failed("cannot connect to 127.0.0.1:9: connection refused", "connect"), None)],
+        [
+            pair(failed(f"cannot connect to 127.0.0.1:9: {words}", "connect"), None)
+            for words in ("connection refused", "timed out after 10 s", "Name or service not known")
+        ],
         [pair(refused("502 Bad Gateway"), None), pair(failed("went", "client"), None)],
     ),
     "WS-DROP-101": (

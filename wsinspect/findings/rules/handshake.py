@@ -37,6 +37,7 @@ from wsinspect.findings.quotes import protocol_of
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.headless import headless
 from wsinspect.findings.rules.reported import reported
+from wsinspect.findings.unreached import is_nameless, unreached
 from wsinspect.findings.ways import way_of
 from wsinspect.handshake.heads import RawHead
 from wsinspect.handshake.negotiation import negotiate
@@ -222,8 +223,8 @@ def captive_portal(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "network",
     "Nothing accepts connections at the server's address",
-    meaning="The TCP connection to the server was refused, or could not be made. The proxy answered the"
-    " client with 502.",
+    meaning="The TCP connection was refused: no program listens on that port, or a firewall refuses for it."
+    " The proxy answered the client with 502.",
     js=JS_FAILED + " Without the proxy Chrome's console has net::ERR_CONNECTION_REFUSED.",
     topic="connect",
     rows="H24 H30",
@@ -231,33 +232,22 @@ def captive_portal(facts: ConnectionFacts) -> Iterator[Found]:
 )
 def unreachable(facts: ConnectionFacts) -> Iterator[Found]:
     error = facts.error or ""
-    if facts.state == "failed" and facts.failed_where == "connect" and not _is_dns(error):
-        is_unreachable = bool(re.search("unreachable|no route", error, re.I))
-        is_late = bool(re.search(r"timed?[ _]?out", error, re.I))
-        is_reset = bool(re.search(r"reset", error, re.I))
-        name = (
-            "ADDRESS_UNREACHABLE"
-            if is_unreachable
-            else "CONNECTION_TIMED_OUT"
-            if is_late
-            else "CONNECTION_RESET"
-            if is_reset
-            else "CONNECTION_REFUSED"
-        )
+    if facts.state == "failed" and facts.failed_where == "connect" and not is_nameless(error):
+        seen = unreached(error)
+        whose = _ITS_OWN if _is_the_clients_own(facts) else _A_502
         yield Found(
             evidence=(f"server {facts.server_address or facts.host}: {error[:200]}",),
-            fault_of="network" if is_unreachable or is_late else "server",
-            title=_RESETS if is_reset else None,
-            meaning=_NO_TCP if _is_the_clients_own(facts) else None,
-            js=_js_name(facts, name),
+            fault_of=seen.fault_of,
+            title=seen.titled(facts, "server"),
+            meaning=f"{seen.meaning} {whose}",
+            js=_js_name(facts, seen.console),
+            topic=seen.topic,
+            causes=seen.causes,
         )
 
 
-_RESETS: Final = "The server resets connections as soon as they are open"
-_NO_TCP: Final = (
-    "The TCP connection to the server was refused, or could not be made. The error is the one that the"
-    " client itself saw."
-)
+_A_502: Final = "The proxy answered the client with 502."
+_ITS_OWN: Final = "The error is the one that the client itself saw."
 
 
 def _is_the_clients_own(facts: ConnectionFacts) -> bool:
@@ -282,21 +272,11 @@ def _js_name(facts: ConnectionFacts, name: str) -> str:
     group="attempt",
 )
 def no_address(facts: ConnectionFacts) -> Iterator[Found]:
-    if facts.state == "failed" and facts.failed_where == "connect" and _is_dns(facts.error or ""):
+    if facts.state == "failed" and facts.failed_where == "connect" and is_nameless(facts.error or ""):
         yield Found(
             evidence=(f"{facts.server_address or facts.host}: {(facts.error or '')[:200]}",),
             js=_js_name(facts, "NAME_NOT_RESOLVED"),
         )
-
-
-def _is_dns(error: str) -> bool:
-    return bool(
-        re.search(
-            r"name or service|nodename|getaddrinfo|no address associated|name resolution|ERR_NAME_",
-            error,
-            re.I,
-        )
-    )
 
 
 def _partial(facts: ConnectionFacts) -> bytes:

@@ -25,6 +25,7 @@ from wsinspect.findings.rules.around import blamed, covered_by, hop_of, is_conne
 from wsinspect.findings.rules.handshake import has_failed, left_before_answer
 from wsinspect.findings.rules.kept import NO_WAY, UNANSWERED, elsewhere, has_left
 from wsinspect.findings.sandwich import PairFacts
+from wsinspect.findings.unreached import is_nameless, unreached
 from wsinspect.handshake.bridging import comparable_requests
 from wsinspect.vocabulary import Lack
 
@@ -86,9 +87,17 @@ def gave_up(pair: PairFacts) -> Iterator[Found]:
 def hop_is_down(pair: PairFacts) -> Iterator[Found]:
     edge = pair.edge
     if pair.origin is None and edge.state == "failed" and edge.failed_where == "connect":
+        error = edge.error or ""
+        seen = None if is_nameless(error) else unreached(error)
+        title: str | None = "The hop's name does not resolve"
+        if seen is not None:
+            title = None if seen.console == "CONNECTION_REFUSED" else seen.titled(edge, "hop")
         yield Found(
-            evidence=(f"the hop at {edge.server_address}: {edge.error}",),
+            evidence=(f"the hop at {edge.server_address or edge.host}: {error[:200]}",),
             hop=pair.name,
+            title=title,
+            topic="dns" if seen is None else seen.topic,
+            causes=() if seen is None else seen.causes,
             covers=covered_by(pair, "attempt"),
         )
 
