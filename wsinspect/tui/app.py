@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,7 +34,7 @@ from wsinspect.launch.interrupts import Ending, left_to_child
 from wsinspect.launch.paths import own_program
 from wsinspect.present.client_commands import CLIENT_COMMANDS
 from wsinspect.text import escape
-from wsinspect.tui.command_palette import PALETTE_CSS, system_commands
+from wsinspect.tui.command_palette import PALETTE_CSS, PaletteScreen, system_commands
 from wsinspect.tui.copying import command_for, curl_command
 from wsinspect.tui.dialogs.help import HelpScreen
 from wsinspect.tui.dialogs.jump import JumpScreen
@@ -192,6 +193,11 @@ class InspectApp(App[int]):
         """From another thread: call it in the event loop, if the screens are still there."""
         self._post(self.Call(callback, arguments))
 
+    def say_from_thread(self, line: str) -> None:
+        """Say what a thread has to say, also before the screens are there; it is escaped here."""
+        say = partial(self.deliver, self.workspace.say) if self.is_running else self.workspace.say
+        say(escape(line))
+
     def warm_up(self) -> None:
         """From another thread: load what keys will need, neither before the first paint nor at a key."""
         import wsinspect.faults.presets
@@ -273,7 +279,10 @@ class InspectApp(App[int]):
         model, engine = self.workspace.model, self.workspace.engine
         model.count_rate()
         if engine is not None:
-            model.is_engine_gone = engine.has_failed
+            known, model.is_engine_gone = model.version, engine.has_failed
+            if model.version != known:  # what is lost by that: no batch comes where the recorder died too
+                self.page.grown()
+                self.page.repaint()
         self.page.tick()
         self._repaint_between()
 
@@ -444,6 +453,11 @@ class InspectApp(App[int]):
         """Show payloads in this view, one of those that the command palette lists."""
         self.main.inspector.choose_view(name)
 
+    def action_command_palette(self) -> None:
+        """Everything that can be done now, to choose from."""
+        if not isinstance(self.screen, PaletteScreen):
+            self.push_screen(PaletteScreen(id="--command-palette"))
+
     def later(self, callback: Callable[[], object]) -> None:
         """Call it once the palette has gone."""
         self.call_later(callback)
@@ -503,22 +517,12 @@ class InspectApp(App[int]):
     @work(thread=True, exclusive=True)
     def action_browser(self) -> None:
         """A browser with a temporary profile, proxied by the engine of this capture; leaving closes it."""
-        from wsinspect.launch.browser.programs import find_browser
-        from wsinspect.launch.browser.session import Visit, open_browser, proxy_address
-        from wsinspect.launch.engines import list_engines
+        from wsinspect.launch.browser.session import open_for_capture
 
-        say = self.workspace.say
-        here = os.path.realpath(self.workspace.model.path)
-        engines = [one for one in list_engines() if one.capture and os.path.realpath(one.capture) == here]
-        found = next((one for one in engines if proxy_address(one) is not None), None)
-        if found is None:
-            self.deliver(say, "b: this capture has no running HTTP proxy; wsinspect browser URL starts one")
-            return
         try:
-            visit = Visit(browser=find_browser(None), say=lambda line: self.deliver(say, line))
-            self.browsers.enter_context(open_browser(visit, found))
+            self.browsers.enter_context(open_for_capture(self.workspace.model.path, self.say_from_thread))
         except WsinspectError as error:
-            self.deliver(say, escape(f"{error.message}{f' ({error.hint})' if error.hint else ''}"))
+            self.say_from_thread(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
 
     def action_connect(self) -> None:
         """A client to type into, through this proxy where one runs."""

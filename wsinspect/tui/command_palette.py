@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from textual.app import SystemCommand
+from textual.command import CommandList, CommandPalette
+from textual.widgets import Input
+from textual.worker import Worker
 
 from wsinspect import decoders
 from wsinspect.tui.documents import HEX, JSON, TEXT
@@ -75,6 +78,37 @@ class Commands(Protocol):
 
     def later(self, callback: Callable[[], object]) -> None:
         """Call it once the palette has gone."""
+
+
+class PaletteScreen(CommandPalette):
+    """Textual's palette, in which Enter waits for what was typed right before it to be looked up.
+
+    The list is that of an earlier text until then: Enter would choose from it, or nothing.
+    """
+
+    is_chosen = False
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether commands are still being looked up."""
+        return any(one.node is self and not one.is_finished for one in self.workers)
+
+    def on_input_changed(self, _event: Input.Changed) -> None:
+        """Typing on takes an Enter back."""
+        self.is_chosen = False
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter: now where the list is that of the text, else once it is."""
+        if self.is_searching:
+            event.stop()
+            event.prevent_default()
+            self.is_chosen = True
+
+    def on_worker_state_changed(self, _event: Worker.StateChanged) -> None:
+        """Once nothing is looked up any more, Enter takes the first of what was found."""
+        if self.is_chosen and not self.is_searching:
+            self.is_chosen = False
+            self.query_one(CommandList).action_select()
 
 
 def system_commands(app: Commands) -> Iterable[SystemCommand]:

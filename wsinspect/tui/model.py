@@ -15,7 +15,10 @@ from wsinspect.capture.records import Connection, Event, FaultRow, FindingRow
 from wsinspect.present.requests import Asked, once
 from wsinspect.tui.feed import Batch
 from wsinspect.tui.index import FrameIndex
+from wsinspect.vocabulary import State
 
+#: Of connections that nothing has ended yet.
+_ALIVE: Final = frozenset({State.CONNECTING, State.OPEN})
 _KEPT_FAULTS: Final = 5_000
 _KEPT_EVENTS: Final = 1_000
 _KEPT_ASKED: Final = 4_000
@@ -49,7 +52,6 @@ class Model:
         lag_ns: how old the newest frame of a live capture was when it was read.
         unstored_bytes: what could not be recorded, by the engine's own word.
         error: why the capture cannot be read any further.
-        is_engine_gone: the engine's process ended without having been asked to, as its parent saw it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +81,8 @@ class Model:
         self.is_live = False
         self.was_live = False
         self.has_begun = False
-        self.is_engine_gone = False
+        self._is_engine_gone = False
+        self._alive: set[int] = set()
         self.error: str | None = None
         self.taps: list[dict[str, Any]] = []
         self.listeners: list[dict[str, Any]] = []
@@ -98,6 +101,10 @@ class Model:
         self.start_ns = batch.start_ns if batch.start_ns is not None else self.start_ns
         for connection in batch.connections:
             self.connections[connection.id] = connection
+            if connection.state in _ALIVE:
+                self._alive.add(connection.id)
+            else:
+                self._alive.discard(connection.id)
         if batch.columns is not None:
             self.index.append(batch.columns)
         self.newest_id = max(batch.newest_id, self.index.last_id)
@@ -111,6 +118,25 @@ class Model:
         self._take_faults(batch.faults)
         self.is_live = batch.is_live
         self.was_live = self.was_live or batch.is_live
+        self._lose_open_ones()
+
+    def _lose_open_ones(self) -> None:
+        """Without its proxy no connection is open: where the recorder died too, nobody else says so."""
+        if self._alive and self.state == DISCONNECTED:
+            for number in self._alive:
+                self.connections[number] = self.connections[number]._replace(state=State.LOST.value)
+            self._alive.clear()
+            self.version += 1
+
+    @property
+    def is_engine_gone(self) -> bool:
+        """Whether the engine's process ended without having been asked to, as its parent saw it."""
+        return self._is_engine_gone
+
+    @is_engine_gone.setter
+    def is_engine_gone(self, is_gone: bool) -> None:
+        self._is_engine_gone = is_gone
+        self._lose_open_ones()
 
     def _take_events(self, events: list[Event]) -> None:
         self.events.extend(events)

@@ -9,7 +9,8 @@ import shlex
 import signal
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,29 @@ from wsinspect.text import escape
 _COLLECTIONS: Final = (10_000, 10, 10)
 
 
+class Voice:
+    """Says lines: on the terminal, and through the screens while they are there, which would swallow them.
+
+    Args:
+        say: on the terminal.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def __call__(self, line: str) -> None:
+        self._say(line)
+
+    @contextlib.contextmanager
+    def through(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Say it otherwise for a while."""
+        before, self._say = self._say, say
+        try:
+            yield
+        finally:
+            self._say = before
+
+
 def watch(
     path: Path,
     *,
@@ -33,11 +57,13 @@ def watch(
     is_ascii: bool = False,
     is_plain: bool = False,
     ending: Ending | None = None,
+    voice: Voice | None = None,
 ) -> int:
     """Show a capture until the user leaves.
 
     Args:
         ending: where signals have gone so far; the screens take them over.
+        voice: what is said by it meanwhile is shown by the screens.
 
     Returns:
         The exit code.
@@ -61,8 +87,10 @@ def watch(
     if ending is not None:
         ending.check()
         ending.hand_over()
+    shown = contextlib.nullcontext() if voice is None else voice.through(app.say_from_thread)
     try:
-        result = app.run()
+        with shown:
+            result = app.run()
     finally:
         app.browsers.close()
         gc.enable()
@@ -90,15 +118,18 @@ def watch_browser(visit: Visit) -> int:
     Raises:
         WsinspectError: proxy or browser did not start.
     """
+    voice = Voice(visit.say)
+    visit = replace(visit, say=voice)
     found = None if visit.needs_own_engine else find_engine()
     if found is not None and found.capture is not None:
         with open_browser(visit, found):
-            return watch(Path(found.capture))
+            return watch(Path(found.capture), voice=voice)
     engine = own_engine(visit)
     return watch_engine(
         engine,
         keeps_empty=visit.capture is not None,
         meanwhile=lambda: open_browser(visit, run_file_of(engine)),
+        voice=voice,
     )
 
 
@@ -110,6 +141,7 @@ def watch_engine(
     is_plain: bool = False,
     keeps_empty: bool = True,
     meanwhile: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+    voice: Voice | None = None,
 ) -> int:
     """Start an engine, show what it records, end it; a crash of the screens leaves it running.
 
@@ -118,6 +150,7 @@ def watch_engine(
     Args:
         keeps_empty: whether a capture is kept in which nothing happened.
         meanwhile: what else lasts as long as the screens, entered once the engine runs.
+        voice: by what it says something.
 
     Returns:
         The exit code: 0, or 3 when the capture is not complete.
@@ -138,6 +171,7 @@ def watch_engine(
                     is_ascii=is_ascii,
                     is_plain=is_plain,
                     ending=ending,
+                    voice=voice,
                 )
         except KeyboardInterrupt:
             if not engine.ready:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from textual import events
+from textual.command import DiscoveryHit, Hit
+from textual.system_commands import SystemCommandsProvider
 
 from tests.support.control_lab import control_lab
 from tests.support.svg import faint_words, text_of
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened
+from wsinspect.tui.command_palette import PaletteScreen
 from wsinspect.tui.dialogs.sheet import Question, Reply
 
 pytestmark = pytest.mark.asyncio
@@ -208,3 +213,44 @@ async def test_every_word_of_the_palette_can_be_read(tmp_path, theme):
         assert "earch for commands" in "\n".join(text_of(shown))
         own = [words for words in faint_words(shown) if words.startswith(("key ", "earch", "the selected"))]
         assert not own
+
+
+async def test_enter_right_behind_the_palettes_text_waits_for_what_it_finds(tmp_path, monkeypatch):
+    """The list is still that of another text: Enter takes neither that nor nothing."""
+    gate, search = asyncio.Event(), SystemCommandsProvider.search
+
+    async def slow(self: SystemCommandsProvider, query: str) -> AsyncIterator[Hit | DiscoveryHit]:
+        await gate.wait()
+        async for hit in search(self, query):
+            yield hit
+
+    monkeypatch.setattr(SystemCommandsProvider, "search", slow)
+    async with opened(chat_capture(tmp_path / "chat.db"), size=(80, 24)) as screen:
+        assert screen.app.theme == "textual-dark"
+        await screen.press("ctrl+p")
+        palette = screen.app.screen
+        assert isinstance(palette, PaletteScreen)
+        await screen.until(lambda: "key " in "\n".join(text_of(screen.app.export_screenshot())))
+        for character in "textual-light":
+            screen.app.post_message(events.Key(character, character))
+        screen.app.post_message(events.Key("enter", None))
+        await screen.until(lambda: palette.is_chosen)
+        assert screen.app.screen_stack[-1:] == [palette]
+        gate.set()
+        await screen.until(lambda: screen.app.theme == "textual-light")
+        assert screen.app.screen is screen.main
+
+
+async def test_enter_takes_nothing_where_the_palette_found_nothing_or_is_typed_into_again(tmp_path):
+    async with opened(chat_capture(tmp_path / "chat.db"), size=(80, 24)) as screen:
+        await screen.press("ctrl+p")
+        palette = screen.app.screen
+        assert isinstance(palette, PaletteScreen)
+        for keys in (["q", "x", "q", "x", "enter"], [*["backspace"] * 4, "t", "h", "enter", "e"]):
+            for key in keys:
+                screen.app.post_message(events.Key(key, key if len(key) == 1 else None))
+            await screen.pilot.pause()
+            await screen.until(lambda: not palette.is_searching)
+            assert screen.app.screen_stack[-1:] == [palette]
+            assert not palette.is_chosen
+        assert screen.app.theme == "textual-dark"

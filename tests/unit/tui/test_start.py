@@ -112,3 +112,14 @@ def test_the_cycle_collector_rests_while_the_screens_start_and_looks_seldom_afte
         gc.unfreeze()
         gc.set_threshold(*before)
         gc.enable()
+
+
+def test_what_a_browser_says_meanwhile_goes_to_the_screens() -> None:
+    terminal: list[str] = []
+    screens: list[str] = []
+    voice = start.Voice(terminal.append)
+    voice("before")
+    with voice.through(screens.append):
+        voice("meanwhile")
+    voice("after")
+    assert (terminal, screens) == (["before", "after"], ["meanwhile"])

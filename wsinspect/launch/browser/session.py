@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from pathlib import Path
 
 from wsinspect.errors import LocalError
 from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder
-from wsinspect.launch.browser.programs import Browser, Family, Launch, command_line, is_root
+from wsinspect.launch.browser.programs import Browser, Family, Launch, command_line, find_browser, is_root
 from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
 from wsinspect.launch.child import EngineChild
 from wsinspect.launch.engines import EngineInfo, list_engines
@@ -95,6 +96,8 @@ def browse(visit: Visit) -> int:
 def open_browser(visit: Visit, engine: EngineInfo) -> Iterator[subprocess.Popen[bytes]]:
     """A browser that uses an engine while something else is shown; it is closed at the end.
 
+    One that fails later is reported by `visit.say`, from a thread: Chromium may look for a display first.
+
     Raises:
         LocalError: it could not be started, or ended at once.
     """
@@ -104,7 +107,46 @@ def open_browser(visit: Visit, engine: EngineInfo) -> Iterator[subprocess.Popen[
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_EARLY_SECONDS)
             _judge(visit.browser, process, folder / "browser.log")
-        yield process
+        is_ended = threading.Event()
+        watcher = threading.Thread(
+            target=_report_failure, args=(visit, process, folder / "browser.log", is_ended), daemon=True
+        )
+        watcher.start()
+        try:
+            yield process
+        finally:
+            is_ended.set()
+            end_browser(process)
+            watcher.join()  # it reads a file of the folder that is thrown away now
+
+
+def _report_failure(
+    visit: Visit, process: subprocess.Popen[bytes], log: Path, is_ended: threading.Event
+) -> None:
+    """Wait for a browser, and say why it failed, unless it was ended from here."""
+    process.wait()
+    if is_ended.is_set():
+        return
+    try:
+        _judge(visit.browser, process, log)
+    except LocalError as error:
+        visit.say(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+
+
+def open_for_capture(
+    capture: Path, say: Callable[[str], None]
+) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    """`open_browser` with the browser that is found, and the engine that records to a capture.
+
+    Raises:
+        LocalError: there is no such engine that can be a browser's proxy, or no browser.
+    """
+    here = os.path.realpath(capture)
+    engines = [one for one in list_engines() if one.capture and os.path.realpath(one.capture) == here]
+    found = next((one for one in engines if proxy_address(one) is not None), None)
+    if found is None:
+        raise LocalError("this capture has no running HTTP proxy; wsinspect browser URL starts one")
+    return open_browser(Visit(browser=find_browser(None), say=say), found)
 
 
 def own_engine(visit: Visit) -> EngineChild:
@@ -263,6 +305,7 @@ __all__ = [
     "browse",
     "find_engine",
     "open_browser",
+    "open_for_capture",
     "own_engine",
     "proxy_address",
     "run_file_of",

@@ -19,11 +19,13 @@ from wsinspect.present.words import GRADE_STYLES, end_in, end_words
 from wsinspect.text import ELLIPSIS, cell_width, counted, escape, grouped, pad, truncate
 from wsinspect.tui import lanes
 from wsinspect.tui.keys import bindings_of
+from wsinspect.tui.model import LIVE
 from wsinspect.tui.screens.page import Page
 from wsinspect.tui.states import is_over
 from wsinspect.tui.stories import Stories
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
+from wsinspect.vocabulary import State
 
 if TYPE_CHECKING:
     from wsinspect.clients.grading import Client
@@ -84,6 +86,10 @@ class TimelinePane(LinePane):
     )
     header_lines = 2
 
+    def idle_keys(self) -> frozenset[str]:
+        """Without a client there is no story."""
+        return frozenset() if self.rows else frozenset({"timeline.unfold"})
+
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
         super().__init__(workspace, id=id)
         self.lines: list[lanes.TimeLine] = []
@@ -114,7 +120,7 @@ class TimelinePane(LinePane):
 
     def reload(self) -> None:
         """Connections have come or changed, or their clients are known."""
-        ones = self.model.connections.values()
+        ones = [self._with_end(one) for one in self.model.connections.values()]
         self.lines = lanes.time_lines(ones, self._client_number)
         # Asked for by every row of every paint.
         begins = [begin for one in ones if (begin := lanes.begin_of(one))]
@@ -124,6 +130,13 @@ class TimelinePane(LinePane):
         self._lay_rows()
         self.clamp()
         self.refresh()
+
+    def _with_end(self, one: Connection) -> Connection:
+        """Of one whose end was not recorded, it is where it was seen last: nobody knows that it lives."""
+        if one.state != State.LOST or one.closed_ns is not None:
+            return one
+        seen = self.model.index.last_time_ns(one.id)
+        return one._replace(closed_ns=max(seen or 0, one.open_ns or 0, lanes.begin_of(one)))
 
     def _client_number(self, connection: int) -> int | None:
         client = self.stories.client_of(connection)
@@ -222,7 +235,7 @@ class TimelinePane(LinePane):
         if not self._first_ns:
             return 0, 1
         first = self._first_ns
-        last = time.time_ns() if self.model.is_live else self._last_ns
+        last = time.time_ns() if self.model.state == LIVE else self._last_ns
         last = max(last, first + 1_000_000)
         chosen = self.chosen_connection()
         if self.zoom and chosen is not None:
@@ -346,7 +359,8 @@ class TimelinePane(LinePane):
         one = chosen or line.ones[0]
         clock, zero_ns = self.workspace.clock, self.model.zero_ns
         end_ns = lanes.end_of(one)
-        until = f"to {clock.at(end_ns, zero_ns)}" if end_ns is not None else "until now"
+        so_far = "until now" if self.model.state == LIVE else "to the end of the recording"
+        until = f"to {clock.at(end_ns, zero_ns)}" if end_ns is not None else so_far
         return f"{escape(one.state)} {clock.at(lanes.begin_of(one), zero_ns)} {until}"
 
     def on_resize(self, event: events.Resize) -> None:

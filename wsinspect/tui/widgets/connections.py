@@ -15,6 +15,7 @@ from wsinspect.present.notes import severity_sign, worst_of
 from wsinspect.present.rows import byte_count, duration, short_count
 from wsinspect.present.words import ago, end_in, extension_words, state_word, target_words
 from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
+from wsinspect.tui.model import LIVE
 from wsinspect.tui.states import no_connections
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -186,7 +187,7 @@ class ConnectionsPane(LinePane):
         flags = self._flags(one)
         return {
             "#": (str(one.id), "muted"),
-            "state": (state_word(one), _STATE_STYLES.get(one.state, "")),
+            "state": (state_word(one), self._state_style(one)),
             "client": (escape(one.client or "-"), ""),
             "target": (target_words(one), ""),
             "subproto": (escape(one.subprotocol or "-"), "muted"),
@@ -197,6 +198,12 @@ class ConnectionsPane(LinePane):
             "last": (self._last(one), "muted"),
             "end": (_end(one, flags, end), _end_style(one)),
         }
+
+    def _state_style(self, one: Connection) -> str:
+        """Only what lives is green: of a recording an open one was open when that ended."""
+        return (
+            "muted" if one.state == "open" and self.model.state != LIVE else _STATE_STYLES.get(one.state, "")
+        )
 
     def _last(self, one: Connection) -> str:
         """Since its last frame or change: to now while live, to the end of the capture else."""

@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.browser_run import BrowserRun, wait_for
 from tests.support.engine import Engine
-from wsinspect.launch.browser.session import proxy_address
+from wsinspect.launch.browser import session
+from wsinspect.launch.browser.programs import Browser, Family
+from wsinspect.launch.browser.session import Visit, open_browser, proxy_address
 from wsinspect.launch.engines import EngineInfo
 
 #: Notes what it was started with, then does what its last-but-one word says.
@@ -20,6 +22,7 @@ case "$*" in
     *--fail*) echo "[1:2:0101/1.2:ERROR:dbus/bus.cc:1] no dbus" >&2
               echo "[1:2:0101/1.2:ERROR:ui/env.cc:3] no screen" >&2; echo "goodbye" >&2; exit 7 ;;
     *--stay*) sleep 1000 & echo $! > "$NOTES.pid"; wait ;;
+    *--later*) read word < "$NOTES.go"; echo "[1:2:0101/1.2:ERROR:ui/env.cc:3] no $word" >&2; exit 7 ;;
     *--deaf*) trap '' TERM; while :; do sleep 1; done ;;
 esac
 """
@@ -145,6 +148,28 @@ def test_a_proxy_that_ends_first_is_said(tmp_path, fake):
         os.kill(int(run_file.stem), signal.SIGTERM)
         wait_for(lambda: "the proxy has exited: the browser cannot reach anything" in run.said or None)
         assert run.signal() == 130
+
+
+@pytest.mark.parametrize("ends", ["itself", "from here"])
+def test_a_browser_that_fails_later_is_reported_and_one_that_is_ended_is_not(
+    tmp_path, fake, monkeypatch, ends
+):
+    monkeypatch.setattr(session, "_EARLY_SECONDS", 0.0)
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    os.mkfifo(tmp_path / "notes.go")
+    said: list[str] = []
+    visit = Visit(Browser("Fake", fake, Family.CHROMIUM), arguments=["--later"], say=said.append)
+    listener = {"mode": "regular", "host": "127.0.0.1", "port": 1}
+    with open_browser(visit, EngineInfo(1, 1, "0", None, [listener], None, str(tmp_path / "ca"))):
+        notes(tmp_path)
+        if ends == "itself":
+            (tmp_path / "notes.go").write_text("screen\n")
+            wait_for(lambda: "exit code" in said[-1] or None)
+    ended = [line for line in said if "ended" in line]
+    assert [line[:38] for line in ended] == ["Fake ended with exit code 7: no screen"] * (ends == "itself")
+    assert all("there is no display" in line for line in ended)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.chats import Chat, store
 from tests.support.svg import assert_same_screen
-from tests.support.tui_captures import CaptureBuilder, at
+from tests.support.tui_captures import CaptureBuilder, at, hold_engine_lock
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.clients.grading import Client
 from wsinspect.present.clients import StoryLine
@@ -20,6 +20,26 @@ from wsinspect.tui.screens.timeline import TimelinePane, TimelineScreen
 
 pytestmark = pytest.mark.asyncio
 TRIES = 23
+CLOSED = {"state": "closed", "closed_ns": at(5_000), "js_code": 1000, "js_was_clean": 1, "how": "close-frame"}
+
+
+class FailedEngine:
+    """An engine that was started from here."""
+
+    def __init__(self, capture: Path) -> None:
+        self.capture, self.has_failed = capture, False
+
+    def last_words(self) -> str:
+        return "killed by SIGKILL" if self.has_failed else ""
+
+    def warning(self) -> str:
+        return ""
+
+    def stop(self) -> bool:
+        return False
+
+    def restart(self) -> None:
+        raise AssertionError("nobody asked for it")
 
 
 def request(cookie: str) -> bytes:
@@ -255,3 +275,57 @@ async def test_a_failure_whose_cause_has_no_room_is_a_failure(tmp_path, width, n
         await screen.press("t")
         line = screen.pane("timeline")[3]
         assert line.endswith(note), line
+
+
+def open_ones(path: Path) -> Path:
+    """An open connection whose last frame is old, one that was about to open, and one that was closed."""
+    builder = CaptureBuilder(path)
+    builder.connection(1, 0)
+    builder.frame(1, 4_000, 1, b"the last one")
+    builder.connection(2, 2_000, state="connecting", open_ns=None, status=None, client="10.0.0.9:1")
+    builder.connection(3, 3_000, client="10.0.0.8:1", **CLOSED)
+    builder.close(clean=False)
+    return path
+
+
+async def assert_nothing_is_open(screen: Screen) -> None:
+    """Neither in the list nor on the timeline."""
+    await screen.until(lambda: screen.line("header").startswith(" DISCONNECTED "))
+    listed = "\n".join(screen.pane("connections"))
+    assert ("OPEN" in listed, "CONNECTING" in listed, listed.count("LOST")) == (False, False, 2)
+    await screen.press("t")
+    first, second, third = rows(screen)
+    assert "━━x " in first, "it was seen last where its bar ends"
+    assert "lasted 4 s" in first
+    assert "✕" in second
+    assert third.count("┫") == 1
+
+
+async def test_what_was_open_ends_with_a_proxy_and_its_recorder(tmp_path: Path):
+    """Nobody is left who could write that down."""
+    path = open_ones(tmp_path / "open.db")
+    lock = hold_engine_lock(path)
+    async with opened(path, size=(160, 40)) as screen:
+        assert "OPEN" in "\n".join(screen.pane("connections"))
+        lock.release()
+        await assert_nothing_is_open(screen)
+
+
+async def test_what_was_open_ends_with_a_proxy_that_was_started_here(tmp_path: Path):
+    """Its parent sees that it has failed before anything is read of it."""
+    path = open_ones(tmp_path / "open.db")
+    lock = hold_engine_lock(path)
+    engine = FailedEngine(path)
+    async with opened(path, size=(160, 40), engine=engine) as screen:
+        assert "OPEN" in "\n".join(screen.pane("connections"))
+        engine.has_failed = True
+        await assert_nothing_is_open(screen)
+    lock.release()
+
+
+async def test_of_a_recording_nothing_is_open_until_now(tmp_path: Path):
+    """Its last moment is all that is known of what was open then."""
+    async with opened(open_ones(tmp_path / "open.db"), size=(160, 40), is_plain=True) as screen:
+        await screen.press("t")
+        assert "to the end of the recording" in rows(screen)[0]
+        assert "until now" not in "\n".join(rows(screen))
