@@ -533,8 +533,8 @@ def _change(change: Change) -> dict[str, Any]:
     return {"kind": str(change.kind), "before": lines[0], "after": lines[1]}
 
 
-def change_line(change: Change) -> str:
+def change_line(change: Change, arrow: str = "->") -> str:
     """A changed line as evidence."""
     before, after = ((line or b"").decode("latin-1")[:160] for line in (change.before, change.after))
     words = {ChangeKind.REMOVED: f"removed  {before}", ChangeKind.ADDED: f"added    {after}"}
-    return words.get(change.kind, f"changed  {before}  ->  {after}")
+    return words.get(change.kind, f"changed  {before}  {arrow}  {after}")

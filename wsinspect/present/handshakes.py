@@ -352,8 +352,8 @@ def unwrapped(make: Callable[[int], list[Line]], glyphs: Glyphs) -> list[Line]:
         make: the lines at a width.
     """
     rule = (f" {glyphs.column} ", "rule")
-    rows = [line for line in make(_UNWRAPPED) if len(line) == 4 and line[2] == rule]
-    half = max((cell_width(text.rstrip()) for row in rows for text in (row[1][0], row[3][0])), default=0)
+    rows = [line for line in make(_UNWRAPPED) if line[2:3] == [rule]]
+    half = max((cell_width(text.rstrip()) for row in rows for text in (row[1][0], row[-1][0])), default=0)
     return make(2 * (half + 2) + 3)
 
 
@@ -384,10 +384,12 @@ def _header_pieces(text: str, cells: int) -> list[str]:
 
 
 def pair_line(left: str, right: str, half: int, style: str, mark: str, glyphs: Glyphs) -> Line:
-    """Two texts side by side, with a sign for what became of the first."""
+    """Two texts side by side, with a sign for what became of the first, or for what is right alone."""
+    is_right = bool(right) and not left.strip()
     return [
-        (f"{mark} ", "changed"),
+        (f"{' ' if is_right else mark} ", "changed"),
         (pad(truncate(left, half - 2), half - 2), style),
         (f" {glyphs.column} ", "rule"),
+        (f"{mark if is_right else ' '} ", "changed"),
         (truncate(right, half - 2), "same" if right == "=" else style),
     ]

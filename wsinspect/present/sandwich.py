@@ -23,8 +23,12 @@ _SHOWN = 20
 _NAME_CELLS = 10
 
 
-def sandwich_lines(pairs: Sequence[PairFacts]) -> Iterator[Line]:
-    """One paragraph a connection."""
+def sandwich_lines(pairs: Sequence[PairFacts], arrow: str = "->") -> Iterator[Line]:
+    """One paragraph a connection.
+
+    Args:
+        arrow: between what was before the hop and what is behind it.
+    """
     if not pairs:
         return
     clocks = pairs[0].clocks
@@ -33,18 +37,18 @@ def sandwich_lines(pairs: Sequence[PairFacts]) -> Iterator[Line]:
         words = f"The origin's clock is {difference:+.3f} ms from the edge's (within {error:.3f} ms)"
         yield [(words, "")]
     for pair in pairs[:_SHOWN]:
-        yield from _pair(pair)
+        yield from _pair(pair, arrow)
     if len(pairs) > _SHOWN:
         yield [(f"... and {len(pairs) - _SHOWN} more connections; --connection shows one, --json all", "")]
 
 
-def _pair(pair: PairFacts) -> Iterator[Line]:
+def _pair(pair: PairFacts, arrow: str) -> Iterator[Line]:
     behind = (
         f"#{pair.origin.id} {escape(pair.origin.tap or 'origin')} (joined by {pair.joined_by})"
         if pair.origin
         else "nothing arrived behind the hop"
     )
-    yield [(f"Sandwich  #{pair.edge.id} {escape(pair.edge.tap or 'edge')} -> {behind}", "title")]
+    yield [(f"Sandwich  #{pair.edge.id} {escape(pair.edge.tap or 'edge')} {arrow} {behind}", "title")]
     if pair.origin is None:
         answer = (
             pair.edge.response_in.start_line.decode("latin-1") if pair.edge.response_in else pair.edge.error
@@ -55,7 +59,7 @@ def _pair(pair: PairFacts) -> Iterator[Line]:
     yield _line("HTTP", escape(f"{into} into the hop, {out} out of it"))
     for name, changes in (("request", pair.request_changes), ("response", pair.response_changes)):
         for index, change in enumerate(changes):
-            yield _line(name if index == 0 else "", escape(change_line(change)))
+            yield _line(name if index == 0 else "", escape(change_line(change, arrow)))
     for arrow, through in (("c>s", pair.c2s), ("s>c", pair.s2c)):
         if through is not None and (through.sent or through.arrived):
             yield _line(arrow, _through(through))

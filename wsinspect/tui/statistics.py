@@ -138,15 +138,19 @@ def _cell(at: int, count: int, width: int) -> slice:
     return slice(first, max((at + 1) * count // width, first + 1))
 
 
-def statistics_lines(one: Statistics, width: int, glyphs: Glyphs) -> list[Line]:
-    """The page: totals, plots, round trips, sizes, opcodes, shapes."""
+def statistics_lines(one: Statistics, width: int, glyphs: Glyphs, *, is_span: bool = True) -> list[Line]:
+    """The page: totals, plots, round trips, sizes, opcodes, shapes.
+
+    Args:
+        is_span: they are of a part of the time.
+    """
     lines: list[Line] = []
     for name, style, side in zip(("c>s", "s>c"), ("c2s", "s2c"), one.sides, strict=True):
         rate, size = side.frames / one.seconds, byte_count(round(side.bytes / one.seconds))
         words = f"{counted(side.frames, 'frame')} ({_rate(rate)}/s), {byte_count(side.bytes)} ({size}/s)"
         lines.append([(f"{name}  ", style), (words, "")])
     if not any(side.frames for side in one.sides):
-        return [*lines, [], [("No frames in this span.", "muted")]]
+        return [*lines, [], [("No frames in this span." if is_span else "No frames.", "muted")]]
     if glyphs.is_plain:
         lines += _round_trip_lines(one, 10, glyphs)[:3]
         return [*lines, *_size_lines(one), *_opcode_lines(one, glyphs), *_shape_lines(one, width, glyphs)]

@@ -169,7 +169,24 @@ def test_a_header_line_side_by_side_continues_at_a_space_and_is_indented():
     line = b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
     change = Change(ChangeKind.SAME, b"Sec-WebSocket-Extensions", line, line)
     assert [text_of(one).rstrip() for one in change_lines(change, 38, UNICODE)] == [
-        "  Sec-WebSocket-Extensions:            │ =",
+        "  Sec-WebSocket-Extensions:            │   =",
         "    permessage-deflate;                │",
         "    client_max_window_bits             │",
+    ]
+
+
+def test_the_sign_of_a_header_line_is_on_the_side_that_has_it():
+    line = b"X-Real-IP: 10.0.0.1"
+    lines = [
+        text_of(*change_lines(Change(kind, b"X-Real-IP", before, after), 24, UNICODE))
+        for kind, before, after in (
+            (ChangeKind.ADDED, None, line),
+            (ChangeKind.REMOVED, line, None),
+            (ChangeKind.CHANGED, line, line[:-1]),
+        )
+    ]
+    assert [one.rstrip() for one in lines] == [
+        "                         │ + X-Real-IP: 10.0.0.1",
+        "- X-Real-IP: 10.0.0.1    │",
+        "~ X-Real-IP: 10.0.0.1    │   X-Real-IP: 10.0.0.",
     ]

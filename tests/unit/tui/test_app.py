@@ -253,7 +253,7 @@ async def test_the_handshake_page_has_both_sides(chat):
         assert "101 in 3.8 ms; key of 16 bytes, Sec-WebSocket-Accept correct" in text
         assert "chat.v2 (offered: chat.v2, chat.v1)" in text
         assert "~ Host: localhost:8080" in text
-        assert "│ Host: localhost:8765" in text
+        assert "│   Host: localhost:8765" in text
         assert "request sent on" in text
         await screen.press("d")
         text = "\n".join(screen.pane("handshake"))

@@ -79,6 +79,7 @@ def test_any_frames_have_lines(frames, width):
 def test_an_empty_span_says_so():
     lines = statistics_lines(Statistics(0, 1), 80, UNICODE)
     assert text_of(lines[-1]) == "No frames in this span."
+    assert text_of(statistics_lines(Statistics(0, 1), 80, UNICODE, is_span=False)[-1]) == "No frames."
     assert all(width_of(line) <= 80 for line in lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import BindingType
 
@@ -16,6 +16,9 @@ from wsinspect.tui.screens.page import Page
 from wsinspect.tui.states import choose_first
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
+
+#: Keys that are about headers.
+_ABOUT_HEADERS: Final = frozenset({"handshake.differences", "handshake.copy"})
 
 
 class HandshakePane(LinePane):
@@ -47,7 +50,13 @@ class HandshakePane(LinePane):
             self.top = 0
         self.connection = connection
         self._width = 0
+        self.post_message(self.OtherKeys())
         self.refresh()
+
+    def idle_keys(self) -> frozenset[str]:
+        """Without headers there are none to compare or to copy."""
+        one = self.connection
+        return frozenset() if one and self.selection.handshake(one) is not None else _ABOUT_HEADERS
 
     def title(self) -> tuple[Line, Line]:
         """Whose, and how it went."""

@@ -655,6 +655,8 @@ class MainScreen(Page):
             one = self.model.connections.get(self.connection_in_view() or 0)
             if one is not None:
                 self.copier.text(one.url, "URL", ".txt")
+            else:
+                self.workspace.say("choose a connection first")
         elif self.pane_number == 4 and self.inspector.content() is None and self.inspector.row_count():
             self.copier.text(self.inspector.document_text() + "\n", self.inspector.shown, ".txt")
         elif (asked := self.frames.selected_asked()) is not None:

@@ -45,7 +45,7 @@ class Page(Screen[None]):
         self.copier = Copier(lambda text: self.app.copy_to_clipboard(text), workspace.say, workspace.deliver)
         self.header_line = HeaderLine(workspace, id="header")
         self.banner = Banner(workspace, id="banner")
-        self.key_line = KeyLine(workspace, self.page, id="keys")
+        self.key_line = KeyLine(workspace, self.page, self._is_about_one, id="keys")
         self._keys_height = 1
         self.too_small = TooSmall(workspace, id="too-small")
 
@@ -56,6 +56,10 @@ class Page(Screen[None]):
         yield self.pane
         yield self.key_line
         yield self.too_small
+
+    def _is_about_one(self) -> bool:
+        """Whether keys about a connection have one to act on."""
+        return self.connection_in_view() is not None or self.workspace.chosen_connection() is not None
 
     @property
     def is_small(self) -> bool:

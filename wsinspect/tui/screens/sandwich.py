@@ -54,6 +54,13 @@ class SandwichPane(LinePane):
         self._document = LinesDocument([])
         self._drawn_for: tuple[object, ...] = ()
 
+    def idle_keys(self) -> frozenset[str]:
+        """Without another side there is nowhere to go to, and nothing differs."""
+        if self.view is not None and self.view.pair.origin is not None:
+            return frozenset()
+        idle = frozenset({"sandwich.partner", "sandwich.differences"})
+        return idle if self.connection is not None else idle | {"page.handshake"}
+
     def title(self) -> tuple[Line, Line]:
         """The two connections, and what joined them."""
         left: Line = [("Sandwich", "title")]
@@ -79,6 +86,7 @@ class SandwichPane(LinePane):
         self.view = answer if isinstance(answer, HopView) else None
         self.words = answer if isinstance(answer, str) else "" if answer is not None else _NOTHING
         self._drawn_for = ()
+        self.post_message(self.OtherKeys())
         self.refresh()
 
     def _lines(self, view: HopView, width: int) -> list[Line]:
@@ -94,7 +102,7 @@ class SandwichPane(LinePane):
         )
         if view.is_part:
             lines.append([(f"The first {MOST_FRAMES} frames of each side are compared.", "muted")])
-        return [*lines, [], *sandwich_lines([view.pair])]
+        return [*lines, [], *sandwich_lines([view.pair], self.glyphs.arrow)]
 
     def row_count(self) -> int:
         """Lines at this width."""
@@ -152,6 +160,7 @@ class SandwichScreen(Page):
             pane.top, pane.view = 0, None
         pane.connection, pane.words = connection, ""
         self._ask()
+        pane.post_message(pane.OtherKeys())
         pane.refresh()
 
     def _ask(self) -> None:

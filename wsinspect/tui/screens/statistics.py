@@ -42,6 +42,14 @@ class StatisticsPane(LinePane):
         self._document = LinesDocument([])
         self._drawn_for: tuple[object, ...] = ()
 
+    def idle_keys(self) -> frozenset[str]:
+        """Without frames there are no numbers, of the whole or of a span."""
+        has_frames = self.found is not None and any(side.frames for side in self.found.sides)
+        # A span without any has to be left again.
+        return (
+            frozenset() if has_frames or self.is_span else frozenset({"statistics.span", "statistics.copy"})
+        )
+
     def title(self) -> tuple[Line, Line]:
         """Of what, and of when."""
         selected = self.selection.connection
@@ -63,16 +71,19 @@ class StatisticsPane(LinePane):
         self.found = answer if isinstance(answer, Statistics) else None
         self.error = answer if isinstance(answer, str) else ""
         self._drawn_for = ()
+        self.post_message(self.OtherKeys())
         self.clamp()
         self.refresh()
 
     def row_count(self) -> int:
         """Lines at this width."""
         width = max(self.size.width - 3, 20)
-        drawn_for = (self.found, width, self.glyphs)
+        drawn_for = (self.found, width, self.glyphs, self.is_span)
         if self.found is not None and drawn_for != self._drawn_for:
             self._drawn_for = drawn_for
-            self._document = LinesDocument(statistics_lines(self.found, width, self.glyphs))
+            self._document = LinesDocument(
+                statistics_lines(self.found, width, self.glyphs, is_span=self.is_span)
+            )
         return self._document.line_count(width) if self.found is not None else 0
 
     def row(self, number: int, width: int) -> Line:

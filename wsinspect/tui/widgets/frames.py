@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
@@ -21,6 +21,10 @@ from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
 _KEPT_STRIPS = 2_000
+
+
+#: Keys that are about the frame under the cursor.
+_ABOUT_FRAME: Final = frozenset({"payload.view", "mate"})
 
 
 class FrameTable(LinePane):
@@ -180,6 +184,10 @@ class FrameTable(LinePane):
         ids = view.index.columns.ids
         wanted = [ids[view.position(y)] for y in range(first, max(end, number + 1)) if view.is_frame(y)]
         return self.selection.records(wanted).get(frame_id)
+
+    def idle_keys(self) -> frozenset[str]:
+        """Without a frame there is none to look at."""
+        return frozenset() if self.selected_position() is not None else _ABOUT_FRAME
 
     def empty_lines(self, width: int) -> list[Line]:
         """Why there is nothing, and what to do."""

@@ -67,6 +67,7 @@ _COMPARING: Final = ("  D next  esc back", "  esc back")
 #: Keys that only JSON has, or only hex, by their ids.
 _JSON_KEYS: Final = frozenset(f"inspector.{name}" for name in ("fold", "value", "path", "filter"))
 _HEX_KEYS: Final = frozenset({"inspector.window_on"})
+_FRAME_KEYS: Final = frozenset({"payload.view", "payload.form", "payload.compare", "mate"})
 TABS: Final = ("Payload", "Header", "Handshake", "Findings", "Raw")
 
 
@@ -167,6 +168,8 @@ class InspectorPane(LinePane):
         """Show a frame, from its top where it is another, or a plain request; None for none."""
         self.asked = asked
         is_other = record is None or self.record is None or record.frame.id != self.record.frame.id
+        if (record is None) != (self.record is None):
+            self.post_message(self.OtherKeys())
         self.record, self.position = record, position
         if is_other:
             self.window = 0
@@ -594,7 +597,9 @@ class InspectorPane(LinePane):
         return fit([*frame, (about, "muted")], width)
 
     def idle_keys(self) -> frozenset[str]:
-        """Those of JSON without JSON, those of hex without hex."""
+        """Those of JSON without JSON, those of hex without hex, all without a frame."""
+        if self.record is None:
+            return _JSON_KEYS | _HEX_KEYS | _FRAME_KEYS
         idle = frozenset[str]() if isinstance(self._document, JsonTree) else _JSON_KEYS
         return idle if isinstance(self._document, HexDocument) else idle | _HEX_KEYS
 

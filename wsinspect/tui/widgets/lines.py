@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Final
 
 from textual import events
@@ -13,7 +14,7 @@ from wsinspect.present.cells import Line, between, fit, flow, width_of, wrap
 from wsinspect.present.rows import duration
 from wsinspect.present.words import listening_words
 from wsinspect.text import counted, escape, grouped
-from wsinspect.tui.keys import FOOTER, PANE_FOOTER, FooterKey
+from wsinspect.tui.keys import ABOUT_ONE, FOOTER, PANE_FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
 from wsinspect.tui.widgets.bar import BarInput
 from wsinspect.tui.widgets.base import LinePane
@@ -165,8 +166,11 @@ _SAID_LINES: Final = 3
 class KeyLine(OneLine):
     """The keys that matter now; in parentheses those that can do nothing, which say why when pressed.
 
+    Those that have nothing to act on are left out.
+
     Args:
         page: whose keys.
+        is_about_one: whether the page shows a connection, or one is chosen.
     """
 
     class Pressed(Message):
@@ -176,17 +180,20 @@ class KeyLine(OneLine):
             super().__init__()
             self.key_id = key_id
 
-    def __init__(self, workspace: Workspace, page: str, *, id: str | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, page: str, is_about_one: Callable[[], bool], *, id: str | None = None
+    ) -> None:
         super().__init__(workspace, id=id)
-        self._page = page
+        self._page, self._is_about_one = page, is_about_one
 
     @property
-    def _keys(self) -> tuple[FooterKey, ...]:
+    def keys(self) -> tuple[FooterKey, ...]:
         """Those of the page; on the main page, of the pane with the focus, or of the bar."""
         focused = self.screen.focused
         own = PANE_FOOTER.get(focused.id or "") if self._page == "main" and focused is not None else None
         keys = FOOTER[self._page] if own is None else own
         idle = focused.idle_keys() if isinstance(focused, LinePane | BarInput) else frozenset[str]()
+        idle = idle if self._is_about_one() else idle | ABOUT_ONE
         return tuple(key for key in keys if key.id not in idle) if idle else keys
 
     def _said_lines(self, width: int) -> list[str]:
@@ -218,7 +225,7 @@ class KeyLine(OneLine):
 
     def _shown(self, width: int) -> list[FooterKey]:
         """As many as fit, and always the way to the others, and the way out, which is last."""
-        keys = self._keys
+        keys = self.keys
         shown = [key for key in keys if key.id in _ALWAYS]
         left = width - sum(width_of(self._part(key)) for key in shown)
         for key in (key for key in keys if key.id not in _ALWAYS):

@@ -51,6 +51,8 @@ _MARKS = {
 }
 #: Where a cell and those next to it have no room for all of its marks.
 _SEVERAL = "*"
+#: Keys that are about the time that is drawn.
+_ABOUT_TIME = frozenset(f"overview.{name}" for name in ("zoom_in", "zoom_out", "all", "right", "go"))
 _LEGEND = ("p ping", "~ fault", "! finding", ": gap", "x close")
 
 
@@ -180,6 +182,10 @@ class OverviewPane(LinePane):
     def row_count(self) -> int:
         """Two bars, and marks."""
         return 0 if self.selection.view.histogram.start_ns is None else min(self.visible_rows, 3)
+
+    def idle_keys(self) -> frozenset[str]:
+        """Without frames there is no time to go through."""
+        return frozenset() if self.row_count() else _ABOUT_TIME
 
     def empty_lines(self, width: int) -> list[Line]:
         words = "The activity in each direction will be drawn here."

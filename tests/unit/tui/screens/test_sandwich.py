@@ -93,7 +93,10 @@ async def test_both_sides_of_a_connection_and_what_the_hop_did(hop):
         lost = next(line for line in text.splitlines() if "lost on the way" in line)
         assert lost.strip().startswith("-")
         made = next(line for line in text.splitlines() if "PING" in line and "hop" in line)
-        assert made.strip().startswith("+")
+        half = made.index("│", 5)
+        assert not made[1:half].strip()
+        assert made[half:].startswith("│ + #"), "the sign is where the frame is"
+        assert "->" not in text, "one arrow on one page"
         assert "in the hop 1.0 ms" in text
         assert "in the hop 3.0 ms" in text
         await screen.press("d")
