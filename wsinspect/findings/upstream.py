@@ -77,6 +77,15 @@ CAUSES: Final = {
         " and each WebSocket holds a connection for as long as it is open",
         "the cluster's upstream_cx_overflow and upstream_rq_pending_overflow count up",
     ),
+    "max-conns": (
+        "the upstream's limit is reached: max_conns on a `server` line, of which each WebSocket holds one as"
+        " long as it is open, or max_fails took the last server out for fail_timeout",
+        "nginx's error log says 'no live upstreams'; is it accepted when another socket has closed?",
+    ),
+    "limit-conn": (
+        "nginx's limit_conn or limit_req refuses it: both answer 503 by default",
+        "its error log says 'limiting connections' or 'limiting requests'",
+    ),
     "overload": (
         "Envoy is short of memory or of another resource that its overload manager watches",
         "its statistics: overload.*",

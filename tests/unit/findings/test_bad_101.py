@@ -9,6 +9,7 @@ import pytest
 from tests.unit.findings.facts_made import cut, switching
 from wsinspect.findings.facts import ConnectionFacts
 from wsinspect.findings.registry import diagnose_connection
+from wsinspect.handshake.negotiation import accept_key
 
 
 def quiet(facts: ConnectionFacts) -> ConnectionFacts:
@@ -28,3 +29,30 @@ def test_a_client_that_resets_it_does_what_it_has_to(without: str) -> None:
 def test_a_client_that_resets_a_good_one_is_said_to() -> None:
     found = [one.id for one in diagnose_connection(quiet(cut(by="client", how="rst")))]
     assert "WS-DROP-005" in found
+
+
+OTHERS = accept_key(b"AQIDBAUGBwgJCgsMDQ4PEA==").decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "party", "first"),
+    [
+        ({"Sec_WebSocket_Accept": OTHERS}, "server", "the server computes it wrongly"),
+        (
+            {"Sec_WebSocket_Accept": OTHERS, "Server": "nginx/1.22.1"},
+            "server",
+            "a hop sends the server a key",
+        ),
+        ({"without": ("Sec-WebSocket-Accept",)}, "server", "the server's 101 is made by hand"),
+        ({"without": ("Sec-WebSocket-Accept",), "Server": "nginx"}, "server", "a hop removes it"),
+    ],
+)
+def test_at_one_tap_hop_and_server_are_ranked(fields, party, first) -> None:
+    """Which key came to the server is seen behind the hop alone."""
+    [found] = [
+        one
+        for one in diagnose_connection(quiet(cut(by="client", raw_response_in=switching(**fields))))
+        if one.id == "WS-HS-024"
+    ]
+    assert (found.fault_of, found.confidence) == (party, "medium" if "Server" in fields else "high")
+    assert [cause.cause.startswith(first) for cause in found.causes] == [True, False]

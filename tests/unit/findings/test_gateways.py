@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.findings.facts_made import START, refused, request, switching
+from tests.unit.findings.triggers_answers import other
 from tests.unit.findings.triggers_attempts import NGINX_502
 from wsinspect.findings.facts import Other
 from wsinspect.findings.registry import diagnose_connection
@@ -157,3 +158,38 @@ def test_jetty_s_503_is_an_endpoint_that_could_not_be_made():
 )
 def test_another_503_is_not_jetty_s(body, fields):
     assert "endpoint" not in judged(refused("503 Service Unavailable", body, **fields)).title
+
+
+LIMIT = "the upstream's limit is reached: max_conns"
+
+
+@pytest.mark.parametrize(
+    ("others", "place"),
+    [
+        ((other(),), 0),
+        ((), -1),
+        # It had ended before, or is to another path, which another upstream may serve.
+        ((other(lived=0.5),), -1),
+        ((other(path="/other"),), -1),
+    ],
+)
+def test_a_502_of_nginx_may_be_its_limit_on_connections(others, place):
+    found = judged(replace(refused("502 Bad Gateway", NGINX_502, Server="nginx/1.22.1"), others=others))
+    assert (found.id, found.fault_of) == ("WS-HS-020", "hop")
+    limits = [cause.cause.startswith(LIMIT) for cause in found.causes]
+    assert limits[place]
+    assert limits.count(True) == 1
+    assert ("max_conns" in found.fixes[0].text) == (place == 0)
+
+
+def test_what_is_not_nginx_s_has_no_max_conns():
+    for name in ("awselb/2.0", "Apache/2.4.57"):
+        found = judged(replace(refused("502 Bad Gateway", Server=name), others=(other(),)))
+        assert not [cause for cause in found.causes if cause.cause.startswith(LIMIT)]
+
+
+def test_a_503_of_nginx_is_a_limit_of_its_own_first():
+    page = NGINX_502.replace(b"502 Bad Gateway", b"503 Service Temporarily Unavailable")
+    found = judged(refused("503 Service Temporarily Unavailable", page, Server="nginx/1.22.1"))
+    assert (found.id, found.fault_of) == ("WS-HS-021", "hop")
+    assert found.causes[0].cause.startswith("nginx's limit_conn or limit_req")

@@ -15,6 +15,7 @@ from wsinspect.findings.answering import answer
 from wsinspect.findings.asgi import of_500
 from wsinspect.findings.evidence import JS_STATUS, answer_hop, answer_marks, body_line, named
 from wsinspect.findings.facts import ConnectionFacts, Other
+from wsinspect.findings.fixes import fixes_for
 from wsinspect.findings.known_answers import jetty_refuses
 from wsinspect.findings.limits import LIMITS
 from wsinspect.findings.model import Confidence, FaultOf, Found
@@ -193,6 +194,29 @@ def _gateway_causes(facts: ConnectionFacts) -> tuple[tuple[str, str], ...]:
     return tuple(CAUSES[name] for name in order)
 
 
+#: nginx, and what is made of it.
+_NGINXES: Final = frozenset(("nginx", "npm", "k8s-ingress"))
+
+
+def _with_limits(facts: ConnectionFacts, causes: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """With nginx's own limits among the causes: first where a socket of this path is open at this moment."""
+    if not _NGINXES.intersection(named(answer_marks(facts))):
+        return causes
+    if facts.status == 503:
+        return (CAUSES["limit-conn"], *causes)
+    limit = CAUSES["max-conns"]
+    return (limit, *causes) if _open_then(facts) else (*causes, limit)
+
+
+def _open_then(facts: ConnectionFacts) -> list[int]:
+    """Connections to the same path that were open when this attempt was answered."""
+    if Lack.TIMES in facts.unrecorded:
+        return []
+    # What this one waited for in a queue may have opened since it asked.
+    answered = facts.times.get("response_in_ns") or facts.attempt_ns
+    return [one.id for one in facts.others if _was_open_at(one, answered) and _is_same_path(one, facts)]
+
+
 @rules(
     "WS-HS-020",
     "error",
@@ -220,10 +244,17 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
         is_named = "cloudflare" in named(answer_marks(facts))
         yield found if is_named else replace(found, confidence="medium")
     elif facts.status == 502 or (facts.status == 500 and _APACHES_TLS in facts.wording):
-        causes = _gateway_causes(facts)
+        causes = _with_limits(facts, _gateway_causes(facts))
         found = _gateway(facts, title, causes)
         # The usual advice is to start the application, which answered here.
         is_tls = causes[0] == CAUSES["tls"] and found.fault_of is None
+        if causes[0] == CAUSES["max-conns"] and found.fault_of is None:
+            open_then = ", ".join(f"#{one}" for one in sorted(_open_then(facts))[:6])
+            found = replace(
+                found,
+                evidence=(*found.evidence, f"open to the same path at this moment: {open_then}"),
+                fixes=(*fixes_for("connection-limit", ("nginx",)), *fixes_for("bad-gateway", ("nginx",))),
+            )
         yield replace(found, topic="backend-tls") if is_tls else found
 
 
@@ -243,16 +274,14 @@ def bad_gateway(facts: ConnectionFacts) -> Iterator[Found]:
 def connection_limit(facts: ConnectionFacts) -> Iterator[Found]:
     if not is_refused(facts) or facts.status not in (503, 500) or Lack.TIMES in facts.unrecorded:
         return
-    # What this one waited for in a queue may have opened since it asked.
-    answered = facts.times.get("response_in_ns") or facts.attempt_ns
-    open_then = [one for one in facts.others if _was_open_at(one, answered) and _is_same_path(one, facts)]
+    open_then = _open_then(facts)
     failure = failure_of(facts)
     if failure is not None and not failure.is_limit:
         return  # it says what else it was
     says = failure is not None or _LIMIT_SAID.search(facts.said) is not None
     if not open_then or (facts.status != 503 and not says):
         return
-    ids = ", ".join(f"#{one.id}" for one in sorted(open_then)[:6])
+    ids = ", ".join(f"#{one}" for one in sorted(open_then)[:6])
     noun = "connection was" if len(open_then) == 1 else "connections were"
     found = answer(
         facts,
@@ -314,7 +343,11 @@ def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
             facts,
             facts.response_line("Retry-After"),
             fault_of="hop" if is_hops else None,
-            causes=_gateway_causes(facts) if is_hops else (_BUSY, *_gateway_causes(facts)[:2]) if hop else (),
+            causes=_with_limits(facts, _gateway_causes(facts))
+            if is_hops
+            else (_BUSY, *_gateway_causes(facts)[:2])
+            if hop
+            else (),
         )
         yield replace(found, confidence="medium") if hop and not is_hops else found
 

@@ -94,6 +94,25 @@ def _js_twice(name: str, lines: tuple[str, ...]) -> str | None:
     return f"{JS_FAILED} Chrome's console: '{name}' header must not appear more than once in a response."
 
 
+#: Why an Accept is not that of the key: a hop first, then the server.
+_OTHER_ACCEPT: Final = two_causes(
+    (
+        "a hop sends the server a key of its own and passes on the answer to that one (nginx:"
+        " proxy_set_header Sec-WebSocket-Key), or a cache answered",
+        "the key that arrives at the server is not the client's; asked directly, the server's value is right",
+    ),
+    (
+        "the server computes it wrongly, or has a fixed value: it is base64 of SHA-1 of the key with"
+        " 258EAFA5-E914-47DA-95CA-C5AB0DC85B11 behind it",
+        "asked directly, its value is wrong, too",
+    ),
+)
+_NO_ACCEPT: Final = two_causes(
+    ("a hop removes it from the response", "asked directly, the server sends it"),
+    ("the server's 101 is made by hand, without it", "asked directly, it is missing, too"),
+)
+
+
 @rules(
     "WS-HS-024",
     "error",
@@ -110,8 +129,14 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
     key = head.get("sec-websocket-key") if head else None
     again = _repeated(facts, "Sec-WebSocket-Accept")
     if ("accept" in _problems(facts) or again) and key is not None:
+        hop = answer_hop(facts)
+        got = facts.response_in.get("sec-websocket-accept") if facts.response_in else None
+        rivals = _NO_ACCEPT if got is None else _OTHER_ACCEPT
         yield Found(
             severity=_if_borne(facts),
+            # One tap does not see which key came to the server.
+            confidence="medium" if hop and not again else None,
+            causes=() if again else rivals if hop else rivals[::-1],
             title=_twice("Sec-WebSocket-Accept", again),
             meaning=_ONCE if again else None,
             topic="once" if again else None,
@@ -120,7 +145,7 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
                 f"expected: Sec-WebSocket-Accept: {accept_key(key).decode()}",
                 *(again or [f"received: {facts.response_line('Sec-WebSocket-Accept')}"]),
             ),
-            hop=answer_hop(facts),
+            hop=hop,
             js=_js_twice("Sec-WebSocket-Accept", again),
             covers=_its_reset(facts),
         )
