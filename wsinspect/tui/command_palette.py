@@ -15,11 +15,17 @@ from wsinspect.tui.documents import HEX, JSON, TEXT
 from wsinspect.tui.keys import ALL_KEYS, PAGE_OF, Key
 
 #: The magnifying glass is an emoji: two cells wide, or none, as the terminal likes. Dim words cannot be read
-#: on the ground of a chosen command, nor in a line that is empty yet.
+#: on the ground of a chosen command, nor in a line that is empty yet; nor Textual's bar, blue on black.
 PALETTE_CSS: Final = """
 CommandPalette SearchIcon { display: none; }
 CommandPalette > .command-palette--help-text { text-style: not bold; }
 CommandPalette Input > .input--placeholder { color: $foreground; text-style: italic; }
+CommandPalette CommandList {
+    scrollbar-background: $background;
+    scrollbar-background-hover: $background;
+    scrollbar-color: #6b747e;
+    scrollbar-color-hover: #6b747e;
+}
 """
 _AREAS = {
     "pane": "pane",

@@ -13,7 +13,7 @@ from textual.command import DiscoveryHit, Hit
 from textual.system_commands import SystemCommandsProvider
 
 from tests.support.control_lab import control_lab
-from tests.support.svg import faint_words, text_of
+from tests.support.svg import contrast, faint_words, text_of
 from tests.support.tui_captures import CaptureBuilder, chat_capture, hold_engine_lock, many_frames, many_more
 from tests.support.tui_pilot import Screen, opened
 from wsinspect.tui.command_palette import PaletteScreen
@@ -213,6 +213,8 @@ async def test_every_word_of_the_palette_can_be_read(tmp_path, theme):
         assert "earch for commands" in "\n".join(text_of(shown))
         own = [words for words in faint_words(shown) if words.startswith(("key ", "earch", "the selected"))]
         assert not own
+        bar = screen.app.screen.query_one("CommandList").styles
+        assert contrast(bar.scrollbar_color.hex.lower(), bar.scrollbar_background.hex.lower()) >= 3
 
 
 async def test_enter_right_behind_the_palettes_text_waits_for_what_it_finds(tmp_path, monkeypatch):

@@ -198,5 +198,5 @@ class EndDialog(ByHand):
         else:
             work = requests.abort(self.connection, to, how)
         what = "a closing handshake" if how == "close" else f"a {how.upper()} and no CLOSE frame"
-        question = f"End connection {self.connection} by {what}? It cannot be opened again from here."
+        question = f"End connection {self.connection} with {what}? It cannot be opened again from here."
         self.ask_first(question, work, f"you closed connection {self.connection}")

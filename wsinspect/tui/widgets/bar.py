@@ -261,7 +261,7 @@ class Bar(Vertical):
         """Show what is wrong, or what could come next."""
         typed, width = self.input, self.app.size.width
         if typed.kind == "go":
-            words = "98197 a frame, conn 2, t 14.3, t 14:03:22, t +12.5s from here on"
+            words = "98197 a frame, conn 2, t 14.3, t 14:03:22, t +12.5s from here"
             self.hints.show([[(" go to: ", "key"), (words, "muted")]])
             return
         if typed.kind == "text":

@@ -587,7 +587,7 @@ class InspectorPane(LinePane):
             about = _about_in(about, self.record.frame.id, width - width_of(frame))
         if self.needle:
             word = "match" if self.matches == 1 else "matches"
-            about = f"  {grouped(self.matches)} {word} of {escape(self.needle)}{about}"
+            about = f"  {grouped(self.matches)} {word} for {escape(self.needle)}{about}"
         if self.is_working:
             about = f"  looking…{about}"
         if self.compared is not None:

@@ -161,6 +161,8 @@ class TabLine(OneLine):
 _ALWAYS: Final = frozenset({"help", "quit", "bar.leave"})
 #: Lines for what was said last, at most.
 _SAID_LINES: Final = 3
+#: What a key does while the frame table stands still, by its id.
+_PAUSED: Final = {"frames.pause": "resume"}
 
 
 class KeyLine(OneLine):
@@ -192,6 +194,8 @@ class KeyLine(OneLine):
         focused = self.screen.focused
         own = PANE_FOOTER.get(focused.id or "") if self._page == "main" and focused is not None else None
         keys = FOOTER[self._page] if own is None else own
+        if self.workspace.is_paused:
+            keys = tuple(FooterKey(key.id, _PAUSED.get(key.id, key.label)) for key in keys)
         idle = focused.idle_keys() if isinstance(focused, LinePane | BarInput) else frozenset[str]()
         idle = idle if self._is_about_one() else idle | ABOUT_ONE
         return tuple(key for key in keys if key.id not in idle) if idle else keys

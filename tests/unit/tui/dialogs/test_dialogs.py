@@ -206,7 +206,7 @@ async def test_a_connection_is_closed_with_a_code_or_aborted(lab, live):
         top: Any = screen.app.screen
         top.input("end-code").value = "4001 go away"
         await screen.press("enter")
-        assert "End connection 2 by a closing handshake?" in said(screen)
+        assert "End connection 2 with a closing handshake?" in said(screen)
         asked, question = screen.app.screen_stack[-2:]
         assert isinstance(asked, Dialog)
         assert isinstance(question, Question)

@@ -264,6 +264,11 @@ async def test_the_keys_at_the_bottom_are_those_of_the_pane_with_the_focus(failu
     async with opened(failures, size=(120, 36)) as screen:
         await screen.press("3")
         assert "space pause" in screen.line("keys")
+        await screen.press("space")
+        assert "space resume" in screen.line("keys")
+        assert "space pause" not in screen.line("keys")
+        await screen.press("space")
+        assert "space pause" in screen.line("keys")
         await screen.press("4")
         assert "ctrl+f find" in screen.line("keys")
         assert "D compare" in screen.line("keys")

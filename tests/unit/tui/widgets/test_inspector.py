@@ -100,12 +100,12 @@ async def test_text_is_found_in_the_payload_and_every_match_is_marked(payloads):
         await screen.press("ctrl+f")
         await screen.type("tick")
         await screen.press("enter")
-        assert "1 match of tick" in lines(screen)
+        assert "1 match for tick" in lines(screen)
         assert pane.cursor == 1
         await screen.press("ctrl+f")
         screen.main.bar.input.value = "e"
         await screen.press("enter")
-        assert "5 matches of e" in lines(screen)
+        assert "5 matches for e" in lines(screen)
         await screen.press("n")
         assert pane.cursor == 7
         await screen.press("N")
@@ -129,7 +129,7 @@ async def test_a_long_text_is_searched_in_all_its_windows(tmp_path):
     async with opened(path) as screen:
         pane = await at_frame(screen, 1)
         pane.find("needle")
-        assert "3 matches of needle" in lines(screen)
+        assert "3 matches for needle" in lines(screen)
         assert pane.window == 0
         windows = []
         for key in ("n", "n", "n", "N", "N"):
@@ -157,7 +157,7 @@ async def test_a_match_that_is_cut_by_the_end_of_a_window_is_gone_to(tmp_path):
     async with opened(path) as screen:
         pane = await at_frame(screen, 1)
         pane.find("needle")
-        assert "3 matches of needle" in lines(screen)
+        assert "3 matches for needle" in lines(screen)
         places = []
         for key in ("n", "n", "n", "N", "N", "N"):
             await screen.press(key)
@@ -220,7 +220,7 @@ async def test_in_json_too_long_to_be_laid_out_at_once_a_match_and_both_ends_are
         pane = await at_frame(screen, 1)
         pane.find("needle")
         await screen.until(lambda: not pane.is_working)
-        assert "1 match of needle" in lines(screen)
+        assert "1 match for needle" in lines(screen)
         assert '"needle",' in lines(screen)
         assert screen.app.workspace.said() == ""
         await screen.press("p")
