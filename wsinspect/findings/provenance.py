@@ -93,7 +93,7 @@ class Card(NamedTuple):
             yield "with it", f"{len(self.together)} other {noun} ended within 0.5 s: {ids}"
 
 
-_NO_LEG: Final = "no end of a transport was seen"
+_NO_LEG: Final = "neither side was seen to end"
 
 
 def close_card(facts: ConnectionFacts, together: Sequence[int] = ()) -> Card | None:

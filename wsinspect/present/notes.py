@@ -125,7 +125,8 @@ def _notes(
         yield escape(said), "note"
     if frame.time_ns - frame.first_ns >= NOTABLE_NS:
         yield f"took {format_duration(frame.time_ns - frame.first_ns)} to arrive", "note"
-    if (sent := sent_words(frame, is_live)) and not is_delayed:
+    is_coming = is_live and not any(_FATES.get(event.kind) == STOPPED for event in record.faults)
+    if (sent := sent_words(frame, is_coming)) and not is_delayed:
         yield sent, "note" if frame.sent_ns is not None else "warn"
 
 

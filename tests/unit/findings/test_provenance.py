@@ -59,7 +59,7 @@ def test_the_last_bytes_each_way_are_named_with_the_silence_behind_them():
 
 def test_a_direction_that_never_said_anything_says_so():
     assert lines(silent(5.0))[f"last {C2S.arrow}"] == "nothing ever came"
-    assert lines(replace(silent(5.0), ends=()))["legs"] == "no end of a transport was seen"
+    assert lines(replace(silent(5.0), ends=()))["legs"] == "neither side was seen to end"
 
 
 def test_bytes_outside_frames_are_the_last_where_they_came_last():

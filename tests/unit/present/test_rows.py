@@ -248,3 +248,23 @@ def test_what_a_finding_marks_has_the_colour_of_its_severity(tmp_path, severitie
     assert worst_style(severities) == style
     assert worst_style([worst_of(severities)]) == style
     assert (worst_of(severities[::-1]), worst_of(())) == (worst_of(severities), "note")
+
+
+def test_what_a_rule_dropped_is_not_still_to_be_sent(tmp_path):
+    """Live, a frame that is not sent on may be yet to come; one that a rule dropped is not."""
+    path = chat_capture(tmp_path / "chat.db")
+    index, source = read_all(path), Source(path)
+    records = source.records(list(index.columns.ids))
+    (dropped,) = [one for one in records.values() if any(fault.kind == "drop" for fault in one.faults)]
+    waiting = next(one for one in records.values() if not one.faults)
+    waiting = waiting._replace(frame=waiting.frame._replace(sent_ns=None))
+    said = {
+        one: [
+            text
+            for text, _ in make_row(record, None, zero_ns=0, delta_ns=0, glyphs=UNICODE, is_live=True).notes
+        ]
+        for one, record in (("dropped", dropped), ("waiting", waiting))
+    }
+    source.close()
+    assert "not sent on" in said["dropped"]
+    assert "not sent on yet" in said["waiting"]
