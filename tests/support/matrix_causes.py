@@ -80,6 +80,8 @@ CAUSES = (
         does="wait",
         subprotocols=["v1"],
     ),
+    # The server's 101 fits the key that it got: at one tap the server may be as wrong as a hop.
+    Cause("another key", "/hop/new-key/echo", ("WS-HS-104", "hop"), ("WS-HS-024",)),
     Cause("silent", "/hop/slow/silent", ("WS-HS-108", "server"), ("WS-HS-022", *GATEWAY)),
     Cause("late", "/hop/slow/late", ("WS-HS-108", "server"), ("WS-HS-022", *GATEWAY)),
     Cause("426", "/app/426", ("WS-HS-023", "server"), ("WS-HS-023",)),

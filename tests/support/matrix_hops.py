@@ -90,6 +90,8 @@ _NGINX: Mapping[str, str] = {
     "subprotocol": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Protocol '';",
     "version": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Version '';",
     "key": "proxy_pass http://{origin}; {good} proxy_set_header Sec-WebSocket-Key '';",
+    "new-key": "proxy_pass http://{origin}; {good}"
+    " proxy_set_header Sec-WebSocket-Key dGhlIHNhbXBsZSBub25jZQ==;",
     "http10": "proxy_pass http://{origin}; {good} proxy_http_version 1.0;",
     "dead": "proxy_pass http://{dead}; {good}",
     "gone": "proxy_pass http://{gone}; {good}",
@@ -229,6 +231,10 @@ _APACHE: Mapping[str, tuple[str, str]] = {
         "http://{origin}/hop/key/ upgrade=websocket",
         "RequestHeader unset Sec-WebSocket-Key",
     ),
+    "new-key": (
+        "http://{origin}/hop/new-key/ upgrade=websocket",
+        "RequestHeader set Sec-WebSocket-Key dGhlIHNhbXBsZSBub25jZQ==",
+    ),
     "dead": ("http://{dead}/hop/dead/ upgrade=websocket", ""),
     "gone": ("http://{gone}/hop/gone/ upgrade=websocket", ""),
     "tls": ("https://{tls}/hop/tls/ upgrade=websocket", ""),
@@ -282,6 +288,7 @@ _CADDY: Mapping[str, str] = {
     "subprotocol": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Protocol\n}",
     "version": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Version\n}",
     "key": "reverse_proxy {origin} {\nheader_up -Sec-Websocket-Key\n}",
+    "new-key": "reverse_proxy {origin} {\nheader_up Sec-Websocket-Key dGhlIHNhbXBsZSBub25jZQ==\n}",
     "dead": "reverse_proxy {dead}",
     "gone": "reverse_proxy {gone}",
     "tls": "reverse_proxy {tls} {\ntransport http {\ntls\ntls_trusted_ca_certs {authority}\n}\n}",
