@@ -44,6 +44,13 @@ _SCHEMES: Final = ("plain", "tls")
 _ANSWERED: Final = tuple(CAUSES[name][0] for name in ("refused", "answer", "scheme", "dropped", "closed"))
 _UNTRUSTED: Final = CAUSES["tls"][0]
 _LATE: Final = Cause("the application was not up at that moment", "ask again")
+_UNANSWERED: Final = (
+    Cause("it fails at this request, or is not the application", "its log; what listens there: ss -ltnp"),
+    Cause(
+        "it expects a PROXY header, a client certificate or HTTP/2 alone, which the proxy does not send",
+        "its configuration; does another client of it work?",
+    ),
+)
 _LOOK: Final = Fix(
     "general",
     "Look in the application's log for this moment: it got the request. Is it what should listen there?",
@@ -79,6 +86,8 @@ def as_asked(
     if what in _SERVERS:
         evidence = (line, f"{defect.at}: {place}", *finding.evidence[1:])[:MAX_EVIDENCE]
         servers = replace(finding, fault_of="server", hop=None, evidence=evidence, causes=(), fixes=(_LOOK,))
+        if what != "same":  # it may expect something else than an HTTP/1.1 request
+            servers = replace(servers, causes=_UNANSWERED, confidence="medium")
         return servers, None
     if what in _SCHEMES:
         edits = scheme_edits(backend, software, texts)

@@ -297,6 +297,7 @@ def test_what_the_server_does_itself_is_the_servers(tmp_path, what, status, word
     assert words in first.title
     assert words in after.headline
     assert (first.fault_of, first.hop, place) == ("server", None, None)
+    assert (first.confidence, len(first.causes)) == (("high", 0) if status else ("medium", 2))
     assert any("nginx.conf:5" in line for line in first.evidence)
 
 
