@@ -68,7 +68,7 @@ SAYINGS = [
     (f"{ESTABLISHMENT}BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS", "client", "Local Network Access"),
     (f"{ESTABLISHMENT}TUNNEL_CONNECTION_FAILED", "hop", "own proxy"),
     (f"{ESTABLISHMENT}INTERNET_DISCONNECTED", "network", "network of the browser"),
-    (f"{ESTABLISHMENT}CONNECTION_TIMED_OUT", "network", "Nothing accepts"),
+    (f"{ESTABLISHMENT}CONNECTION_TIMED_OUT", "network", "did not answer in time"),
     (f"{ESTABLISHMENT}CONNECTION_RESET", "server", "closed the connection without an answer"),
     (
         "Connection closed before receiving a handshake response",
