@@ -516,8 +516,8 @@ def without_hops(attempts: Sequence[Summary]) -> Iterator[Summary]:
     """Those that clients made, of attempts in order of time.
 
     A hop asks while the attempt that it asks for is unanswered at the tap before it, and may try several
-    times (Go's HTTP client does, for every connection that it had kept open). A request comes from the client
-    on, so the tap before a hop saw its first attempt earlier than the one behind.
+    times (Go's HTTP client does so once for each idle connection in its pool). The tap in front of a hop sees
+    an attempt before the tap behind it does.
     """
     #: Until when attempts were unanswered, by tap and by the path's last part: a hop may take a prefix away.
     taps: dict[str | None, dict[str, int]] = {}

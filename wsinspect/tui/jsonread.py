@@ -130,7 +130,7 @@ class JsonReader:
         """Where the value that begins there ends; -1 of a container, which is read or skipped for it.
 
         Raises:
-            Broken: there is no value.
+            Broken: no JSON value begins there.
         """
         text = self.text
         if at < len(text) and text[at] in OPENERS:

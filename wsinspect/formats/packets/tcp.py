@@ -3,8 +3,8 @@
 Contract: bytes are handed on once and in order. What was sent twice is counted; where two segments disagree
 about a byte, the first one that was in order counts, as it does for a receiver. Bytes that the receiver
 acknowledged, or went past, and that are not in the trace are a gap: it is said where it is, and what follows
-is handed on after it. What came ahead of bytes that the receiver says it lacks, and that never came, it did
-not read either: such a segment is lost with them, or forged, and is no gap. Times are those of the segment
+is handed on after it. A segment ahead of bytes that never came, while the receiver keeps saying that it
+lacks them, was not read by the receiver: it is left out, and there is no gap. Times are those of the segment
 that made the bytes complete. Memory is bounded by `MAX_WAITING` a direction.
 """
 

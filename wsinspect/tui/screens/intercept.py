@@ -231,8 +231,8 @@ class HeldPane(LinePane):
         if reason := self.workspace.engine_reason():
             words = (
                 f"Nothing can be held here ({reason}). In a running proxy a breakpoint holds messages or "
-                "handshakes until you pass, edit, drop or answer them: wsinspect run --break op:text starts "
-                "with one for every text message."
+                "handshakes until you pass, edit, drop or answer them: wsinspect run --break op:text holds "
+                "every text message."
             )
         return [[("  " + line, "muted")] for line in flow(escape(words), min(width - 4, 100))]
 

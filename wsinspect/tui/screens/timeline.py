@@ -87,7 +87,7 @@ class TimelinePane(LinePane):
     header_lines = 2
 
     def idle_keys(self) -> frozenset[str]:
-        """Without a client there is no story."""
+        """An empty page has nothing to unfold."""
         return frozenset() if self.rows else frozenset({"timeline.unfold"})
 
     def __init__(self, workspace: Workspace, *, id: str | None = None) -> None:
