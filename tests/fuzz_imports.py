@@ -21,7 +21,7 @@ from typing import Final
 
 from tests.support.busy import busy_capture
 from tests.support.fuzzing import EndlessError, Kind, limited, main
-from tests.support.packets import CLIENT, SERVER, Tcp, Wire, said
+from tests.support.packets import CLIENT, REQUEST, RESPONSE, SERVER, Tcp, Wire, said
 from wsinspect.capture.reader import Capture
 from wsinspect.cli.main import cli, execute
 from wsinspect.formats.choice import EVERYTHING
@@ -32,6 +32,9 @@ from wsinspect.formats.progress import nobody
 LIMIT_SECONDS: Final = 20.0
 _FACTOR: Final = 60
 _SLACK_BYTES: Final = 4 * 1024 * 1024
+#: What a client and its SOCKS proxy say, and the options of Multipath TCP in both SYNs.
+_SOCKS: Final = (b"\5\1\2", b"\5\2", b"\1\1u\1p", b"\1\0", b"\5\1\0\3\1h\0\x50", b"\5\0\0\1" + bytes(6))
+_MULTIPATH: Final = (b"\x1e\x04\x01\x81", b"\x1e\x0c\x01\x81key-of-8")
 _IMPORTED: Final = ("har", "jsonl", "flows", "pcapng")
 _BYTES: Final = (
     b"\0",
@@ -55,7 +58,14 @@ def sound_files(folder: Path) -> list[Path]:
             EXPORTERS[name].write(capture, out, choice=EVERYTHING, include_secrets=True, progress=nobody)
         paths.append(path)
     wire = Wire()
-    tcps = [Tcp(wire, client=("10.0.0.1", 5000 + number), segment=100).upgrade() for number in range(3)]
+    tcps = [
+        Tcp(wire, client=("10.0.0.1", 5000 + number), segment=100).open(_MULTIPATH) for number in range(3)
+    ]
+    for number, word in enumerate(_SOCKS):
+        tcps[2].send(number % 2, word)
+    for tcp in tcps:
+        tcp.send(CLIENT, REQUEST)
+        tcp.send(SERVER, RESPONSE)
     for number in range(60):
         tcps[number % 3].send(number % 2, said(b"x" * (number * 7), masked=number % 2 == CLIENT))
     tcps[0].fin(SERVER)

@@ -93,23 +93,36 @@ class Tcp:
         self._segment = segment
 
     def packet(
-        self, side: int, flags: int, data: bytes = b"", *, seq: int | None = None, ack: int | None = None
+        self,
+        side: int,
+        flags: int,
+        data: bytes = b"",
+        *,
+        seq: int | None = None,
+        ack: int | None = None,
+        options: bytes = b"",
     ) -> bytes:
-        """One packet of a side, as it is now."""
+        """One packet of a side, as it is now; options have a multiple of four bytes."""
         (source, sport), (target, dport) = self._ends[side], self._ends[1 - side]
         seq = self.seq[side] if seq is None else seq
         ack = self.seq[1 - side] if ack is None else ack
-        numbers = (sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x5000 | flags, 65535, 0, 0)
-        tcp = struct.pack(">HHIIHHHH", *numbers) + data
+        offset = 0x5000 + (len(options) // 4 << 12) | flags
+        numbers = (sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, offset, 65535, 0, 0)
+        tcp = struct.pack(">HHIIHHHH", *numbers) + options + data
         addresses = bytes(map(int, source.split("."))) + bytes(map(int, target.split(".")))
         ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0x4000, 64, 6, 0) + addresses
         return b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0" + ip + tcp
 
-    def open(self) -> Tcp:
-        self.send(CLIENT, flags=SYN)
-        self.send(SERVER, flags=SYN | ACK)
+    def open(self, options: tuple[bytes, bytes] = (b"", b"")) -> Tcp:
+        """The handshake; with TCP options in the SYN of each side."""
+        self._syn(CLIENT, SYN, options[0])
+        self._syn(SERVER, SYN | ACK, options[1])
         self.send(CLIENT, flags=ACK)
         return self
+
+    def _syn(self, side: int, flags: int, options: bytes) -> None:
+        self.wire.add(self.packet(side, flags, options=options))
+        self.seq[side] += 1
 
     def send(self, side: int, data: bytes = b"", *, flags: int = PSH | ACK, is_lost: bool = False) -> None:
         """What a side sends, in segments."""
@@ -140,7 +153,7 @@ class Tls:
         certificates: of the server.
     """
 
-    def __init__(self, tcp: Tcp, certificates: Certificates, key_log: Path, **options: Any) -> None:
+    def __init__(self, tcp: Tcp | Tls, certificates: Certificates, key_log: Path, **options: Any) -> None:
         client, server = client_context(), certificates.server_context()
         client.keylog_filename = str(key_log)
         for name, value in options.items():

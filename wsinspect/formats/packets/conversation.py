@@ -1,8 +1,8 @@
 """One TCP connection of a trace: what it carries, and the WebSockets in it.
 
 What a connection carries is read from its first bytes, on any port: TLS (decrypted where there are secrets),
-a PROXY protocol header (haproxy.org's proxy-protocol.txt), HTTP/1.1, a CONNECT and what follows it, HTTP/2.
-Of all else nothing is kept.
+a PROXY protocol header (haproxy.org's proxy-protocol.txt), HTTP/1.1, HTTP/2, a CONNECT or a SOCKS request and
+what is in the tunnel behind it. Of all else nothing is kept.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any, Final, NamedTuple, Protocol
 from wsinspect.formats.packets.http1 import Http1, NotHttpError
 from wsinspect.formats.packets.http2 import PREFACE, Http2, may_be_settings
 from wsinspect.formats.packets.link import Segment
+from wsinspect.formats.packets.socks import NotSocksError, Socks, SocksRefusedError, may_be_socks
 from wsinspect.formats.packets.tcp import Counts, Half, Reassembly
 from wsinspect.formats.packets.tls import CLOSE_NOTIFY, KeyLog, NotReadableError, Tls
+from wsinspect.text import escape, truncate
 from wsinspect.vocabulary import NOT_IN_TRACE, NOT_READ
 
 _METHOD: Final = re.compile(rb"[A-Z]{3,20} ")
@@ -26,6 +28,11 @@ _PROXY2: Final = b"\r\n\r\n\0\r\nQUIT\n"
 #: Nobody answers what was not asked: the request is not in the trace.
 _ANSWER: Final = b"HTTP/1."
 _CLIENT, _SERVER = 0, 1
+#: Tunnels in tunnels.
+_MAX_LAYERS: Final = 8
+#: Cells of what is quoted of a proxy's status line, and of what a client asked it for.
+_MAX_ANSWER: Final = 60
+_MAX_TARGET: Final = 260
 
 
 class Peers(NamedTuple):
@@ -35,12 +42,14 @@ class Peers(NamedTuple):
         client, server: address and port, as `link.Segment` has them.
         opened_ns: when TCP was open; None where the trace begins later.
         tls: version, cipher, sni and ALPN; None without TLS.
+        target: what a proxy was asked for, `host:port`, where the server is one; else empty.
     """
 
     client: bytes
     server: bytes
     opened_ns: int | None
     tls: dict[str, Any] | None
+    target: str = ""
 
 
 class Log(Protocol):
@@ -52,6 +61,8 @@ class Log(Protocol):
     def unread(self, peers: Peers, reason: str) -> None: ...
 
     def cut(self) -> None: ...
+
+    def proxied(self, what: str, target: str) -> None: ...
 
     def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int: ...
 
@@ -79,6 +90,7 @@ class Conversation:
         is_ignored: it carries nothing that is kept.
         last_ns: when its last packet came.
         begun_at: the number of the client's SYN; None where the trace begins later.
+        joins: the token of the connection of which it is another subflow (`mptcp`), until it has a byte.
         alive: WebSockets in it that have not ended, each with whether it was answered.
         usual: while the next segment's bytes are all that there is to it (`Reassembly.is_quiet`), and are
             those of a WebSocket in the clear: its number, and the side that is the client. Else None.
@@ -91,15 +103,19 @@ class Conversation:
             "_ends",
             "_http",
             "_is_readable",
+            "_layers",
             "_log",
             "_notified",
             "_opened_ns",
+            "_outer",
+            "_socks",
             "_start",
             "_swapped",
+            "_target",
             "_tcp",
             "_through",
         ),
-        *("_tls", "alive", "begun_at", "is_ignored", "last_ns", "usual"),
+        *("_tls", "alive", "begun_at", "is_ignored", "joins", "last_ns", "usual"),
     )
 
     def __init__(self, log: Log, first: Segment, *, is_midway: bool) -> None:
@@ -111,11 +127,16 @@ class Conversation:
         self._opened_ns: int | None = None
         self._start = self._early = b""
         self._tls: Tls | None = None
+        self._outer: Tls | None = None  # of a proxy: what is in its tunnel is read like another connection
+        self._socks: Socks | None = None
+        self._layers = 0
+        self._target = ""
         self._http: Http1 | Http2 | None = None
         self._through: int | None = None  # the WebSocket that the connection became, in the clear
         self._is_readable = True
         self._notified = self._doubted = 0  # a bit for each side: there are very many conversations
         self.is_ignored = False
+        self.joins: bytes | None = None
         self.alive: dict[int, bool] = {}
         self.last_ns = 0
         self.usual: tuple[int, int] | None = None
@@ -149,6 +170,17 @@ class Conversation:
         """Both sides opened it at once: whoever asks for something is the client."""
         if self._http is None and self._tls is None:
             self._swapped = None
+
+    def join(self, token: bytes) -> None:
+        """It is a subflow of another connection: its bytes are a part of that one's."""
+        self.joins = token
+        self.is_ignored = True
+
+    def split(self, time_ns: int) -> None:
+        """From now on, bytes of it may be in another subflow."""
+        if self._is_readable and not self.is_ignored:
+            self.usual = None
+            self._abandon(time_ns, f"{NOT_READ}Multipath TCP carries parts of it in another subflow")
 
     def finish(self, time_ns: int) -> None:
         """The trace ends: what is open stays open."""
@@ -188,13 +220,10 @@ class Conversation:
             self._swapped = bool(side)
         role = side ^ self._swapped
         try:
-            if self._tls is not None:
-                self._decrypt(role, data, time_ns)
-            elif self._http is None and role == _CLIENT and not self._start and _is_hello(data):
-                self._tls = Tls(self._log.secrets)
-                self._decrypt(role, data, time_ns)
+            if self._outer is not None:
+                self._decrypt(self._outer, role, data, time_ns)
             else:
-                self._plain(role, data, time_ns)
+                self._receive(role, data, time_ns)
         except NotReadableError as error:
             self._log.unread(self._peers(), str(error))
             self._abandon(time_ns, f"{NOT_READ}{error}")
@@ -206,7 +235,7 @@ class Conversation:
             return
         role = side ^ self._swapped
         try:
-            if self._tls is not None or self._http is None:
+            if self._tls is not None or self._outer is not None or self._http is None:
                 raise NotHttpError("bytes are missing in the trace")
             self._http.gap(role, size, time_ns)
         except NotHttpError:
@@ -220,6 +249,9 @@ class Conversation:
             for number in self.alive:
                 self._log.ended(number, role, how, time_ns)
         if self._tcp.is_over or how == "rst":
+            if self._socks is not None and self._socks.is_asked:
+                self._log.proxied("not answered by a SOCKS proxy", self._socks.target)
+            self._socks = None
             for number, is_answered in self.alive.items():
                 if not is_answered and self._is_readable:
                     self._log.failed(number, "the connection ended without a response", time_ns)
@@ -261,17 +293,30 @@ class Conversation:
 
     # -- layers
 
-    def _decrypt(self, role: int, data: bytes, time_ns: int) -> None:
-        assert self._tls is not None
-        for plain in self._tls.feed(role, data):
+    def _receive(self, role: int, data: bytes, time_ns: int) -> None:
+        """What came over TCP, or in the tunnel of a proxy."""
+        is_start = self._http is None and self._socks is None and role == _CLIENT and not self._start
+        if self._tls is None and is_start and _is_hello(data):
+            self._tls = Tls(self._log.secrets)
+        if self._tls is not None:
+            self._decrypt(self._tls, role, data, time_ns)
+        else:
+            self._plain(role, data, time_ns)
+
+    def _decrypt(self, tls: Tls, role: int, data: bytes, time_ns: int) -> None:
+        for plain in tls.feed(role, data):
             if plain.alert is None:
-                self._plain(plain.side, plain.data, time_ns)
+                handed_on = self._receive if tls is self._outer else self._plain
+                handed_on(plain.side, plain.data, time_ns)
             elif plain.alert == CLOSE_NOTIFY and not self._notified >> plain.side & 1:
                 self._notified |= 1 << plain.side
                 for number in self.alive:
                     self._log.ended(number, plain.side, "close_notify", time_ns)
 
     def _plain(self, role: int, data: bytes, time_ns: int) -> None:
+        if self._socks is not None:
+            self._ask(self._socks, role, data, time_ns)
+            return
         http = self._http
         if http is None:
             self._recognise(role, data, time_ns)
@@ -279,17 +324,43 @@ class Conversation:
         http.feed(role, data, time_ns)
         if not isinstance(http, Http1):
             return
-        if self._tls is None:
+        if self._tls is None and self._outer is None:
             self._through = http.number
+        target = truncate(escape(http.target.decode("latin-1")), _MAX_TARGET)
+        if http.refusal is not None:
+            answer = truncate(escape(http.refusal.decode("latin-1").partition(" ")[2]), _MAX_ANSWER)
+            self._log.proxied(f"refused by an HTTP proxy: {answer}", target)
+            http.refusal = None
         if http.tunnel:
-            client, server = http.take_rest()
             self._http = None
-            # Of a proxy that is spoken to in TLS, what is in the tunnel has been decrypted.
-            for its, rest in ((_CLIENT, client), (_SERVER, server)):
-                if rest and self._tls is not None:
-                    self._plain(its, rest, time_ns)
-                elif rest:
-                    self.data(its ^ bool(self._swapped), rest, time_ns)
+            self._enter(target, http.take_rest(), time_ns)
+
+    def _ask(self, socks: Socks, role: int, data: bytes, time_ns: int) -> None:
+        """What a client and its SOCKS proxy say to each other."""
+        try:
+            socks.feed(role, data)
+        except NotSocksError:
+            self.is_ignored, self._socks = True, None
+        except SocksRefusedError as error:
+            self._log.proxied(str(error), socks.target)
+            self.is_ignored, self._socks = True, None
+        else:
+            if socks.is_done:
+                self._socks = None
+                self._enter(socks.target, socks.rest(), time_ns)
+
+    def _enter(self, target: str, early: tuple[bytes, bytes], time_ns: int) -> None:
+        """A proxy has opened a tunnel; `early` is what client and server have sent in it by now."""
+        self._target = target
+        self._layers += 1
+        if self._layers > _MAX_LAYERS or (self._tls is not None and self._outer is not None):
+            self.is_ignored = True
+            return
+        if self._tls is not None:
+            self._outer, self._tls = self._tls, None
+        for role, rest in enumerate(early):
+            if rest and not self.is_ignored:
+                self._receive(role, rest, time_ns)
 
     def _recognise(self, role: int, data: bytes, time_ns: int) -> None:
         """What the client's first bytes are."""
@@ -321,6 +392,8 @@ class Conversation:
             self._tls = Tls(self._log.secrets)
         elif _METHOD.match(start):
             self._http = Http1(self)
+        elif may_be_socks(start):
+            self._socks = Socks()
         elif len(start) < 6 and self._tls is None and _HELLO.startswith(start[:2]):
             return  # a hello in tiny segments
         elif len(start) > 20 or not start.isalpha():
@@ -329,15 +402,15 @@ class Conversation:
         else:
             return
         data, self._start = start, b""
-        if self._http is not None:
-            self._plain(role, data, time_ns)
+        if self._http is None and self._socks is None and self._tls is not None:
+            self._decrypt(self._tls, role, data, time_ns)
         else:
-            self._decrypt(role, data, time_ns)
+            self._plain(role, data, time_ns)
 
     def _abandon(self, time_ns: int, reason: str) -> None:
         """Nothing can be read of it from here on; its ends still count."""
         self._is_readable = False
-        self._http = self._through = None
+        self._http = self._through = self._socks = None
         for number, is_answered in self.alive.items():
             if is_answered:
                 for side in (_CLIENT, _SERVER):
@@ -351,7 +424,7 @@ class Conversation:
         first, second = self._ends
         client, server = (second, first) if self._swapped else (first, second)
         tls = None if self._tls is None else dict(self._tls.facts)
-        return Peers(client, server, self._opened_ns, tls)
+        return Peers(client, server, self._opened_ns, tls, self._target)
 
 
 def _is_hello(data: bytes) -> bool:

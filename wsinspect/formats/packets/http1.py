@@ -50,11 +50,12 @@ class NotHttpError(Exception):
 class _Asked:
     """A request that waits for its response."""
 
-    __slots__ = ("method", "number")
+    __slots__ = ("method", "number", "target")
 
-    def __init__(self, method: bytes, number: int | None) -> None:
+    def __init__(self, method: bytes, number: int | None, target: bytes) -> None:
         self.method = method
         self.number = number
+        self.target = target
 
 
 class _Direction:
@@ -80,9 +81,11 @@ class Http1:
     Attributes:
         number: of the WebSocket that the connection became; None before.
         tunnel: a CONNECT was answered: what follows is another protocol (`take_rest`).
+        target: of the last CONNECT that was answered.
+        refusal: the status line of one that was not; who has said it sets it to None.
     """
 
-    __slots__ = ("_asked", "_directions", "_story", "number", "tunnel")
+    __slots__ = ("_asked", "_directions", "_story", "number", "refusal", "target", "tunnel")
 
     def __init__(self, story: Story) -> None:
         self._story = story
@@ -90,6 +93,8 @@ class Http1:
         self._asked: list[_Asked] = []  # a deque takes 700 bytes
         self.number: int | None = None
         self.tunnel = False
+        self.target = b""
+        self.refusal: bytes | None = None
 
     def feed(self, side: int, data: bytes, time_ns: int) -> None:
         """What a side sent.
@@ -186,7 +191,8 @@ class Http1:
             direction.state = "held"
         else:
             self._set_body(direction, head, is_request=True)
-        self._asked.append(_Asked(method, number))
+        target = raw.split(b" ", 2)[1] if method == b"CONNECT" else b""
+        self._asked.append(_Asked(method, number, target))
 
     def _response(self, raw: bytes, direction: _Direction, time_ns: int) -> None:
         head = RawHead.parse(raw)
@@ -206,9 +212,12 @@ class Http1:
             self._story.answer(number, raw, time_ns, is_open=True)
             self._open(number, time_ns)
             return
-        if asked is not None and asked.method == b"CONNECT" and 200 <= status < 300:
-            self.tunnel = True
-            return
+        if asked is not None and asked.method == b"CONNECT":
+            self.target = asked.target
+            if 200 <= status < 300:
+                self.tunnel = True
+                return
+            self.refusal = raw.split(b"\n", 1)[0].strip()
         if number is not None:
             self._story.answer(number, raw, time_ns, is_open=False)
         self._set_body(direction, head, is_request=False, method=asked.method if asked else b"")

@@ -55,6 +55,7 @@ class Segment(NamedTuple):
         flags: `FIN`, `SYN`, `RST`, `ACK`.
         data: as much of its payload as was recorded.
         size: bytes of its payload on the wire.
+        options: of a SYN; of others none are kept.
     """
 
     source: bytes
@@ -64,6 +65,7 @@ class Segment(NamedTuple):
     flags: int
     data: bytes
     size: int
+    options: bytes = b""
 
 
 def ends(source: bytes, target: bytes) -> bytes:
@@ -210,8 +212,9 @@ def _ipv4(data: bytes, place: int) -> Segment | Unread:
             # Nearly every packet; the same as below and in `_tcp`.
             end, body = place + size, place + 20 + (offset >> 4) * 4
             size = end - body if end > body else 0
+            options = data[place + _PLAIN_BYTES : body] if flags & SYN else b""
             return tuple.__new__(
-                Segment, (source + out, target + into, seq, ack, flags, data[body:end], size)
+                Segment, (source + out, target + into, seq, ack, flags, data[body:end], size, options)
             )
     if len(data) < place + 20:
         return _OTHER
@@ -246,6 +249,7 @@ def _tcp(data: bytes, start: int, end: int, source: bytes, target: bytes) -> Seg
         flags,
         data[body:end],
         max(0, end - body),
+        data[start + 20 : body] if flags & SYN else b"",
     )
 
 
@@ -367,4 +371,5 @@ def _segment(packet: Any, around: Any, segment: Any) -> Segment:
         segment.flags,
         text[:size],
         size,
+        bytes(segment.opts) if segment.flags & SYN else b"",
     )

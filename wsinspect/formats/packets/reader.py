@@ -29,6 +29,7 @@ from wsinspect.formats.packets.link import (
     ends,
     usuals,
 )
+from wsinspect.formats.packets.mptcp import token_joined, token_of
 from wsinspect.formats.packets.tcp import Counts, Half, is_known, was_there
 from wsinspect.formats.packets.tls import KeyLog
 from wsinspect.formats.staging import MAX_CONNECTIONS, Feed
@@ -43,7 +44,7 @@ from wsinspect.journal.format import (
     HEAD_RESPONSE_OUT,
     Record,
 )
-from wsinspect.net import DEFAULT_PORTS, Address, parse_endpoint
+from wsinspect.net import DEFAULT_PORTS, Address, parse_address, parse_endpoint
 from wsinspect.text import counted
 from wsinspect.vocabulary import events
 
@@ -55,6 +56,8 @@ MAX_IDLE: Final = 50_000
 MAX_UNANSWERED: Final = 50_000
 #: TCP connections that ended of which late packets are still known for what they are.
 _ENDED: Final = 4096
+#: Connections that may get more subflows, of which the tokens are known.
+_MAX_TOKENS: Final = 20_000
 _MOST_HOSTS: Final = 3
 _MAX_REASONS: Final = 1000
 
@@ -111,12 +114,17 @@ class PacketReader:
         self._room = 2 * MAX_IDLE  # lanes, until the idle ones are counted again
         #: Where each direction of a connection that ended was then, by `link.ends`.
         self._ended: dict[bytes, int | None] = {}
+        #: By the token of Multipath TCP, a direction of a connection and how that began.
+        self._tokens: dict[bytes, tuple[bytes, int | None]] = {}
+        self._subflows = 0
         #: By reason, the gaps of a direction after its first one.
         self._holes: dict[tuple[int, int | None], dict[str, _Later]] = {}
         self._bodies: dict[int, int] = {}
         self._reasons: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
         self._unread: Counter[str] = Counter()
+        #: What became of requests to proxies, and for what they were.
+        self._proxied: dict[str, Counter[str]] = {}
         self._links: Counter[int] = Counter()
         self._midway = self._without_time = self._forgotten = self._given_up = self._cut = 0
         self._is_truncated = self._is_doubted = False
@@ -180,9 +188,13 @@ class PacketReader:
             found = self._place(key, found, segment, time_ns)
             if found is None:
                 return
+            if segment.options:
+                self._multipath(key, found.conversation, segment)
         conversation, side = found[:2]
         if conversation.is_ignored:
             conversation.last_ns = time_ns
+            if conversation.joins is not None and segment.size:
+                self._split(conversation, conversation.joins, time_ns)
             return
         conversation.feed(side, segment, time_ns)
         if conversation.is_over:
@@ -192,6 +204,27 @@ class PacketReader:
                     self._ended[one] = lane.half.next
             while len(self._ended) > 2 * _ENDED:
                 del self._ended[next(iter(self._ended))]
+
+    def _multipath(self, key: bytes, conversation: Conversation, syn: Segment) -> None:
+        """What the options of a SYN say of subflows."""
+        joined = None if syn.flags & ACK else token_joined(syn.options)
+        if joined is not None:
+            if not conversation.is_ignored:
+                conversation.join(joined)
+        elif (token := token_of(syn.options)) is not None:
+            self._tokens.pop(token, None)
+            self._tokens[token] = key, conversation.begun_at
+            if len(self._tokens) > _MAX_TOKENS:
+                del self._tokens[next(iter(self._tokens))]
+
+    def _split(self, subflow: Conversation, token: bytes, time_ns: int) -> None:
+        """The first byte in a subflow that is not the first one."""
+        subflow.joins = None
+        self._subflows += 1
+        key, begun_at = self._tokens.get(token, (b"", None))
+        lane = self._table.get(key)
+        if lane is not None and lane.conversation.begun_at == begun_at:
+            lane.conversation.split(time_ns)
 
     def _doubt(self, segment: Segment | Unread) -> None:
         """Nobody knows the end that this packet stands for."""
@@ -287,13 +320,20 @@ class PacketReader:
     def cut(self) -> None:
         self._cut += 1
 
+    def proxied(self, what: str, target: str) -> None:
+        if what in self._proxied or len(self._proxied) < _MAX_REASONS:
+            targets = self._proxied.setdefault(what, Counter())
+            targets[target if target in targets or len(targets) < _MAX_REASONS else ""] += 1
+
     def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int:
         if self.connections >= MAX_CONNECTIONS:
             raise CaptureError(f"there are more than {MAX_CONNECTIONS:,} WebSockets in the trace")
         self.connections += 1
         number = self.connections
         client, server = _address(peers.client), _address(peers.server)
-        scheme, host, port, path = _target(RawHead.parse(head), server, is_tls=peers.tls is not None)
+        scheme, host, port, path = _target(
+            RawHead.parse(head), _behind(peers.target, server), is_tls=peers.tls is not None
+        )
         asked = events.Attempt(
             tap=self._taps.get(str(server)) or self._taps.get(str(server.port)) or str(server),
             client=str(client),
@@ -394,9 +434,18 @@ class PacketReader:
             yield f"{counted(self.counts.repeated, 'retransmitted TCP segment')}, each taken once"
         for reason, count in self._reasons.most_common(3):
             yield f"{counted(count, 'TLS connection')} not decrypted: {reason}{self._advice(reason)}"
+        for what, targets in sorted(self._proxied.items(), key=lambda one: -one[1].total())[:3]:
+            asked = _named_most(targets)
+            yield f"{counted(targets.total(), 'request')} {what}{asked and f' ({asked})'}"
         if self._midway:
             began = counted(self._midway, "TCP connection")
             yield f"{began} began before the trace: a WebSocket is found by its opening handshake"
+        if self._subflows:
+            subflows = counted(self._subflows, "Multipath TCP subflow")
+            yield (
+                f"{subflows} not read, nor what else its connection sent from then on"
+                " (record with Multipath TCP off: sysctl net.mptcp.enabled=0)"
+            )
         for hidden in HIDING:
             if count := self._unread[hidden]:
                 yield f"{counted(count, 'packet')} left out: {hidden}"
@@ -418,9 +467,13 @@ class PacketReader:
     def _advice(self, reason: str) -> str:
         if reason != "no secrets":
             return ""
-        hosts = ", ".join(name for name, _ in self._hosts.most_common(_MOST_HOSTS))
-        more = ", ..." if len(self._hosts) > _MOST_HOSTS else ""
-        return f" ({hosts}{more}); --keylog takes what a client writes to SSLKEYLOGFILE"
+        return f" ({_named_most(self._hosts)}); --keylog takes what a client writes to SSLKEYLOGFILE"
+
+
+def _named_most(names: Counter[str]) -> str:
+    """The most frequent of them."""
+    known = [name for name, _ in names.most_common() if name]
+    return ", ".join(known[:_MOST_HOSTS]) + ", ..." * (len(known) > _MOST_HOSTS)
 
 
 def _oldest(found: list[tuple[int, bytes]], kept: int) -> list[bytes]:
@@ -432,6 +485,14 @@ def _oldest(found: list[tuple[int, bytes]], kept: int) -> list[bytes]:
 @lru_cache(maxsize=64)  # there are few servers
 def _address(raw: bytes) -> Address:
     return Address(str(ipaddress.ip_address(raw[:-2])), int.from_bytes(raw[-2:], "big"))
+
+
+def _behind(target: str, server: Address) -> Address:
+    """What a client is connected to: the server, or what it asked a proxy for."""
+    try:
+        return parse_address(target) if ":" in target else server
+    except ValueError:
+        return server
 
 
 def _version(head: bytes) -> str:

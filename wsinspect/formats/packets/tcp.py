@@ -136,7 +136,7 @@ class Reassembly:
 
     def feed(self, side: int, segment: Segment, time_ns: int) -> None:
         """A segment that side `side` sent."""
-        _, _, seq, ack, flags, data, size = segment
+        _, _, seq, ack, flags, data, size, _ = segment
         half = self.halves[side]
         if flags & RST:
             if half.next is None or abs(_ahead(seq, half.next)) <= _WINDOW:
