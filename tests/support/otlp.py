@@ -64,6 +64,7 @@ class Receiver:
     Attributes:
         url: of the server.
         status: that requests over HTTP get; 200 takes them.
+        metrics_status: the same of metrics alone.
         spans: in the order in which they arrived.
         metrics: the newest points by name.
         headers: of the last request over HTTP.
@@ -72,7 +73,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.url = ""
-        self.status = 200
+        self.status = self.metrics_status = 200
         self.spans: list[Span] = []
         self.metrics: dict[str, list[Point]] = {}
         self.headers: dict[str, str] = {}
@@ -130,7 +131,10 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
                 body = gzip.decompress(body)
             receiver.headers = dict(self.headers.items())
             answer = b""
-            if receiver.status != 200:
+            status = receiver.status
+            if status == 200 and self.path == "/v1/metrics":
+                status = receiver.metrics_status
+            if status != 200:
                 receiver.refuse()
             elif self.path == "/v1/traces":
                 receiver.raw.append(body)
@@ -140,7 +144,7 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
                 receiver.raw.append(body)
                 receiver.take_metrics(ExportMetricsServiceRequest.FromString(body))
                 answer = ExportMetricsServiceResponse().SerializeToString()
-            self.send_response(receiver.status)
+            self.send_response(status)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
@@ -163,8 +167,8 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
 
 
 @contextmanager
-def receiving_grpc() -> Iterator[Receiver]:
-    """A receiver over gRPC."""
+def receiving_grpc(*, has_metrics: bool = True) -> Iterator[Receiver]:
+    """A receiver over gRPC; one of tracing alone does not know the service for metrics."""
     receiver = Receiver()
 
     class Traces(TraceServiceServicer):
@@ -182,7 +186,8 @@ def receiving_grpc() -> Iterator[Receiver]:
     pool = ThreadPoolExecutor(2)
     server = grpc.server(pool)
     add_TraceServiceServicer_to_server(Traces(), server)
-    add_MetricsServiceServicer_to_server(Metrics(), server)
+    if has_metrics:
+        add_MetricsServiceServicer_to_server(Metrics(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     receiver.url = f"http://127.0.0.1:{port}"
     server.start()

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import re
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, Literal
@@ -21,7 +22,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpMetrics
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpans
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricExportResult, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -92,11 +93,22 @@ class _Ended(SpanProcessor):
 
 
 class _LastWords(logging.Handler):
-    """The reason that the SDK gives last, short, instead of a log on stderr."""
+    """The reason that the SDK gives last, short, instead of a log on stderr.
+
+    Spans and metrics are sent by threads of their own: each has its own last words.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.text = ""
+        self._of_thread = threading.local()
+
+    @property
+    def text(self) -> str:
+        return getattr(self._of_thread, "text", "")
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self._of_thread.text = text
 
     def emit(self, record: logging.LogRecord) -> None:
         text = _NEXT_TRY.sub("", record.getMessage()).rstrip(".")
@@ -115,6 +127,28 @@ class _LastWords(logging.Handler):
         self.text = escape(text if len(text) <= _REASON else f"{text[:_REASON]}...")
 
 
+class _WatchedHttp(HttpMetrics):
+    """Says whether metrics were taken: the reader that sends them does not."""
+
+    tell: Callable[[bool], None]
+
+    def export(self, *arguments: Any, **options: Any) -> MetricExportResult:
+        result = super().export(*arguments, **options)
+        self.tell(result is MetricExportResult.SUCCESS)
+        return result
+
+
+class _WatchedGrpc(GrpcMetrics):
+    """The same over gRPC."""
+
+    tell: Callable[[bool], None]
+
+    def export(self, *arguments: Any, **options: Any) -> MetricExportResult:
+        result = super().export(*arguments, **options)
+        self.tell(result is MetricExportResult.SUCCESS)
+        return result
+
+
 class Collector:
     """A collector, and the meters of `Follower`.
 
@@ -131,7 +165,7 @@ class Collector:
     def __init__(self, protocol: Protocol, source: str, say: Callable[[str], None]) -> None:
         self.dropped = self.sending = 0
         self._say = say
-        self._is_down = False
+        self._is_down = self._is_without_metrics = False
         self._words = _LastWords()
         logger = logging.getLogger("opentelemetry")
         logger.addHandler(self._words)
@@ -149,7 +183,9 @@ class Collector:
         readers = []
         if _is_wanted("METRICS"):
             is_grpc = _protocol("METRICS", protocol) == "grpc"
-            readers.append(PeriodicExportingMetricReader(GrpcMetrics() if is_grpc else HttpMetrics()))
+            exporter = _WatchedGrpc() if is_grpc else _WatchedHttp()
+            exporter.tell = self._metrics_sent
+            readers.append(PeriodicExportingMetricReader(exporter))
         self._meters = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._make_instruments()
 
@@ -204,6 +240,16 @@ class Collector:
         span.end(one.end_ns)
 
     # -- metrics
+
+    def _metrics_sent(self, is_taken: bool) -> None:
+        """Some collectors take spans alone. One that takes nothing is said to by the spans."""
+        if is_taken or self._is_without_metrics or self._is_down:
+            return
+        self._is_without_metrics = True
+        self._say(
+            f"the collector does not take metrics ({self.last_words});"
+            " OTEL_METRICS_EXPORTER=none sends spans alone"
+        )
 
     def _make_instruments(self) -> None:
         meter = self._meters.get_meter("wsinspect", __version__)
@@ -273,7 +319,9 @@ class Collector:
 
     def close(self) -> None:
         """Send the metrics once more, and close the connections."""
+        words = self._words.text
         self._meters.shutdown()
+        self._words.text = words
         if self._spans is not None:
             self._spans.shutdown()
 

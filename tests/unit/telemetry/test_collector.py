@@ -157,6 +157,30 @@ def test_what_a_collector_does_not_take_is_dropped_counted_and_said_once(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("protocol", "reason"), [("http/protobuf", "405"), ("grpc", "method not found")], ids=["http", "grpc"]
+)
+def test_a_collector_of_spans_alone_is_said_to_be_one(tmp_path, monkeypatch, protocol, reason):
+    """As those for tracing alone are: they answer 405 or 404, or do not know the service."""
+    of_http = protocol != "grpc"
+    with receiving() if of_http else receiving_grpc(has_metrics=False) as receiver:
+        receiver.metrics_status = 405
+        collector, said = send(chat_capture(tmp_path / "a.db"), receiver, monkeypatch, protocol)
+    assert (collector.dropped, len(receiver.spans), len(said)) == (0, 2, 1)
+    assert said[0].startswith("the collector does not take metrics (")
+    assert reason in said[0]
+    assert said[0].endswith("; OTEL_METRICS_EXPORTER=none sends spans alone")
+    assert collector.last_words == ""
+
+
+def test_a_collector_that_takes_nothing_is_said_once(tmp_path, monkeypatch):
+    with receiving() as receiver:
+        receiver.status = 400
+        _, said = send(chat_capture(tmp_path / "a.db"), receiver, monkeypatch)
+    assert len(said) == 1
+    assert "does not take spans" in said[0]
+
+
+@pytest.mark.parametrize(
     ("said", "words"),
     [
         (
