@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from wsinspect import decoders
@@ -173,13 +173,18 @@ def _fate(record: Record, is_live: bool) -> str:
 
 def _detail(event: FaultRow) -> str:
     """The facts of a fault's ledger entry, but for those that the row's lane shows."""
+    return "".join(f" {one}" for one in fault_facts(event.detail, without=_IN_THE_LANE) or ())
+
+
+def fault_facts(detail: str | None, *, without: Container[str] = ()) -> list[str] | None:
+    """The facts of a fault's ledger entry as people write them; None where it is damaged. Not escaped."""
     try:
-        facts = json.loads(event.detail or "null")
+        facts = json.loads(detail or "{}")
     except (ValueError, RecursionError):
-        return ""
-    if not isinstance(facts, dict) or not facts:
-        return ""
-    return "".join(f" {_fact(name, value)}" for name, value in facts.items() if name not in _IN_THE_LANE)
+        return None
+    if not isinstance(facts, dict):
+        return None
+    return [_fact(name, value) for name, value in facts.items() if name not in without]
 
 
 def _fact(name: str, value: object) -> str:

@@ -18,7 +18,7 @@ from wsinspect.formats.masking import Masker
 from wsinspect.present.cells import Line
 from wsinspect.present.glyphs import UNICODE
 from wsinspect.present.handshakes import block_lines, body_lines, fact_lines
-from wsinspect.present.notes import preview, summary_of
+from wsinspect.present.notes import fault_facts, preview, summary_of
 from wsinspect.present.pages import read_pages
 from wsinspect.present.requests import Asked, asked_of, near_lines
 from wsinspect.present.words import close_codes, close_words, end_lines, ender
@@ -261,7 +261,10 @@ class _Reader:
                 if len(self._made.faults) >= MAX_FAULTS:
                     self._made.faults_left_out += 1
                     continue
-                text = [escape(self._masker.text(str(one or ""))) for one in (rule, kind, detail)]
+                facts = fault_facts(detail)
+                said = str(detail or "") if facts is None else ", ".join(facts)
+                text = [escape(self._masker.text(str(one or ""))) for one in (rule, kind)]
+                text.append(self._masker.payload(escape(self._masker.text(said))))
                 time_us = (time_ns - self._made.start_ns) // 1000 if isinstance(time_ns, int) else 0
                 self._made.faults.append((time_us, connection, frame, *text))
 

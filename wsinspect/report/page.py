@@ -26,6 +26,9 @@ from wsinspect.version import __version__
 
 _DATA: Final = Path(__file__).with_name("data")
 _MOST_IDS: Final = 12
+#: Of a table, and of the handshakes, on paper; whatever is open on screen is printed, too.
+_PRINTED_ROWS: Final = 60
+_PRINTED_HANDSHAKES: Final = 10
 _LONG_WORD: Final = 16
 _MOST_URLS: Final = 3
 _MOST_TAPS: Final = 6
@@ -310,15 +313,27 @@ def _connections(content: Content) -> Iterator[str]:
     )
     yield "".join(f'<th scope="col">{name}</th>' for name in names)
     yield "</tr></thead><tbody>\n"
-    for one in content.connections:
-        yield _connection_row(one, has_handshake=one.row.id in content.handshakes, has_taps=has_taps)
+    for place, one in enumerate(content.connections):
+        yield _connection_row(
+            one,
+            has_handshake=one.row.id in content.handshakes,
+            has_taps=has_taps,
+            on_paper=place < _PRINTED_ROWS,
+        )
     yield "</tbody></table></div>\n"
+    yield _printed(_PRINTED_ROWS, len(content.connections), "connection")
     if content.left_out:
         yield f'<p class="aside">{counted(content.left_out, "more connection")} left out.</p>\n'
     yield "</section>\n"
 
 
-def _connection_row(one: Said, *, has_handshake: bool, has_taps: bool) -> str:
+def _printed(some: int, all_of_them: int, what: str, more: str = "") -> str:
+    """On paper alone: how many are printed. A storm's attempts are hundreds of pages, and alike."""
+    words = f"Printed: {some} of {counted(all_of_them, what)}{more}. The page has all."
+    return f'<p class="aside paper">{words}</p>\n' if all_of_them > some else ""
+
+
+def _connection_row(one: Said, *, has_handshake: bool, has_taps: bool, on_paper: bool) -> str:
     row = one.row
     lasted = ""
     if row.attempt_ns is not None and row.closed_ns is not None:
@@ -336,7 +351,8 @@ def _connection_row(one: Said, *, has_handshake: bool, has_taps: bool) -> str:
         _e(one.end),
         _e(one.codes),
     )
-    return f'<tr id="c{row.id}"><th scope="row">{number}</th>{"".join(map(_cell, cells))}</tr>\n'
+    more = "" if on_paper else ' class="more"'
+    return f'<tr id="c{row.id}"{more}><th scope="row">{number}</th>{"".join(map(_cell, cells))}</tr>\n'
 
 
 def _handshakes(content: Content, findings: Sequence[Finding]) -> Iterator[str]:
@@ -349,9 +365,13 @@ def _handshakes(content: Content, findings: Sequence[Finding]) -> Iterator[str]:
         is_open = " open" if one.row.id in named and number < 3 else ""
         words = f"Connection {one.row.id}: {one.url}, {escape(one.row.state)}"
         status = "" if one.row.status is None else f", {one.row.status}"
-        yield f'<details id="h{one.row.id}"{is_open}><summary>{_e(words + status)}</summary>\n'
+        more = "" if number < _PRINTED_HANDSHAKES else ' class="more"'
+        yield f'<details id="h{one.row.id}"{more}{is_open}><summary>{_e(words + status)}</summary>\n'
         lines = [*content.handshakes[one.row.id], [], *one.lines]
         yield f'<pre tabindex="0">{_lines(lines)}</pre></details>\n'
+    yield _printed(
+        _PRINTED_HANDSHAKES, len(content.handshakes), "handshake", ", and those opened on the page"
+    )
     left = len(content.connections) - len(content.handshakes)
     if left > 0:
         yield f'<p class="aside">Handshakes of {counted(left, "more connection")} left out.</p>\n'
@@ -394,10 +414,12 @@ def _on_purpose(content: Content, story: Iterable[Line], masker: Masker) -> Iter
         for name in ("Time, s", "Connection", "Frame", "Rule", "Kind", "Details"):
             yield f'<th scope="col">{name}</th>'
         yield "</tr></thead><tbody>\n"
-        for time_us, connection, frame, rule, kind, detail in content.faults:
+        for place, (time_us, connection, frame, rule, kind, detail) in enumerate(content.faults):
             cells = (f"{time_us / 1e6:.6f}", _number(connection), _number(frame), rule, kind, detail)
-            yield "<tr>" + "".join(_cell(_e(one)) for one in cells) + "</tr>\n"
+            row = "<tr>" if place < _PRINTED_ROWS else '<tr class="more">'
+            yield row + "".join(_cell(_e(one)) for one in cells) + "</tr>\n"
         yield "</tbody></table></div>\n"
+        yield _printed(_PRINTED_ROWS, len(content.faults), "action")
     if content.faults_left_out:
         yield f'<p class="aside">{grouped(content.faults_left_out)} more left out.</p>\n'
     yield "</section>\n"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,8 +57,25 @@ def test_what_a_fault_did(tmp_path: Path) -> None:
     script.server(1, b"tick")
     script.fault(1, "slow", "latency", direction="s2c", frame=0, detail={"ms": 5})
     found = made(store(tmp_path / "a.db", script))
-    assert [one[1:5] for one in found.faults] == [(1, 1, "slow", "latency")]
+    assert [one[1:] for one in found.faults] == [(1, 1, "slow", "latency", "ms=5, direction=s2c")]
     assert found.lanes[1].bits[0] & FAULTED
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        ({"match": 17, "planned_ns": 100_000_000}, "match=17, planned=100 ms"),
+        ({"payload": b'{"token":"s3cr3t","a":"\x1b"}'.hex()}, 'payload={"token":***,"a":"\u241b"}'),
+        ({"code": 1013, "reason": ""}, "code=1013, reason="),
+    ],
+)  # fmt: skip
+def test_what_a_fault_did_is_in_words_and_masked(tmp_path: Path, detail: Any, words: str) -> None:
+    """Contents are in the ledger as hex, in which no secret would be found."""
+    script = Chat()
+    script.accept(1)
+    script.server(1, b"tick")
+    script.fault(1, "rule", "replace", direction="s2c", frame=0, detail=detail)
+    assert [one[5] for one in made(store(tmp_path / "a.db", script)).faults] == [f"{words}, direction=s2c"]
 
 
 def test_connections_with_findings_come_first(tmp_path: Path, monkeypatch) -> None:

@@ -17,6 +17,7 @@ from tests.support.traces import Imported
 from wsinspect.cli.main import cli, execute
 from wsinspect.findings.model import RECORDING, FaultOf, Finding
 from wsinspect.report import content
+from wsinspect.report import page as page_module
 from wsinspect.report.page import who_did
 
 Report = Callable[..., str]
@@ -105,6 +106,30 @@ def test_on_paper_the_timeline_is_drawn_at_once_and_its_legend_has_colours(
     assert "canvas.width =" in measure
     assert "draw();" in measure.partition("canvas.width =")[2]
     assert "background:currentColor;print-color-adjust:exact" in page
+
+
+def test_on_paper_what_is_alike_is_printed_in_part_and_counted(
+    tmp_path: Path, report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 300 attempts of a storm all handshakes were printed: 174 pages."""
+    whole = report(chat_capture(tmp_path / "a.db"))
+    assert 'class="more"' not in whole
+    assert "Printed:" not in whole
+    monkeypatch.setattr(page_module, "_PRINTED_ROWS", 1)
+    monkeypatch.setattr(page_module, "_PRINTED_HANDSHAKES", 1)
+    found = report(chat_capture(tmp_path / "b.db"))
+    assert [
+        found.count(one) for one in ('<tr id="c', '" class="more"><th', '" class="more" open><summary')
+    ] == [
+        2,
+        1,
+        1,
+    ]
+    assert "Printed: 1 of 2 connections. The page has all." in found
+    assert "Printed: 1 of 2 handshakes, and those opened on the page. The page has all." in found
+    style = found.partition("@media print")[2].partition("</style>")[0]
+    assert "tr.more,details.more:not([open]){display:none}" in style
+    assert 'querySelectorAll("details:not([open],.more)")' in found  # what printing opens
 
 
 def test_on_paper_only_cells_with_a_long_word_break_within_words(tmp_path: Path, report: Report) -> None:

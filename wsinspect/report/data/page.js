@@ -3,7 +3,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const box = document.getElementById("timeline");
-  addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((one) => {
+  addEventListener("beforeprint", () => document.querySelectorAll("details:not([open],.more)").forEach((one) => {
     one.dataset.closed = "1"; one.open = true;
   }));
   addEventListener("afterprint", () => document.querySelectorAll("details[data-closed]").forEach((one) => {
