@@ -142,6 +142,13 @@ def test_on_paper_only_cells_with_a_long_word_break_within_words(tmp_path: Path,
     assert "td.long{overflow-wrap:anywhere}" in style
 
 
+def test_what_clients_could_do_better_is_whole_on_a_narrow_screen(tmp_path: Path, report: Report) -> None:
+    """Its sentences are longer than a line of any screen."""
+    style = report(refused(tmp_path / "a")).partition("</style>")[0]
+    wrapped = re.findall(r"([^{}]+)\{white-space:pre-wrap", style)
+    assert any("[aria-labelledby=h-clients] pre" in one for one in wrapped)
+
+
 def test_where_taps_are_several_each_connection_names_its_own(tmp_path: Path, report: Report) -> None:
     both, one = Parsed(report(refused(tmp_path / "a"))), Parsed(report(chat_capture(tmp_path / "b.db")))
     assert "Seen at" in both.texts["th"]
