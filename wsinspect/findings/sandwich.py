@@ -26,7 +26,7 @@ from wsinspect.findings.changes import (
 )
 from wsinspect.findings.excuses import ActedFault
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
-from wsinspect.findings.lag import SETTLE_NS, certain_ns, has_waited, merged
+from wsinspect.findings.lag import SETTLE_NS, certain_ns, has_waited, is_order_known, merged
 from wsinspect.handshake.bridging import comparable_requests, comparable_responses
 from wsinspect.handshake.diff import Change, ChangeKind, changed_fields, diff_heads
 from wsinspect.handshake.heads import RawHead
@@ -192,6 +192,18 @@ class PairFacts:
         if lived_ns <= 0:
             return False
         return has_waited(lags, sent_ns, sent_ns + lived_ns, patience_ns + 1)
+
+    def may_be_first(self, direction: Direction, sent_ns: int) -> bool:
+        """Whether something went into the hop before the side that it should come out of was over, or may
+        have: a tap that was blind does not know what came first."""
+        if self.lived_after_ns(direction, sent_ns) > -self.clocks.error_ns:
+            return True
+        out = self.origin if direction == C2S else self.edge
+        if out is None or out.end_ns is None:
+            return False
+        difference = self.clocks.difference_ns if direction == C2S else -self.clocks.difference_ns
+        lags = merged((*self.edge.lags, *(self.origin.lags if self.origin else ())))
+        return not is_order_known(lags, sent_ns, out.end_ns - difference)
 
     def held_ns(self, waited: Waited) -> int:
         """For how long the hop kept a message; not counted is when a tap was blind."""

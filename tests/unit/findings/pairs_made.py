@@ -503,6 +503,10 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             pair(ended(at=1), behind(opened()), now_ns=OPEN + 20 * SECOND),
             # The server, which heard nothing of it, left before that was certain.
             pair(ended(at=1), behind(cut(at=3.5))),
+            # Whoever leaves at the moment of the CLOSE, or before a slow hop had to pass it on, is not blamed
+            # for sure.
+            pair(ended(at=1), behind(cut(at=1.05))),
+            pair(ended(at=1), behind(cut(at=3.5)), c2s=compare(traces(0, 0.5), traces(3, 3.5), 0)),
             pair(cut(at=20, by="client"), behind(ended(by="server", at=1))),
             # The hop says a code of its own to the other side.
             pair(ended(code=4001), behind(ended(code=1000))),
@@ -512,9 +516,9 @@ PAIRS: dict[str, tuple[list[PairFacts], list[PairFacts]]] = {
             GOOD,
             pair(ended(by="server", code=1011), behind(ended(by="server", code=1011))),
             pair(ended(at=1), behind(opened()), now_ns=OPEN + 2 * SECOND),
-            # It left at the moment of the CLOSE, or before a hop as slow as this one had to pass it on.
-            pair(ended(at=1), behind(cut(at=1.05))),
-            pair(ended(at=1), behind(cut(at=3.5)), c2s=compare(traces(0, 0.5), traces(3, 3.5), 0)),
+            # It left before the CLOSE went in, or with one of its own.
+            pair(ended(at=1), behind(cut(at=0.95))),
+            pair(ended(at=1), behind(ended(at=1.05, by="server"), client_close_reason="")),
             pair(
                 ended(at=1),
                 behind(opened()),

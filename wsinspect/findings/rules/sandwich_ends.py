@@ -9,11 +9,12 @@ from typing import Final
 from wsinspect.findings.evidence import EITHER_SIDE, end_line, js_sees, seconds, unknown_order
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts
 from wsinspect.findings.limits import is_round, matching, words
-from wsinspect.findings.model import Cause, Found, Severity
+from wsinspect.findings.model import Cause, FaultOf, Found, Severity
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.around import covered_by, hop_of, software_of
 from wsinspect.findings.rules.keepalive import gave_up_ns, no_pong
 from wsinspect.findings.sandwich import PairFacts, Through, Waited
+from wsinspect.wire.opcodes import Direction
 from wsinspect.wire.violations import MASK_MISSING
 
 rules = Rules()
@@ -24,7 +25,7 @@ _BUFFERED_NS: Final = 300_000_000
 _LEAST_BEHIND: Final = 2
 #: Bytes that may wait in the hop for a receiver that does not read.
 _BUFFERED_BYTES: Final = 65_536
-_SELF: Final = {C2S: "client", S2C: "server"}
+_SELF: Final[dict[Direction, FaultOf]] = {C2S: "client", S2C: "server"}
 _SIDES: Final = {"c>s": C2S, "s>c": S2C}
 #: A shorter silence is not an idle timeout.
 _IDLE_NS: Final = SECOND_NS * 9 // 10
@@ -291,20 +292,29 @@ def _lost_close(pair: PairFacts, edge: ConnectionFacts, origin: ConnectionFacts)
         is_overdue = pair.is_overdue(side, at[0], through.patience_ns)
         # Who leaves by itself and got no CLOSE has not begun the end, and may have cut the wait short.
         is_left = far.ended_by == other and far.how in ("fin", "rst") and not far.has_close
-        if not is_overdue and not (is_left and pair.is_overdue(side, at[0], _on_its_way_ns(pair, through))):
+        is_long = is_left and pair.is_overdue(side, at[0], _on_its_way_ns(pair, through))
+        # How long it had been in the hop depends on the machine; that it had gone in and had not come out
+        # does not, and then nobody knows what the other side would have done with it.
+        is_asked = is_left and facts.ended_by == who and pair.may_be_first(side, at[0])
+        if not (is_overdue or is_long or is_asked):
             continue
+        rivals = _KEPT_CLOSE if is_sure and is_long else (*_KEPT_CLOSE, _ON_ITS_WAY)
+        # A moment after it went in it is likelier on its way than lost.
+        longest = max(_LEAST_ON_ITS_WAY_NS, through.delays_ns[3] if through.delays_ns else 0)
+        is_moment = not is_overdue and pair.lived_after_ns(side, at[0]) <= longest
         return Found(
             title="The hop swallowed a CLOSE frame"
             if is_overdue
             else f"A CLOSE frame had not come out of the hop when the {other} left",
             severity=None if is_overdue else "warning",
-            confidence=None if is_overdue else "medium" if is_sure else "low",
+            confidence=None if is_overdue else "medium" if is_sure and is_long else "low",
             evidence=(
                 f"the {who} sent {_close(code, reason)}, and nothing came out of the hop",
                 f"the connection on the {other}'s side was open for {lived} after that",
                 "" if is_overdue else f"then the {other} ended it: {end_line(far)}",
             ),
-            causes=() if is_overdue else _KEPT_CLOSE if is_sure else (*_KEPT_CLOSE, _ON_ITS_WAY),
+            causes=() if is_overdue else (_ON_ITS_WAY, *_KEPT_CLOSE) if is_moment else rivals,
+            fault_of=_SELF[side.other] if is_moment else None,
             hop=hop_of(pair),
             software=software_of(pair),
             js=js_sees(edge),

@@ -134,8 +134,9 @@ def wrong_accept(facts: ConnectionFacts) -> Iterator[Found]:
         rivals = _NO_ACCEPT if got is None else _OTHER_ACCEPT
         yield Found(
             severity=_if_borne(facts),
-            # One tap does not see which key came to the server.
+            # One tap does not see which key came to the server: the fault is of the first cause.
             confidence="medium" if hop and not again else None,
+            fault_of="hop" if hop and not again else None,
             causes=() if again else rivals if hop else rivals[::-1],
             title=_twice("Sec-WebSocket-Accept", again),
             meaning=_ONCE if again else None,
