@@ -38,7 +38,16 @@ _MOST = 400
 _SAID_BY_APPLICATIONS = frozenset(
     {
         *("WS-APP-007", "WS-APP-009", "WS-APP-018", "WS-APP-021", "WS-APP-022", "WS-APP-023"),
-        *("WS-APP-024", "WS-APP-030", "WS-APP-032", "WS-APP-040", "WS-APP-042", "WS-CL-033"),
+        *(
+            "WS-APP-024",
+            "WS-APP-030",
+            "WS-APP-032",
+            "WS-APP-040",
+            "WS-APP-042",
+            "WS-APP-055",
+            "WS-APP-056",
+            "WS-CL-033",
+        ),
     }
 )
 

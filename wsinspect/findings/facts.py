@@ -470,6 +470,7 @@ class Summary(NamedTuple):
     Attributes:
         s2c_bytes: on the wire, frame headers included.
         is_faulted: whether a fault of ours ended it, or acted on its handshake where it never opened.
+        key: what stands behind `Sec-WebSocket-Key:` in its request, and a little more; None without one.
     """
 
     id: int
@@ -495,6 +496,12 @@ class Summary(NamedTuple):
     s2c_frames: int
     s2c_bytes: int
     is_faulted: bool
+    key: str | None = None
+
+    @property
+    def key_sent(self) -> str | None:
+        """The key of its request, which a hop mostly passes on; None without one."""
+        return (self.key or "").partition("\r")[0].partition("\n")[0].strip() or None
 
     @property
     def place(self) -> str:
@@ -519,16 +526,19 @@ def without_hops(attempts: Sequence[Summary]) -> Iterator[Summary]:
     times (Go's HTTP client does so once for each idle connection in its pool). The tap in front of a hop sees
     an attempt before the tap behind it does.
     """
-    #: Until when attempts were unanswered, by tap and by the path's last part: a hop may take a prefix away.
+    #: Until when attempts were unanswered, by tap, and there by the key, which stays where a hop writes
+    #: another path, and by the path's last part: a hop may take a prefix away, or make a key of its own.
     taps: dict[str | None, dict[str, int]] = {}
     for one in attempts:
         mine = taps.setdefault(one.tap, {})
-        last = one.path.partition("?")[0].rstrip("/").rpartition("/")[2]
+        key = one.key_sent
+        marks = [one.path.partition("?")[0].rstrip("/").rpartition("/")[2], *([f"\n{key}"] if key else [])]
         earlier = takewhile(partial(is_not, mine), taps.values())
-        if not any(until.get(last, -1) >= one.attempt_ns for until in earlier):
+        if not any(until.get(mark, -1) >= one.attempt_ns for until in earlier for mark in marks):
             yield one
         answered = one.closed_ns if one.open_ns is None else one.open_ns
-        mine[last] = max(mine.get(last, -1), _NEVER if answered is None else answered)
+        for mark in marks:
+            mine[mark] = max(mine.get(mark, -1), _NEVER if answered is None else answered)
 
 
 class EngineEvent(NamedTuple):

@@ -28,7 +28,7 @@ from wsinspect.vocabulary import NO_SILENCES, Lack
 _MODULES: Final = (
     *("tool", "tls", "tls_client", "http2", "development", "socketio", "socketio_openings"),
     *("socketio_polls", "openings", "graphql"),
-    *("signalr", "frameworks", "messaging", "xmpp"),
+    *("signalr", "frameworks", "messaging", "xmpp", "ocpp"),
     *(
         "credentials",
         "reported",

@@ -8,6 +8,7 @@ with WebSockets, for the rules of the family PAGE. Bounded: pages, bytes of a bo
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -26,6 +27,12 @@ MAX_SCRIPTS: Final = 64
 _FAILED: Final = 10
 WAIT_SECONDS: Final = 10.0
 _SCRIPT_TYPES: Final = ("javascript", "ecmascript")
+#: Who asks for a page and runs none of its scripts: health checks, monitors and robots.
+_CHECKERS: Final = re.compile(
+    r"kube-probe|health[-_ ]?check|Envoy/HC|GoogleHC|UptimeRobot|Pingdom|StatusCake|Prometheus|Blackbox"
+    r"|check_http|Zabbix|Consul Health|Site24x7|Better ?Uptime|bot\b",
+    re.I,
+)
 
 
 @dataclass
@@ -200,7 +207,8 @@ def _is_document(request: http.Request) -> bool:
     wanted = request.headers.get("sec-fetch-dest")
     if wanted is not None:
         return wanted in ("document", "iframe")
-    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    is_asked = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    return is_asked and _CHECKERS.search(request.headers.get("user-agent", "")[:200]) is None
 
 
 def _is_script(request: http.Request, kind: str) -> bool:

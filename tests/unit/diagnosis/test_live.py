@@ -236,7 +236,10 @@ def _is_uneventful(facts):
         and not (facts.first and b"xmpp-framing" in facts.first[0].data)
     )
     said = (facts.negotiation.subprotocol or "").lower()
-    speaks = any(word in said for word in ("actioncable", "graphql", "mqtt", "stomp", "xmpp"))
+    speaks = any(
+        word in said for word in ("actioncable", "graphql", "mqtt", "stomp", "xmpp", "ocpp", "ircv3")
+    )
+    speaks |= bool(facts.first) and b'"BootNotification"' in facts.first[0].data
     speaks |= any(word in facts.path for word in ("EIO=", "vsn=", "id="))
     speaks |= facts.host.endswith(".amazonaws.com")
     speaks |= bool(facts.negotiation.subprotocols_offered) and not said

@@ -75,3 +75,28 @@ def test_a_browser_opens_connections_to_its_proxy_in_advance(mode, count):
     )
     findings = diagnose_capture(CaptureFacts(events=(listening, left)))
     assert [one.id for one in findings] == ["WS-PAGE-006"] * count
+
+
+def listener(tap: str, mode: str) -> dict[str, object]:
+    return {"tap": tap, "mode": mode, "host": "127.0.0.1", "port": 8080}
+
+
+@pytest.mark.parametrize(
+    ("tap", "client", "severity"),
+    [
+        ("origin", "10.0.0.2", "note"),
+        # The tap in front of the hop, and a machine that is no hop.
+        ("edge", "10.0.0.2", "warning"),
+        ("origin", "10.0.0.9", "warning"),
+    ],
+)
+def test_who_connects_behind_a_hop_from_its_address_is_the_hop(tap, client, severity):
+    taps = [
+        listener("edge", "reverse:http://10.0.0.2:80"),
+        listener("origin", "reverse:http://10.0.0.2:3000"),
+    ]
+    listening = EngineEvent(START, "listening", {"listeners": taps})
+    left = EngineEvent(START, "client_left", {"tap": tap, "client": f"{client}:4000", "how": "rst", "ms": 1})
+    (one,) = diagnose_capture(CaptureFacts(events=(listening, left)))
+    assert (one.id, one.severity) == ("WS-PAGE-006", severity)
+    assert ("hop behind tap edge" in " ".join(one.evidence)) == (severity == "note")

@@ -1,4 +1,4 @@
-"""A CLOSE that went into the hop and did not come out: what is said must not depend on the machine's speed."""
+"""A CLOSE that went into the hop and did not come out: what is said depends on no machine's speed."""
 
 import pytest
 

@@ -9,6 +9,7 @@ from tests.unit.findings import (
     triggers_apps,
     triggers_attempts,
     triggers_backpressure,
+    triggers_chats,
     triggers_contexts,
     triggers_held,
     triggers_messages,
@@ -30,4 +31,5 @@ CASES: dict[str, tuple[list[Any], list[Any]]] = {
     **triggers_probes.CASES,
     **triggers_held.CASES,
     **triggers_messages.CASES,
+    **triggers_chats.CASES,
 }

@@ -288,7 +288,11 @@ _SUMMARIES: Final = (
     "coalesce(nullif(path, ''), '/'), subprotocol, coalesce(attempt_ns, 0), open_ns, closed_ns, state, "
     "status, error, ended_by, how, client_close_code, server_close_code, server_close_reason, c2s_frames, "
     "s2c_frames, s2c_bytes, ended_by IS 'fault' OR open_ns IS NULL AND EXISTS "
-    "(SELECT 1 FROM fault_event WHERE connection_id = connection.id) FROM connection "
+    "(SELECT 1 FROM fault_event WHERE connection_id = connection.id), "
+    # As text throughout: bytes and characters are not counted alike.
+    "(SELECT substr(CAST(request_in AS TEXT), nullif(instr(lower(CAST(request_in AS TEXT)), "
+    "char(10) || 'sec-websocket-key:'), 0) + 19, 32) FROM handshake WHERE connection_id = connection.id) "
+    "FROM connection "
     "ORDER BY id DESC LIMIT ?"
 )
 #: How many frames at the beginning and the end of a connection rules read.
@@ -344,7 +348,10 @@ WHERE connection.id IN (SELECT value FROM json_each(?1)) AND NOT coalesce((
     AND (host IS NULL OR host NOT LIKE '%.amazonaws.com')
     AND path NOT LIKE '%EIO=%' AND path NOT LIKE '%vsn=%' AND path NOT LIKE '%id=%'
     AND (subprotocol IS NULL OR subprotocol NOT LIKE 'actioncable%' AND subprotocol NOT LIKE 'graphql%'
-        AND subprotocol NOT LIKE '%mqtt%' AND subprotocol NOT LIKE '%stomp%' AND subprotocol <> 'xmpp')
+        AND subprotocol NOT LIKE '%mqtt%' AND subprotocol NOT LIKE '%stomp%' AND subprotocol <> 'xmpp'
+        AND subprotocol NOT LIKE 'ocpp%' AND subprotocol NOT LIKE '%ircv3%')
+    AND NOT coalesce((SELECT instr(payload, CAST('"BootNotification"' AS BLOB)) FROM frame
+        WHERE frame.connection_id = connection.id ORDER BY frame.id LIMIT 1), 0)
     AND (subprotocol IS NOT NULL OR instr(lower(CAST(request_in AS TEXT)), 'sec-websocket-protocol') = 0)
     AND (extensions IS NULL OR instr(extensions, 'client_max_window_bits') = 0
         OR instr(lower(CAST(request_in AS TEXT)), 'client_max_window_bits') > 0)

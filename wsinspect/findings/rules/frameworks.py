@@ -357,6 +357,52 @@ def websockify_target(facts: ConnectionFacts) -> Iterator[Found]:
     )
 
 
+#: Behind websockify a session that lasted for longer ended as sessions do.
+_SESSION_NS: Final = 10 * SECOND_NS
+
+
+@rules(
+    "WS-APP-059",
+    "warning",
+    "server",
+    "websockify: the TCP server behind it closed its connection",
+    meaning="websockify says 1000 'Target closed' when its target, a VNC server mostly, ends TCP. One that"
+    " refuses the client, or crashes, looks like one that is done.",
+    js=JS_SEE_EVIDENCE,
+    topic="websockify-target",
+    rows="5",
+    group="end",
+)
+def websockify_target_closed(facts: ConnectionFacts) -> Iterator[Found]:
+    is_said = (facts.server_close_reason or "").strip().lower() == "target closed"
+    if not facts.was_open or facts.ended_by != "server" or not is_said:
+        return
+    has_passed = any(one.direction == S2C for one in messages(facts))
+    is_session = has_passed and (facts.age_ns or 0) > _SESSION_NS
+    yield Found(
+        evidence=(
+            f"the server closed with {facts.server_close_code}: {facts.server_close_reason}",
+            f"{seconds(facts.age_ns or 0)} after the 101",
+            "" if has_passed else "no byte of the target's came",
+            end_line(facts),
+            js_sees(facts),
+        ),
+        severity="note" if is_session else None,
+        title=None if has_passed else "websockify: the TCP server behind it closed its connection unasked",
+        causes=()
+        if is_session
+        else (
+            Cause("the target turns this client away: its access list or a limit", "the target's own log"),
+            Cause(
+                "the target got bytes that it does not understand: another protocol than VNC, or TLS",
+                "the first message of the client; the port that websockify was given",
+            ),
+            Cause("the target crashed, or was stopped", "does the next connection work?"),
+        ),
+        js=js_sees(facts),
+    )
+
+
 @rules(
     "WS-APP-092",
     "error",

@@ -561,8 +561,25 @@ def forward_taps(events: Sequence[EngineEvent]) -> set[str | None]:
     }
 
 
+def _before(events: Sequence[EngineEvent], tap: str | None) -> Iterator[tuple[str, str]]:
+    """The taps that were named before this one, in front of which a hop may be: (name, host that it asks)."""
+    for event in events:
+        listeners = event.detail.get("listeners") if event.kind == "listening" else None
+        for one in listeners if isinstance(listeners, list) else ():
+            if not isinstance(one, dict) or text_of(one, "tap") == tap:
+                break
+            kind, _, target = str(one.get("mode")).partition(":")
+            if kind == "reverse":
+                yield str(one.get("tap")), urlsplit(target).hostname or ""
+
+
 def _harmless(facts: CaptureFacts, tap: str | None, host: str, events: Sequence[EngineEvent]) -> str:
     """Why it is rather a check of the port than a browser's; "" where nothing says so."""
+    hop = next(
+        (name for name, asked in _before(facts.events, tap) if asked and asked == host.strip("[]")), None
+    )
+    if hop is not None:
+        return f"the address is that of the hop behind tap {hop}: hops look whether their servers listen"
     if host and address_space(host) == "public":
         return "the client's address is public: a browser there needs no permission for this server"
     times = sorted(event.time_ns for event in events)

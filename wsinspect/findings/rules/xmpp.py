@@ -1,4 +1,4 @@
-"""Rules about XMPP over WebSocket (RFC 7395): what the stream says where the connection shows nothing."""
+"""Rules about XMPP (RFC 7395) and IRC over WebSocket: what is said where the connection shows nothing."""
 
 from __future__ import annotations
 
@@ -121,3 +121,59 @@ def refused_without_subprotocol(facts: ConnectionFacts) -> Iterator[Found]:
     is_lacking = "xmpp" not in facts.negotiation.subprotocols_offered
     if is_refused(facts) and facts.status in (400, 501) and path.endswith("/xmpp-websocket") and is_lacking:
         yield answer(facts, facts.request_line("Sec-WebSocket-Protocol"))
+
+
+#: A server says ERROR last of all (RFC 2812, 3.7.4): what follows is the end.
+_IRC_ERROR: Final = re.compile(r"^(?::\S{1,80} )?ERROR :?([^\r\n]{1,300})", re.M)
+_IRC_BEGINS: Final = re.compile(r"^(?:CAP|NICK|USER|PASS|WEBIRC|AUTHENTICATE) ", re.M)
+_IRC_QUIT: Final = re.compile(r"^QUIT\b", re.M)
+#: A numeric that refuses what the client sent: `:server 464 nick :Password incorrect`.
+_IRC_REFUSAL: Final = re.compile(r"^(?::\S{1,80} )(?:4\d\d|90[24-7]) [^\r\n]{1,200}", re.M)
+#: With these a server speaks of itself.
+_IRC_SERVERS: Final = re.compile(
+    r"\b(?:shut(?:ting)? ?down|restart|terminat|internal|server (?:is )?(?:full|closed|going)"
+    r"|no more connections)",
+    re.I,
+)
+
+
+@rules(
+    "WS-APP-058",
+    "warning",
+    "client",
+    "IRC: the server closed the link",
+    meaning="A server says ERROR before it ends a session (RFC 2812, 3.7.4), and the WebSocket is then closed"
+    " as if all were well. Its words say why: a password, a ban, a limit, a ping that was not answered.",
+    js=JS_SEE_EVIDENCE,
+    topic="irc",
+    rows="5",
+    group="end",
+)
+def irc_closed(facts: ConnectionFacts) -> Iterator[Found]:
+    if not facts.was_open or facts.ended_by != "server" or facts.end_ns is None:
+        return
+    said = messages(facts)
+    theirs = [one for one in said if one.direction == S2C]
+    ours = [one for one in said if one.direction == C2S]
+    is_irc = "ircv3" in (facts.negotiation.subprotocol or "")
+    is_irc |= any(_IRC_BEGINS.search(one.text) for one in ours[:4])
+    last = theirs[-1] if theirs else None
+    found = _IRC_ERROR.search(last.text) if last is not None else None
+    if not is_irc or last is None or found is None or facts.end_ns - last.time_ns > _SOON_NS:
+        return
+    if any(_IRC_QUIT.search(one.text) for one in ours):
+        return  # it only says goodbye
+    refusals = [line[0] for one in theirs[-4:] for line in _IRC_REFUSAL.finditer(one.text)]
+    words = without_secrets(found[1]).strip()
+    yield Found(
+        evidence=(
+            shown_masked(last),
+            f"before it: {without_secrets(refusals[-1])[:160]}" if refusals else "",
+            end_line(facts),
+            js_sees(facts),
+        ),
+        frame=last.id,
+        fault_of="server" if _IRC_SERVERS.search(words) else "client",
+        title=f"IRC: the server closed the link: {words[:100]!r}",
+        js=js_sees(facts),
+    )
