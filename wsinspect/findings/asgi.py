@@ -39,6 +39,12 @@ RAISED: Final = (
     "the application raised an exception before it accepted (granian answers 403 to that as well)",
     "the server's log has the traceback",
 )
+#: FastAPI closes before it accepts where a dependency or a parameter fails, and the server says 403 then.
+UNACCEPTED: Final = (
+    "a dependency refuses the client, or a parameter of the route is missing or of another type (query, path,"
+    " header, cookie): FastAPI closes before it accepts",
+    "the parameters that the route declares, against the URL; what its dependencies raise",
+)
 _NO_WEBSOCKET: Final = (
     "the application takes no WebSockets: ProtocolTypeRouter has no 'websocket', or Django's own"
     " get_asgi_application() is served",

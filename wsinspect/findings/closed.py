@@ -157,3 +157,19 @@ def other_of(who: Direction) -> FaultOf:
 def side_of(who: Direction) -> FaultOf:
     """The side that sent it."""
     return "client" if who == C2S else "server"
+
+
+#: A message that is so many times the largest before it, and no short one, may be too large for somebody.
+_TIMES_LARGER: Final = 4
+_LEAST_LARGE: Final = 1000
+
+
+def largest_before_end(facts: ConnectionFacts) -> int | None:
+    """The size of the client's largest message, where the server ended at once after it; None otherwise."""
+    if facts.end_ns is None or not facts.last or facts.last[-1].direction != C2S:
+        return None
+    last = facts.last[-1]
+    size, waited = last.length or 0, facts.end_ns - last.time_ns
+    before = [one.length or 0 for one in (*facts.first, *facts.last) if one.direction == C2S and one != last]
+    is_larger = size >= _LEAST_LARGE and size >= _TIMES_LARGER * max(before, default=size)
+    return size if is_larger and 0 <= waited < SECOND_NS else None

@@ -75,6 +75,10 @@ def ranked_403(facts: ConnectionFacts, sent: Sequence[str]) -> Ranked:
         # A list of origins is what refuses a foreign one; ASGI applications answer so to each path they lack.
         last = _WANTS_ORIGIN if asgi.has_no_origin(facts) else origin
         ordered = (path, *tokens, last) if is_asgi and not sent else (*tokens, path, last)
+        if is_asgi and not asgi.hides_exception(facts):
+            # Where the URL has parameters the route is rather there.
+            at = 1 if sent or "?" not in facts.path else 0
+            ordered = (*ordered[:at], asgi.UNACCEPTED, *ordered[at:])
     elif is_asgi and not about_origin and not sent:
         ordered = (origin, path, *tokens)  # FastAPI checks no Origin by itself, and lacks paths
     if asgi.hides_exception(facts) and not about_origin:
@@ -87,4 +91,6 @@ def ranked_403(facts: ConnectionFacts, sent: Sequence[str]) -> Ranked:
     is_bare = head is not None and head.reason == b"Forbidden" and not head.fields and not facts.content
     if is_bare and asgi.has_no_origin(facts):
         return Ranked((_XNET, *(one for one in ordered if one != _WANTS_ORIGIN)), None)
-    return Ranked(ordered, {tokens[0]: "app-auth", path: "asgi-route"}.get(ordered[0]))
+    return Ranked(
+        ordered, {tokens[0]: "app-auth", path: "asgi-route", asgi.UNACCEPTED: "asgi-route"}.get(ordered[0])
+    )

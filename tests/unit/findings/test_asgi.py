@@ -119,3 +119,17 @@ def test_granian_s_403_may_hide_an_exception(server, body, raised, path):
     causes = [one.cause for one in found.causes]
     assert any("raised an exception before it accepted (granian" in one for one in causes) is raised
     assert ("not a WebSocket route" in causes[0]) is path
+
+
+def test_a_403_before_the_accept_may_be_a_dependency_or_a_parameter():
+    """FastAPI: the route is there, and what it declares fails."""
+
+    def causes(path: str = "/chat", **fields: Any) -> list[bool]:
+        found = first(refused("403 Forbidden", head=request(path, without=("Origin",)), path=path, **fields))
+        return [one.cause.startswith("a dependency refuses") for one in found.causes]
+
+    assert causes(**PLAIN)[:2] == [False, True]
+    # With parameters in the URL the route is rather there.
+    assert causes("/chat?n=abc", **PLAIN)[0]
+    assert not any(causes(Server="nginx"))
+    assert not any(causes(Content_Type="text/html"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.unit.findings.facts_made import HELLO, cut, ended, frame
+from tests.unit.findings.facts_made import HELLO, OPEN, SECOND, cut, ended, frame, ping
 from wsinspect.findings.closed import closed_with, first_fragment, other_of, side_of
 from wsinspect.findings.facts import C2S, S2C
 from wsinspect.findings.registry import diagnose_connection
@@ -65,3 +67,43 @@ def test_an_end_after_other_frames_is_not(frames):
 def test_a_fragment_long_before_the_end_was_borne():
     assert first_fragment(cut(PART, at=9), C2S) is None
     assert first_fragment(cut(PART, REST, at=0.4), C2S) == PART
+
+
+def test_an_end_right_after_the_clients_largest_message_may_be_a_limit_on_size():
+    def causes(*sizes: int, at: float = 0.71, reply: float | None = None) -> list[str]:
+        said = [frame(n, C2S, n / 10, 1, b"x" * size) for n, size in enumerate(sizes, 1)]
+        said[-1] = said[-1]._replace(time_ns=OPEN + SECOND * 7 // 10)
+        answers = [] if reply is None else [frame(9, S2C, reply, 1, b"ok")]
+        facts = cut(*said, frame(8, S2C, 0.5, 1, b"hello"), *answers, at=at)
+        facts = replace(facts, last=tuple(sorted(facts.last, key=lambda one: one.time_ns)))
+        return [one.cause for found in diagnose_connection(facts) for one in found.causes]
+
+    assert causes(10, 5000)[0].startswith("a limit on the size of messages")
+    # It took such a one before, it is short, the end came later, or the server had answered it.
+    for silent in (
+        causes(5000, 5000),
+        causes(10, 900),
+        causes(10, 5000, at=1.9),
+        causes(10, 5000, reply=0.705),
+    ):
+        assert not any(one.startswith("a limit on the size") for one in silent)
+
+
+def test_a_server_that_had_spoken_and_went_dead_may_be_out_of_reach():
+    def causes(*answered: float) -> list[str]:
+        said = [frame(n, S2C, at, 1, b"x") for n, at in enumerate(answered, 5)]
+        facts = cut(
+            *said,
+            at=9,
+            by="client",
+            how="close-frame",
+            client_close_code=1011,
+            client_close_reason="keepalive ping timeout",
+            pings=(ping(3, C2S, 2),),
+        )
+        found = [one for one in diagnose_connection(facts) if one.id == "WS-KA-001"]
+        return [cause.cause for one in found for cause in one.causes]
+
+    assert [one.startswith("packets between the two") for one in causes(0.5)] == [False, True]
+    # It still speaks after the ping, so its packets come.
+    assert not any(one.startswith("packets between") for one in causes(0.5, 3))

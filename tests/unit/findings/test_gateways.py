@@ -170,7 +170,7 @@ LIMIT = "the upstream's limit is reached: max_conns"
         ((), -1),
         # It had ended before, or is to another path, which another upstream may serve.
         ((other(lived=0.5),), -1),
-        ((other(path="/other"),), -1),
+        ((other(path="/other"),), 1),
     ],
 )
 def test_a_502_of_nginx_may_be_its_limit_on_connections(others, place):
@@ -193,3 +193,12 @@ def test_a_503_of_nginx_is_a_limit_of_its_own_first():
     found = judged(refused("503 Service Temporarily Unavailable", page, Server="nginx/1.22.1"))
     assert (found.id, found.fault_of) == ("WS-HS-021", "hop")
     assert found.causes[0].cause.startswith("nginx's limit_conn or limit_req")
+
+
+def test_a_504_may_be_a_connection_that_was_not_made():
+    """nginx says so where a firewall drops its packets, too: then the application never saw the request."""
+    page = NGINX_502.replace(b"502 Bad Gateway", b"504 Gateway Time-out")
+    found = judged(refused("504 Gateway Time-out", page, Server="nginx/1.22.1"))
+    assert (found.id, found.confidence) == ("WS-HS-022", "medium")
+    assert ["did not answer in time" in one.cause for one in found.causes] == [True, False]
+    assert found.causes[1].cause.startswith("packets to the application's address are dropped")

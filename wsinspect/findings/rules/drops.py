@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from wsinspect.findings.closed import first_fragment
+from wsinspect.findings.closed import first_fragment, largest_before_end
 from wsinspect.findings.evidence import (
     WORDS_OF_ENDS,
     answer_hop,
@@ -493,6 +493,14 @@ def _causes_of_fin(facts: ConnectionFacts, silence: int, *, is_quiet: bool) -> t
         f"an idle timeout of {seconds(silence)}, at the server or a hop",
         "does the next one end after the same silence?",
     )
+    large = largest_before_end(facts)
+    if large is not None:
+        limit = Cause(
+            f"a limit on the size of messages: the end came right after the client's largest, {large:,} bytes"
+            " (Autobahn drops TCP there)",
+            "a smaller message is taken, and one of this size ends the next connection, too",
+        )
+        return (limit, ended)
     newer = _replaced_by(facts)
     taken = Cause(
         f"#{newer} took its place: the server keeps one connection for each client, by its id, token or user"

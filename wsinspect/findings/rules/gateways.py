@@ -205,7 +205,14 @@ def _with_limits(facts: ConnectionFacts, causes: tuple[tuple[str, str], ...]) ->
     if facts.status == 503:
         return (CAUSES["limit-conn"], *causes)
     limit = CAUSES["max-conns"]
-    return (limit, *causes) if _open_then(facts) else (*causes, limit)
+    if _open_then(facts):
+        return (limit, *causes)
+    # Another path may have the same upstream.
+    answered = facts.times.get("response_in_ns") or facts.attempt_ns
+    is_served = Lack.TIMES not in facts.unrecorded and any(
+        _was_open_at(one, answered) for one in facts.others
+    )
+    return (causes[0], limit, *causes[1:]) if is_served else (*causes, limit)
 
 
 def _open_then(facts: ConnectionFacts) -> list[int]:
@@ -352,6 +359,12 @@ def unavailable(facts: ConnectionFacts) -> Iterator[Found]:
         yield replace(found, confidence="medium") if hop and not is_hops else found
 
 
+_SLOW: Final = (
+    "the application took the connection and did not answer in time",
+    "its log has the request; the same one sent to it directly is as slow",
+)
+
+
 @rules(
     "WS-HS-022",
     "error",
@@ -376,9 +389,14 @@ def gateway_timeout(facts: ConnectionFacts) -> Iterator[Found]:
             if abs(limit.seconds - took) <= 1 and limit.seconds in (30, 60, 100) and limit.kind != "answer"
         ]
         lines = [f"known limit: {limit.who}, {limit.seconds:g} s" for limit in near[:4]]
-        yield answer(
-            facts, *lines, title=f"{facts.status}: the application did not answer the handshake in time"
+        found = answer(
+            facts,
+            *lines,
+            title=f"{facts.status}: the application did not answer the handshake in time",
+            causes=(_SLOW, CAUSES["dropped"]) if facts.status == 504 else (),
         )
+        # A hop says so as well where its connection was not made (nginx: proxy_connect_timeout).
+        yield replace(found, confidence="medium") if facts.status == 504 else found
 
 
 @rules(

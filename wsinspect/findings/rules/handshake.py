@@ -46,6 +46,7 @@ from wsinspect.vocabulary import Lack
 rules = Rules()
 
 #: A client that leaves sooner did not wait for the server.
+_AT_END_NS: Final = SECOND_NS // 2
 _SHORT_WAIT_NS: Final = 2 * SECOND_NS
 #: No answer has so large a header block: the server does not mean to end it.
 _LARGE_HEAD: Final = 16 * 1024
@@ -445,6 +446,16 @@ def gave_up(facts: ConnectionFacts) -> Iterator[Found]:
         "this proxy was starved: what the server answered was not read in time",
         "the load of this machine at that time",
     )
+    # Who reads what follows an Upgrade as the request's body waits for its end, and answers then (actix).
+    answered = facts.times.get("response_in_ns")
+    is_at_end = is_late and left is not None and answered is not None and answered - left < _AT_END_NS
+    if is_at_end and 400 <= (facts.status or 0) < 500:
+        unread = (
+            f"the server takes no WebSocket at this path, and said so ({facts.status}) when the request had"
+            " ended: it read on for a body (actix, Robyn)",
+            "the same path without Upgrade is answered at once, with the same status",
+        )
+        server = unread
     is_ours = is_short and waited >= _SHORT_WAIT_NS
     busy = None if is_short or is_stopped else busy_with(facts, waited)
     held = () if busy is None else (one_at_a_time(busy.id),)

@@ -11,7 +11,7 @@ from typing import Final
 from wsinspect.findings.evidence import answer_marks, end_line, js_sees, lag_line, named, seconds, two_causes
 from wsinspect.findings.facts import C2S, S2C, SECOND_NS, ConnectionFacts, FrameFact, PingFact
 from wsinspect.findings.limits import matching, words
-from wsinspect.findings.model import FaultOf, Found
+from wsinspect.findings.model import Cause, FaultOf, Found
 from wsinspect.findings.registry import Rules
 from wsinspect.findings.rules.sleeping import asleep, is_browser
 from wsinspect.wire.opcodes import Direction
@@ -32,6 +32,32 @@ _LATE_NS: Final = 300_000_000
 #: The end of a connection that is open.
 _NEVER: Final = 1 << 63
 _PING, _PONG = 9, 10
+
+
+def _went_dead(facts: ConnectionFacts, side: Direction, since_ns: int) -> bool:
+    """Whether a side had spoken, and nothing at all came from it after a ping: not even that it ends."""
+    last = facts.last_ns[side]
+    return (
+        last is not None and last < since_ns and not any(end.side == _SIDE_OF[side] for end in facts.ends[:1])
+    )
+
+
+_SIDE_OF: Final = {C2S: "client", S2C: "server"}
+
+
+def _unreached(other: FaultOf) -> tuple[Cause, ...]:
+    """Why nothing came any more from a side that had spoken."""
+    return two_causes(
+        (
+            f"the {other} is blocked: its event loop does something else, or its process is stopped",
+            f"the {other}'s CPU and log at that time; other connections to it had no pong either",
+        ),
+        (
+            "packets between the two are dropped since then: a firewall, a NAT that forgot the connection, a"
+            " network that is gone",
+            f"a capture at the {other}: did the ping arrive there?",
+        ),
+    )
 
 
 @rules(
@@ -120,6 +146,8 @@ def no_pong(facts: ConnectionFacts) -> Iterator[Found]:
         else "medium",
         causes=asleep(facts)
         if is_asleep
+        else _unreached(other)
+        if says_so and has_waited and not (late or is_wrong) and _went_dead(facts, side.other, first.time_ns)
         else two_causes(
             (f"the {other} does not answer pings", "leave pings off: does the connection live on?"),
             (
