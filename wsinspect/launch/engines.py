@@ -166,6 +166,20 @@ def stop_engine(info: EngineInfo, timeout_s: float, directory: Path | None = Non
         time.sleep(_POLL_S)
 
 
+def clients_of(info: EngineInfo) -> int | None:
+    """How many TCP connections of clients an engine has had; None where it does not say."""
+    if info.control is None:
+        return None
+    from wsinspect.control.client import ControlClient
+
+    try:
+        with ControlClient.open(info.control, timeout=_API_PATIENCE_S) as control:
+            count = control.get("/v1/status").get("clients")
+    except (WsinspectError, KeyError):
+        return None
+    return count if isinstance(count, int) else None
+
+
 def _asked_to_end(info: EngineInfo) -> bool:
     """Whether the engine's control API has taken our wish."""
     if info.control is None:

@@ -16,6 +16,21 @@ _UNIT: Final = re.compile(
     r"(?<=[0-9]) (?=(?:[num]?s|min|h|d|%|(?:k|[KMGT]i)?B)(?![A-Za-z0-9]))"
     r"|(?<=[0-9] min) (?=[0-9]+ s\b)|(?<=[0-9] h) (?=[0-9]+ min\b)|(?<=[0-9] d) (?=[0-9]+ h\b)"
 )
+#: What may stand behind a command: an option, a quoted or a capital word, a number, a filter or a path.
+_ARGUMENT: Final = (
+    r"(?:'[^']*'|\"[^\"]*\"|--?[a-z][\w-]*(?:=\S+)?|--(?= )|[A-Z][A-Z0-9_./:-]+(?![a-z])|last\b|\d\S*"
+    r"|[^\s,;]*[/=:$][^\s,;]*[^\s,;:.])"
+)
+_COMMANDS: Final = (
+    "run|demo|open|serve|show|doctor|diagnose|explain|check|connect|mock|replay|export|report|import|merge|"
+    "faults|ls|rm|ps|stop|browser|ca|completion|skill|mcp|addons"
+)
+#: A command in a sentence of ours, as people copy it: a line does not end inside.
+_COMMAND: Final = re.compile(
+    rf"(?:\bwsinspect [a-z][a-z-]*|(?<!\S)(?:(?:{_COMMANDS}) )?--[a-z][\w-]*(?:=\S+)?)(?: {_ARGUMENT})*"
+)
+#: Stands for a blank at which a line does not end.
+_GLUE: Final = "\ue000"
 
 
 def width_of(line: Line) -> int:
@@ -97,19 +112,30 @@ def broken(text: str, first: int, room: int, *, is_verbatim: bool = False) -> li
             a run separates, and does not begin the next line.
     """
     pieces: list[str] = []
-    left = text
+    left, blank = (text, " ") if is_verbatim or _GLUE in text else (_glued(text), _GLUE)
     while left:
         cells = room if pieces else first
         piece = wrap(left, cells)[0]
-        if len(piece) < len(left) and (at := _last_blank(left, len(piece))) > len(piece) // 2:
-            piece = piece[: at + 1]
-        pieces.append(piece)
+        if len(piece) < len(left):
+            at = _last_blank(left, len(piece))
+            if at <= len(piece) // 2:  # better inside a command than inside a word
+                at = max(at, left.rfind(blank, 0, len(piece) + 1))
+            if at > len(piece) // 2:
+                piece = piece[: at + 1]
+        pieces.append(piece.replace(blank, " "))
         left = left[len(piece) :]
         if not is_verbatim:
-            left = left.lstrip(" ")
+            left = left.lstrip(f" {blank}")
         elif not piece.endswith(" "):
             left = left.removeprefix(" ")
     return pieces or [""]
+
+
+def _glued(text: str) -> str:
+    """The text with the blanks inside its commands replaced by `_GLUE`."""
+    if "wsinspect " not in text and "--" not in text:
+        return text
+    return _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
 
 
 def _last_blank(text: str, end: int) -> int:
@@ -121,20 +147,25 @@ def _last_blank(text: str, end: int) -> int:
 
 
 def flow(text: str, width: int) -> list[str]:
-    """Our own sentences, broken at spaces, but not between a number and its unit."""
+    """Our own sentences, broken at spaces, but not between a number and its unit, nor inside a command.
+
+    A command that is wider than a line is broken at its blanks.
+    """
     lines, line = [], ""
-    for word in _words(text):
-        if line and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    return [*lines, line] if line else lines
+    text = " ".join(text.split())
+    blank = " " if _GLUE in text else _GLUE  # where somebody else wrote that, no command is looked for
+    for word in _words(text if blank == " " else _glued(text)):
+        for part in [word] if len(word) <= width else word.split(blank):
+            if line and len(line) + 1 + len(part) > width:
+                lines.append(line)
+                line = part
+            else:
+                line = f"{line} {part}" if line else part
+    return [one.replace(blank, " ") for one in ([*lines, line] if line else lines)]
 
 
 def _words(text: str) -> list[str]:
     """Words, each number with its unit."""
-    text = " ".join(text.split())
     words: list[str] = []
     begin = 0
     while (end := _first_blank(text, begin)) >= 0:

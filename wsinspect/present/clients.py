@@ -79,17 +79,18 @@ def story_of(client: Client, most: int) -> Iterator[StoryLine]:
     Args:
         most: outages.
     """
-    session = client.session
+    session, outages = client.session, client.measures.outages
     first = next(iter(session.connections), None)
-    if first is not None:
+    if outages and outages[0].outage.lost is None:
+        pass  # it begins with the tries before the first connection
+    elif first is not None:
         words = f"connected (#{first.id})" if first.id > 0 else f"connected by {first.answer}"
         yield StoryLine(_at(first.open_ns or 0, words), _number(first))
     else:
-        words = "first try; it was never connected"
-        yield StoryLine(_at(session.first.attempt_ns, words), _number(session.first))
-    for outage in client.measures.outages[:most]:
+        yield StoryLine(_at(session.first.attempt_ns, "never connected"), _number(session.first))
+    for outage in outages[:most]:
         yield from _outage(outage)
-    if (left := len(client.measures.outages) - most) > 0:
+    if (left := len(outages) - most) > 0:
         yield StoryLine(_named("", f"and {counted(left, 'more outage')} (--json has all of them)"))
     for attempt, stall in client.measures.unnoticed[:4]:
         lasted = format_duration((stall.until_ns or stall.from_ns) - stall.from_ns)
@@ -133,7 +134,7 @@ def _attempts(client: Client) -> str:
 
 def _outage(measured: OutageMeasures) -> Iterator[StoryLine]:
     outage = measured.outage
-    lost = _number(outage.lost)
+    lost = _number(outage.lost or next(iter(outage.tries), None))
     yield StoryLine(_at(outage.began_ns, _loss_words(measured)), lost)
     if outage.is_half_open:
         beat = measured.heartbeat_ns
@@ -147,7 +148,8 @@ def _outage(measured: OutageMeasures) -> Iterator[StoryLine]:
         delays = [format_duration(one) for one in outage.delays[:_TRIES]]
         after = f"; after {', '.join(delays)}" if delays else ""
         after += ", ..." if len(outage.delays) > _TRIES else ""
-        words = f"tried again: {_answers(outage.tries)}{after}"
+        tried = "tried" if outage.lost is None else "tried again"
+        words = f"{tried}: {_answers(outage.tries)}{after}"
         more = tuple(_tries(measured)) if len(outage.tries) > 1 else ()
         yield StoryLine(_named("", words), _number(outage.tries[0]), more=more)
         if len(outage.delays) > 1:
@@ -197,7 +199,7 @@ def _loss_words(measured: OutageMeasures) -> str:
     lost = outage.lost
     by = f" by {escape(rule_words(outage.rule))}" if outage.rule is not None else ""
     if lost is None:
-        return f"not connected at the first try{by}"
+        return f"{'never connected' if outage.resumed is None else 'not connected at first'}{by}"
     if outage.cause == Cause.STALL:
         return f"half-open{by}{_shown(lost)}"
     code = lost.server_code if lost.ended_by != "client" else lost.client_code
@@ -228,7 +230,8 @@ def _end(measured: OutageMeasures) -> Iterator[StoryLine]:
         yield StoryLine(_named("", words), _number(last))
         return
     resumed = _number(outage.resumed)
-    parts = [f"connected again ({_answer(outage.resumed)})"]
+    again = "" if outage.lost is None else " again"
+    parts = [f"connected{again} ({_answer(outage.resumed)})"]
     if outage.reconnect_ns is not None:
         parts.append(f"{format_duration(outage.reconnect_ns)} after the outage was over")
     if outage.works_ns is not None and outage.resumed.open_ns is not None:

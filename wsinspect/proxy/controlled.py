@@ -70,6 +70,7 @@ class Controlled:
             "pid": os.getpid(),
             "capture": str(self.capture),
             "listeners": self._listeners,
+            "clients": self._handshakes.clients,
             "connections_open": len(links),
             "connections_held": sum(each.holds for each in faults),
             "bytes_held": sum(each.held_bytes for each in faults),

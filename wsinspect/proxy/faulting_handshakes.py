@@ -38,11 +38,16 @@ _OUTAGES = (handshakes.Refuse, handshakes.Hang, connections.Blackhole)
 
 
 class HandshakeFaults:
-    """See the module docstring."""
+    """See the module docstring.
+
+    Attributes:
+        clients: how many TCP connections of clients there were.
+    """
 
     def __init__(self, controller: FaultController, log: AttemptLog) -> None:
         self.controller = controller
         self.log = log
+        self.clients = 0
         self._accepted: dict[str, int] = {}
         self._waiting: dict[asyncio.Event, tuple[str, str]] = {}  # rule and client
         self._armed_ns: dict[str, int] = {}
@@ -61,6 +66,7 @@ class HandshakeFaults:
     # Before the request
 
     def client_connected(self, client: connection.Client) -> None:
+        self.clients += 1
         rule = self._accepts(handshakes.ResetOnAccept, client)
         wire = Wire.of_client(client) if rule else None
         if rule and wire:

@@ -21,7 +21,7 @@ MARK_GAP: Final = 16
 #: A match of the search.
 MARK_MATCH: Final = 32
 #: What matters most comes first.
-RANKED: Final = (MARK_MATCH, MARK_CLOSE, MARK_FINDING, MARK_FAULT, MARK_PING, MARK_GAP)
+RANKED: Final = (MARK_MATCH, MARK_FINDING, MARK_CLOSE, MARK_FAULT, MARK_PING, MARK_GAP)
 BINS: Final = 2048
 _FIRST_WIDTH_NS: Final = 1_000_000
 
@@ -40,23 +40,24 @@ def marks_of(bits: int, flags: int) -> int:
 
 
 def side_by_side(cells: Sequence[int]) -> list[tuple[int, bool]]:
-    """What each cell of a row shows of its marks: none hides another.
+    """What each cell of a row shows of its marks.
 
-    Of several the one that matters most stands in the cell, the others in an empty one next to it, unless
-    what they say stands there anyway. Where neither is so, the cell has to say that there is more in it.
+    Of several the one that matters most stands in the cell, unless the cell before shows it: then the next,
+    so that in a dense row kinds take turns. The others stand in an empty cell next to it, if there is one.
 
     Returns:
-        For each cell one mark, or 0, and whether there is more in it.
+        For each cell one mark, or 0, and whether it has more than it and the cells next to it show.
     """
-    shown = [next((mark for mark in RANKED if marks & mark), 0) for marks in cells]
+    shown: list[int] = []
+    for marks in cells:
+        own = [mark for mark in RANKED if marks & mark]
+        before = shown[-1] if shown else 0
+        shown.append(next((mark for mark in own if mark != before), own[0] if own else 0))
     more = [False] * len(cells)
     for at, marks in enumerate(cells):
+        near = [one for one in (at + 1, at - 1) if 0 <= one < len(cells)]
         for mark in RANKED:
-            if not marks & mark or mark == shown[at]:
-                continue
-            # A cell with several marks may say only that: it tells of no other.
-            near = [one for one in (at + 1, at - 1) if 0 <= one < len(cells) and cells[one] in (0, mark)]
-            if any(shown[one] == mark for one in near):
+            if not marks & mark or mark in (shown[at], *(shown[one] for one in near)):
                 continue
             free = next((one for one in near if not shown[one]), None)
             if free is None:

@@ -414,7 +414,8 @@ FOOTER["sandwich"] = (
     FooterKey("quit", "quit"),
 )
 #: Keys that have nothing to act on where no connection is shown or chosen.
-ABOUT_ONE: Final = frozenset({"copy", "copy.curl", "copy.as", "connection.doctor"})
+ABOUT_URL: Final = frozenset({"copy", "copy.curl", "copy.as"})
+ABOUT_ONE: Final = ABOUT_URL | {"connection.doctor"}
 ALL_KEYS: Final = (*APP_KEYS, *(key for keys in PAGE_KEYS.values() for key in keys))
 BY_ID: Final = {key.id: key for key in ALL_KEYS}
 PAGE_OF: Final = {key.id: page for page, keys in PAGE_KEYS.items() for key in keys}

@@ -55,11 +55,11 @@ class Places:
         has_place = any(fix.file is not None for fix in finding.fixes)
         if has_place or row.connection_id is None or not is_explainable(finding):
             return Placed(finding)
-        if not self.read:
-            return Placed(finding, _OFFER)
         target = target_of(row.connection_id)
         if target is None:
             return Placed(finding)
+        if not self.read:
+            return Placed(finding, _OFFER)
         better, explained = explain_finding(finding, self.read, target)
         if explained is None:
             met = [found.where for one in self.read if (found := one.meets(target)) is not None]

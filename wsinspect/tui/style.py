@@ -90,11 +90,14 @@ _PLAIN: Final = {
     "word": "bold",
     "match": "bold reverse",
 }
+#: A mark that stands for others too: its style with this behind its name.
+MORE: Final = "_more"
+_WITH_MORE: Final = ("muted", "warn", "error", "gap", "focus", "match")
 #: Grounds of a chosen row, and what is dim elsewhere: on these it would be too dim to read (WCAG 2.2, 1.4.3).
 _CHOSEN: Final = ("cursor", "idle")
 _DIM: Final = ("muted", "gap", "same", "sign")
 _DIM_ON_CHOSEN: Final = {True: "#aab2bc", False: "#444c56"}
-STYLE_NAMES: Final = frozenset(_DARK)
+STYLE_NAMES: Final = frozenset((*_DARK, *(f"{name}{MORE}" for name in _WITH_MORE)))
 
 
 class Palette:
@@ -119,10 +122,15 @@ class Palette:
         table = _PLAIN if not has_colour else _DARK if is_dark else _LIGHT
         base = Style.parse(f"{ground[0]} on {ground[1]}") if ground and has_colour else Style()
         self._own = {name: Style.parse(definition) for name, definition in table.items()}
+        for name in _WITH_MORE:
+            own = self._own[name]  # what is underlined anyway is reversed
+            more = Style(reverse=True) if own.underline else Style(underline=True)
+            self._own[f"{name}{MORE}"] = own + more
         self._over = {"": {name: base + style for name, style in self._own.items()}}
         self._base = base
+        dims = [one for name in _DIM for one in (name, f"{name}{MORE}") if one in self._own]
         dim = Style.parse(_DIM_ON_CHOSEN[is_dark]) if has_colour else Style()
-        self._on_chosen = dict.fromkeys(_DIM, dim)
+        self._on_chosen = dict.fromkeys(dims, dim)
 
     def __getitem__(self, name: str) -> Style:
         return self._over[""][name]

@@ -118,3 +118,29 @@ def test_a_capture_without_connections(tmp_path):
     assert (
         show(str(store(tmp_path / "empty.db", Chat())), "--sessions") == "No client has tried to connect.\n"
     )
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_who_is_not_connected_at_first_is_said_to_be_so_once(tmp_path, comes_back):
+    """No line says that it was never connected, and the next one that it was not connected."""
+    script = Chat()
+    for number in range(1, 5):
+        script.begin(number, request("ann"), "/room")
+        script.answer(number, REFUSAL)
+        script.event(number, "refused", status=503)
+        script.event(number, "closed")
+        script.tick(2000)
+    if comes_back:
+        script.accept(5, request("ann"), "/room")
+        script.client(5, b'{"type":"join"}')
+        script.tick(3000)
+    story = show(str(store(tmp_path / "first.db", script)), "--sessions").splitlines()
+    words = [line.strip() for line in story]
+    told = [line for line in words if "connected" in line and "outage" not in line]
+    if comes_back:
+        assert ["not connected at first" in told[0], "connected (#5 101)" in told[1]] == [True, True]
+        assert "connected again" not in " ".join(told)
+    else:
+        assert [line.partition("  ")[2] for line in told] == ["never connected"]
+    assert len(told) == 1 + comes_back
+    assert any(line.startswith("tried: 4 times 503 (#1-4)") for line in words)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsinspect.cli.main import COMMANDS as COMMANDS_OF_CLI
 from wsinspect.handshake.diff import Change, ChangeKind
 from wsinspect.present.cells import (
+    _COMMANDS,
     broken,
     cut,
     flow,
@@ -69,6 +73,54 @@ def test_a_sentence_keeps_a_number_and_its_unit_on_one_line(width):
     lines = flow(text, width)
     assert " ".join(lines) == text
     assert not {"min", "12", "s,", "ms,", "KiB", "%", "h)"} & {line.split()[0] for line in lines}
+
+
+COMMANDS = {
+    "Nothing is held. run --break FILTER starts with one.": "run --break FILTER",
+    "Held until you pass them: wsinspect run --break op:text holds all.": "wsinspect run --break op:text",
+    "Orders: wsinspect run --break 'op:text size:>9' holds them.": "wsinspect run --break 'op:text size:>9'",
+    "With traffic: wsinspect demo, in another terminal.": "wsinspect demo,",
+    "wsinspect open last shows the newest one.": "wsinspect open last",
+    "No display; try: wsinspect browser URL -- --headless instead.": "wsinspect browser URL -- --headless",
+    "To tidy up, rm --older-than 7d asks first.": "rm --older-than 7d",
+    "It ends: wsinspect run --append continues this recording": "wsinspect run --append",
+    "Is it --fault 'latency,latency=1s' that acts?": "--fault 'latency,latency=1s'",
+}
+
+
+@pytest.mark.parametrize("width", range(8, 60))
+@pytest.mark.parametrize("text", COMMANDS)
+def test_a_command_that_is_copied_is_on_one_line(text, width):
+    """Wherever it fits into one; where it does not, no word of it is cut."""
+    command = COMMANDS[text]
+    lines = flow(text, width)
+    assert " ".join(lines) == text
+    assert (len(command) > width) or any(command in line for line in lines)
+    if len(command) <= width // 2:  # `broken` rather cuts a line than leave half of it empty
+        assert any(command in piece for piece in broken(text, width, width))
+
+
+def test_every_command_is_known():
+    assert set(_COMMANDS.split("|")) == set(COMMANDS_OF_CLI)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "with --ascii the lanes are drawn with signs of ASCII",
+        "wsinspect says what was wrong with a handshake",
+        "a line - as here - ends at dashes, and a-b -- too",
+        "what a peer wrote: \ue000 wsinspect run --break FILTER",
+    ],
+)
+def test_prose_is_broken_wherever_it_was(text):
+    """Each line is as full as it can be, but for the word behind an option or the program's name."""
+    for width in range(16, 40):
+        lines = flow(text, width)
+        assert " ".join(lines) == " ".join(text.split())
+        for line, after in pairwise(lines):
+            first = after.split()[0]
+            assert len(line) + 1 + len(first) > width or (line.endswith("wsinspect") and first == "says")
 
 
 @given(st.text(alphabet="ab 世\u0301", max_size=60), st.integers(2, 40), st.integers(0, 12))

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.svg import text_of
 from tests.support.tui_pilot import Screen, opened
-from tests.support.tui_states import empty_capture
+from tests.support.tui_states import ENGINES, empty_capture
 from wsinspect.tui.keys import BY_ID, FOOTER, PANE_BY_ID
 from wsinspect.tui.widgets.lines import KeyLine
 
@@ -29,8 +29,8 @@ def offered(screen: Screen) -> list[str]:
 
 
 def shown(screen: Screen) -> list[str]:
-    """All that is on the terminal, what was said too."""
-    return text_of(screen.app.export_screenshot())
+    """All that is on the terminal, what was said too; not the first line, which changes with time."""
+    return text_of(screen.app.export_screenshot())[1:]
 
 
 async def begin(screen: Screen, key: str) -> None:
@@ -59,6 +59,22 @@ async def idle_ones(screen: Screen, key: str) -> list[str]:
 
 def test_every_page_is_asked():
     assert set(PAGES) | {"main"} == set(FOOTER)
+
+
+@pytest.mark.parametrize("name", [*PAGES, *PANES])
+@pytest.mark.asyncio
+async def test_each_key_in_the_footer_of_an_empty_live_page_does_something(tmp_path, name):
+    """A proxy runs, and no client has come."""
+    path = empty_capture(tmp_path / "empty.db", clean=False)
+    with ENGINES["waiting"](path):
+        async with opened(path, size=(200, 40)) as screen:
+            assert screen.model.is_live
+            await screen.until(lambda: screen.app.workspace.engine_view.is_up)
+            await begin(screen, PAGES.get(name) or PANES[name])
+            before = shown(screen)
+            await screen.press("f11")
+            assert shown(screen) == before, "what a key changes can be told from what time does"
+            assert await idle_ones(screen, PAGES.get(name) or PANES[name]) == []
 
 
 @pytest.mark.parametrize("name", [*PAGES, *PANES])

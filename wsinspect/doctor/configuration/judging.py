@@ -139,6 +139,8 @@ _UNITS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 #: How far a measured time may be from the limit that ended it: timers are late, and rarely early.
 _EARLY: Final = 0.03
 _LATE_SECONDS: Final = 2.5
+#: No hop is configured to wait for less.
+_SHORTEST_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -230,8 +232,8 @@ def explain_finding(
 
 
 def is_explainable(finding: Finding) -> bool:
-    """Whether a line of the configuration of a hop could be why."""
-    return any(finding.id in rules for rules in _EXPLAINS.values())
+    """Whether a line of the configuration of a hop could be why: by its rule, and by what was seen."""
+    return any(finding.id in rules and _may_be(kind, finding) for kind, rules in _EXPLAINS.items())
 
 
 def masked(words: str) -> str:
@@ -292,34 +294,54 @@ def _may_have_written(software: str, defect: Defect, finding: Finding) -> bool:
 
 def _fits(defect: Defect, finding: Finding) -> bool:
     """Whether a defect fits what was seen: the status that it answers with, the seconds that it waits."""
-    is_measured = finding.id in _LIMITS_MEASURED  # its evidence has the ages of all that was held open
-    said = " ".join((finding.title, *(() if is_measured else finding.evidence)))
+    said = _said(finding)
     if defect.status is not None:
         codes = {int(one) for one in re.findall(r"\b[1-5]\d\d\b", said)}
         return defect.status in codes or (
             defect.status in (301, 302, 303, 307, 308) and finding.id in _REDIRECTS
         )
+    if not _may_be(defect.kind, finding):
+        return False
     if finding.id == "WS-HS-050" and defect.kind == "host":
-        return _is_of_its_page(finding)
-    if defect.kind in ("host", "credentials") and _is_own_refusal(finding):
-        return False  # no server was asked, so nothing that it gets decides
-    if defect.kind == "upstream":
-        # A hop answers these for a server that it cannot reach or read; its own 500 has another reason.
-        return _OF_GATEWAY.search(said) is not None
-    if defect.kind == "preamble" and finding.id == "WS-HS-012":
-        return _may_not_have_read(finding)
+        return True
     if DROPS_QUERY in defect.words:
         return "query" in said
-    if defect.kind == "h2" and finding.id == "WS-HS-021":
-        return _NOT_CONNECTED.search(said) is None
-    if finding.id == "WS-HS-032":  # who refuses a connection has not read a configuration
-        return "reset" in said
     if defect.kind in _MEASURED:
         if defect.seconds is None:
             return False
-        times = [float(count) * _UNITS[unit] for count, unit in _SECONDS.findall(said)]
         low, high = defect.seconds * (1 - _EARLY), defect.seconds + _LATE_SECONDS
-        return any(low <= one <= high for one in times)
+        return any(low <= one <= high for one in _times(said))
+    return True
+
+
+def _said(finding: Finding) -> str:
+    """Its title and its evidence; not the ages of all that was held open."""
+    return " ".join((finding.title, *(() if finding.id in _LIMITS_MEASURED else finding.evidence)))
+
+
+def _times(said: str) -> list[float]:
+    """The times in a text, in seconds."""
+    return [float(count) * _UNITS[unit] for count, unit in _SECONDS.findall(said)]
+
+
+def _may_be(kind: Kind, finding: Finding) -> bool:
+    """Whether any defect of a kind can be why: what was seen may rule all of them out."""
+    said = _said(finding)
+    if finding.id == "WS-HS-050" and kind == "host":
+        return _is_of_its_page(finding)
+    if kind in ("host", "credentials") and _is_own_refusal(finding):
+        return False  # no server was asked, so nothing that it gets decides
+    if kind == "upstream":
+        # A hop answers these for a server that it cannot reach or read; its own 500 has another reason.
+        return _OF_GATEWAY.search(said) is not None
+    if kind == "preamble" and finding.id == "WS-HS-012":
+        return _may_not_have_read(finding)
+    if kind == "h2" and finding.id == "WS-HS-021":
+        return _NOT_CONNECTED.search(said) is None
+    if finding.id == "WS-HS-032":  # who refuses a connection has not read a configuration
+        return "reset" in said
+    if kind in _MEASURED:
+        return any(one >= _SHORTEST_SECONDS for one in _times(said))
     return True
 
 

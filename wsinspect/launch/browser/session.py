@@ -25,7 +25,7 @@ from wsinspect.launch.browser.profile import prepare_profile, throw_away_folder
 from wsinspect.launch.browser.programs import Browser, Family, Launch, command_line, find_browser, is_root
 from wsinspect.launch.captures import NOTHING_KEPT, discard_if_empty
 from wsinspect.launch.child import EngineChild
-from wsinspect.launch.engines import EngineInfo, list_engines
+from wsinspect.launch.engines import EngineInfo, clients_of, list_engines
 from wsinspect.launch.interrupts import held_signals, one_interrupt
 from wsinspect.launch.paths import ca_dir, ensure_private_dir, new_capture_path
 from wsinspect.net import Address
@@ -36,6 +36,10 @@ BROWSER_SECONDS, ENGINE_SECONDS = 5.0, 30.0
 _POLL_SECONDS = 0.05
 #: A browser that cannot run here (no display) says so in this time.
 _EARLY_SECONDS = 1.0
+#: The first request of a browser with a window comes in this time, on a slow machine too.
+_FIRST_SECONDS = 15.0
+#: The page of the proxy itself: it says that the browser uses it, and what to do next.
+_WELCOME = "http://mitm.it/"
 #: Characters of a failing browser's last message that fit into a line.
 _REASON_CHARACTERS = 300
 _CLOSED = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGKILL)
@@ -96,20 +100,24 @@ def browse(visit: Visit) -> int:
 def open_browser(visit: Visit, engine: EngineInfo) -> Iterator[subprocess.Popen[bytes]]:
     """A browser that uses an engine while something else is shown; it is closed at the end.
 
-    One that fails later is reported by `visit.say`, from a thread: Chromium may look for a display first.
+    One that fails later is reported by `visit.say`, from a thread: Chromium may look for a display first. So
+    is one that lives and has asked the proxy for nothing after a while.
 
     Raises:
         LocalError: it could not be started, or ended at once.
     """
     with contextlib.ExitStack() as started:
         folder = started.enter_context(throw_away_folder(visit.browser))
+        before = clients_of(engine) if visit.url else None  # a blank page asks for nothing
         process = _open_browser(visit, engine, folder, started)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_EARLY_SECONDS)
             _judge(visit.browser, process, folder / "browser.log")
         is_ended = threading.Event()
         watcher = threading.Thread(
-            target=_report_failure, args=(visit, process, folder / "browser.log", is_ended), daemon=True
+            target=_report,
+            args=(visit, process, folder / "browser.log", is_ended, lambda: clients_of(engine), before),
+            daemon=True,
         )
         watcher.start()
         try:
@@ -120,10 +128,25 @@ def open_browser(visit: Visit, engine: EngineInfo) -> Iterator[subprocess.Popen[
             watcher.join()  # it reads a file of the folder that is thrown away now
 
 
-def _report_failure(
-    visit: Visit, process: subprocess.Popen[bytes], log: Path, is_ended: threading.Event
+def _report(
+    visit: Visit,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    is_ended: threading.Event,
+    clients: Callable[[], int | None],
+    before: int | None,
 ) -> None:
-    """Wait for a browser, and say why it failed, unless it was ended from here."""
+    """Wait for a browser, and say why it failed, unless it was ended from here.
+
+    Args:
+        clients: counts the connections that the proxy has had.
+        before: how many there were without the browser; None where nothing is known or expected.
+    """
+    if before is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_FIRST_SECONDS)
+        if process.returncode is None and not is_ended.is_set() and clients() == before:
+            visit.say(_no_request(visit.browser))
     process.wait()
     if is_ended.is_set():
         return
@@ -131,6 +154,16 @@ def _report_failure(
         _judge(visit.browser, process, log)
     except LocalError as error:
         visit.say(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+
+
+def _no_request(browser: Browser) -> str:
+    """What to do about a browser that runs and asks for nothing."""
+    words = f"{browser.name} runs, but has requested nothing in {_FIRST_SECONDS:.0f} s"
+    shown = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+    where = f" on display {shown}" if shown else ""
+    if sys.platform.startswith("linux") and not shown:
+        where = " (no display is set)"
+    return f"{words}: look for its window{where}; without one: wsinspect browser URL -- --headless"
 
 
 def open_for_capture(
@@ -146,7 +179,7 @@ def open_for_capture(
     found = next((one for one in engines if proxy_address(one) is not None), None)
     if found is None:
         raise LocalError("this capture has no running HTTP proxy; wsinspect browser URL starts one")
-    return open_browser(Visit(browser=find_browser(None), say=say), found)
+    return open_browser(Visit(browser=find_browser(None), url=_WELCOME, say=say), found)
 
 
 def own_engine(visit: Visit) -> EngineChild:

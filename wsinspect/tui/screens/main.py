@@ -652,7 +652,7 @@ class MainScreen(Page):
         """What is meant where the focus is: the URL, the payload, what was found, or the handshake."""
         self.show_chosen()
         if self.pane_number == 1:
-            one = self.model.connections.get(self.connection_in_view() or 0)
+            one = self.model.connections.get(self.connections.connection_at(self.connections.cursor) or 0)
             if one is not None:
                 self.copier.text(one.url, "URL", ".txt")
             else:

@@ -192,7 +192,9 @@ class LinePane(Widget, can_focus=True):
     # -- moving
 
     def show_cursor(self) -> None:
-        """Scroll so that the cursor is on the screen."""
+        """Scroll so that the cursor is on the screen; before the pane has its height, that does it later."""
+        if not self.visible_rows:
+            return
         if self.cursor < self.top:
             self.top = max(self.cursor, 0)
         elif self.cursor >= self.top + self.visible_rows:

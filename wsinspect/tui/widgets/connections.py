@@ -15,6 +15,7 @@ from wsinspect.present.notes import severity_sign, worst_of
 from wsinspect.present.rows import byte_count, duration, short_count
 from wsinspect.present.words import ago, end_in, extension_words, state_word, target_words
 from wsinspect.text import cell_width, counted, escape, grouped, pad, truncate
+from wsinspect.tui.keys import ABOUT_URL
 from wsinspect.tui.model import LIVE
 from wsinspect.tui.states import no_connections
 from wsinspect.tui.widgets.base import LinePane
@@ -112,6 +113,10 @@ class ConnectionsPane(LinePane):
             left.append((f", {grouped(live)} open", "good"))
         gone = sum(one.evicted_payloads for one in model.connections.values()) if count < 5000 else 0
         return left, [(f"{grouped(gone)} payloads deleted (size limit)", "warn")] if gone else []
+
+    def idle_keys(self) -> frozenset[str]:
+        """The row of all has no URL."""
+        return frozenset() if self.connection_at(self.cursor) is not None else ABOUT_URL
 
     def row_count(self) -> int:
         """The row of all, and one for each; nothing before the first connection."""

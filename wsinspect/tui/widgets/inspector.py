@@ -23,7 +23,7 @@ from wsinspect.present.recognised import LOOKED_AT, recognise
 from wsinspect.present.records import Record
 from wsinspect.present.requests import Asked, asked_lines
 from wsinspect.present.words import end_lines
-from wsinspect.text import cell_width, escape, grouped
+from wsinspect.text import ELLIPSIS, cell_width, counted, escape, grouped
 from wsinspect.tui.blobs import FORMS, MESSAGE, WIRE, Blob, blob_of
 from wsinspect.tui.comparing import Compared
 from wsinspect.tui.documents import (
@@ -46,6 +46,7 @@ from wsinspect.tui.documents import (
 from wsinspect.tui.documents import Document as PayloadDocument
 from wsinspect.tui.jsonread import Node, Slices
 from wsinspect.tui.jsontree import JsonTree
+from wsinspect.tui.keys import FooterKey
 from wsinspect.tui.selection import Selection
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -53,12 +54,13 @@ from wsinspect.wire.opcodes import Opcode
 
 #: Cells that no line needs.
 _UNWRAPPED: Final = 1 << 30
-#: From this height on a pane with hex has lines for the values under the cursor, so many at most.
+#: From this height on a pane with hex has lines for the values under the cursor.
 _VALUE_HEIGHT: Final = 12
-_VALUE_LINES: Final = 5
 #: How long a slice of work may take, and how long keys and drawing have before the next.
 _SLICE_SECONDS: Final = 0.02
 _PAUSE_SECONDS: Final = 0.002
+#: Cells of a title line that are the rule's and blanks.
+_RULES: Final = 7
 T = TypeVar("T")
 #: What a payload is in the row of its frame, too.
 _KINDS: Final = ("compressed", "not compressed")
@@ -271,7 +273,12 @@ class InspectorPane(LinePane):
     def document_text(self) -> str:
         """All of what is shown, unwrapped: a payload whole, not the window of it that is on the screen."""
         if self._blob is not None and (text := whole_text(self._shown_view, self._blob)) is not None:
-            return text
+            at, words = self._value_words()
+            return (
+                "\n".join([f"values at {at:08x}:", *(f"  {word}" for word in words), "", text])
+                if words
+                else text
+            )
         if isinstance(self._document, JsonTree):
             self._document.read_all()
         count = self._document.line_count(_UNWRAPPED)
@@ -526,16 +533,28 @@ class InspectorPane(LinePane):
 
     def title(self) -> tuple[Line, Line]:
         """The tabs, and the payload's views."""
-        left: Line = [("4 ", "key"), ("Inspector", "title"), ("  ", "")]
+        tabs: Line = []
         tab = self.tab if self.record is not None else TABS.index(self._tab_without_frame())
         for number, name in enumerate(TABS):
             shown = number == tab and self.asked is None  # a plain HTTP request has no tabs
-            left.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
-        right: Line = []
-        if self.tab == 0 and self._views and self.size.width >= 76:
-            for name in self._views:
-                right.append((f"[{name}]" if name == self._shown_view else f" {name} ", "muted"))
-        return fit(left, self.size.width - 4), right
+            tabs.append((f"[{name}]" if shown else f" {name} ", "focus" if shown else "muted"))
+        left: Line = [("4 ", "key"), ("Inspector", "title"), ("  ", ""), *tabs]
+        room = self.size.width - _RULES
+        for words in self._view_forms():
+            # The pane's number names it as well.
+            for begin in (left, [*left[:1], *tabs]):
+                if width_of(begin) + cell_width(words) <= room:
+                    return begin, [(words, "muted")]
+        return fit(left, self.size.width - 4), []
+
+    def _view_forms(self) -> Iterator[str]:
+        """The payload's views, or as much of them as says which is shown and how many others there are."""
+        if self.tab != 0 or not self._views:
+            return
+        named = [f"[{name}]" if name == self._shown_view else name for name in self._views]
+        yield "".join(name if name[0] == "[" else f" {name} " for name in named)
+        yield " ".join(named)
+        yield f"[{self._shown_view}] +{len(named) - 1}"
 
     @property
     def _width(self) -> int:
@@ -545,23 +564,37 @@ class InspectorPane(LinePane):
     def _bytes_now(self) -> int:
         return HexDocument.bytes_per_line(self._width)
 
-    def _values(self) -> list[Line]:
-        """In hex, what the bytes under the cursor may be, in lines."""
+    def _value_words(self) -> tuple[int, list[str]]:
+        """The place under the cursor in hex, and what the bytes there may be."""
         document = self._document
-        if not (self.has_focus and isinstance(document, HexDocument) and self.size.height >= _VALUE_HEIGHT):
+        if not isinstance(document, HexDocument) or not document.length:
+            return 0, []
+        at = min(self.cursor * document.bytes_per_line(self._width) + self._column, document.length - 1)
+        return at, value_words(document.bytes_at(at), is_utc=self.workspace.clock.is_utc)
+
+    def _values(self) -> list[Line]:
+        """In hex, what the bytes under the cursor may be, in half of the lines at most; how many are left."""
+        if not (self.has_focus and self.size.height >= _VALUE_HEIGHT):
             return []
-        at = self.cursor * document.bytes_per_line(self._width) + self._column
-        words = value_words(document.bytes_at(at), is_utc=self.workspace.clock.is_utc)
-        lines: list[Line] = []
-        line: Line = [(f" {at:08x}", "key")]
+        at, words = self._value_words()
+        if not words:
+            return []
+        most = (self.size.height - 1 - int(self._has_summary())) // 2
+        lines: list[Line] = [[(f" {at:08x}", "key")]]
+        counts = [0]
         for word in words:
             name, _, value = word.partition(" ")
             part: Line = [(f"  {name} ", "muted"), (value, "")]
-            if width_of(line) + width_of(part) > self.size.width - 1:
-                lines.append(line)
-                line = [(" " * 9, "")]
-            line += part
-        return [*lines, line][:_VALUE_LINES]
+            if width_of(lines[-1]) + width_of(part) > self.size.width - 1:
+                lines.append([(" " * 9, "")])
+                counts.append(0)
+            lines[-1] += part
+            counts[-1] += 1
+        if len(lines) > most:
+            more = counted(sum(counts[most - 1 :]), "more value")
+            opens = self.workspace.key_shown(FooterKey("pager", ""))
+            lines[most - 1 :] = [[(f"{ELLIPSIS:>10} {more}: {opens} opens all", "key")]]
+        return lines
 
     def _has_summary(self) -> bool:
         return self.record is not None and self.size.height > 4 and self.tab in (0, 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from textual import events
@@ -21,15 +21,19 @@ from wsinspect.tui.histogram import (
     MARK_GAP,
     MARK_MATCH,
     MARK_PING,
+    RANKED,
     Bin,
     marks_of,
     side_by_side,
 )
 from wsinspect.tui.moments import moments, with_moments
+from wsinspect.tui.style import MORE
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
 
 _LABEL = 5
+#: Cells of a title line that are the rule's and blanks.
+_RULES = 7
 #: Up to this many frames of a window are counted exactly; more come from the coarser bins.
 _EXACT_FRAMES = 5_000
 _LEAST_SPAN_NS = 10_000_000
@@ -49,11 +53,17 @@ _MARKS = {
     MARK_PING: ("p", "muted"),
     MARK_GAP: (":", "gap"),
 }
-#: Where a cell and those next to it have no room for all of its marks.
-_SEVERAL = "*"
+#: Underlined: a cell that, with those next to it, has no room for all of its marks.
+_SEVERAL = "several"
 #: Keys that are about the time that is drawn.
 _ABOUT_TIME = frozenset(f"overview.{name}" for name in ("zoom_in", "zoom_out", "all", "right", "go"))
-_LEGEND = ("p ping", "~ fault", "! finding", ": gap", "x close")
+_LEGEND = (
+    (MARK_PING, "p ping"),
+    (MARK_FAULT, "~ fault"),
+    (MARK_FINDING, "! finding"),
+    (MARK_GAP, ": gap"),
+    (MARK_CLOSE, "x close"),
+)
 
 
 class OverviewPane(LinePane):
@@ -75,8 +85,8 @@ class OverviewPane(LinePane):
     help_title = "Overview"
     help_text = (
         "Frames over time, one bar per direction. Marks: x a CLOSE frame or another end, ! a violation or "
-        "finding, ~ a fault, p a ping or pong, : a silence, * several of these, which zooming tells apart. + "
-        "and - zoom, left and right pan, 0 shows all; a click goes to that time."
+        "finding, ~ a fault, p a ping or pong, : a silence. An underlined one stands for others too, which "
+        "zooming tells apart. + and - zoom, left and right pan, 0 shows all; a click goes to that time."
     )
     has_cursor = False
 
@@ -158,26 +168,47 @@ class OverviewPane(LinePane):
         """The window, and what the marks mean."""
         from_ns, to_ns = self.window()
         zero_ns = self.selection.zero_ns
-        left: Line = [("2 ", "key"), ("Overview", "title")]
+        name: Line = [("2 ", "key"), ("Overview", "title")]
         if self.selection.view.histogram.start_ns is None:
-            return left, []
+            return name, []
         words = f"  {seconds(from_ns - zero_ns)} to {seconds(to_ns - zero_ns)} s"
+        begin = f"  {seconds(from_ns - zero_ns)}"
         if (clock := self.workspace.clock).is_wall:
             words = f"  {clock.of_day(from_ns)} to {clock.at(to_ns, zero_ns)}"
-        left.append((words, "muted"))
+            begin = f"  {clock.of_day(from_ns)}"
+        left: Line = [*name, (words, "muted")]
+        lasts = duration(to_ns - from_ns)
+        short: Line = [*name, (f"{begin} +{lasts}", "muted")]
         if self.span_ns is not None:
-            left.append((f"  zoom {duration(to_ns - from_ns)}", "key"))
-        right: Line = []
-        if self.size.width >= 80 and not self.glyphs.is_plain:
-            is_crowded = any(
-                more for _, more in side_by_side(self._cells(max(self.size.width - _LABEL - 1, 1)))
-            )
-            shown = [*_LEGEND, f"{_SEVERAL} several"] if is_crowded else list(_LEGEND)
-            # Where not all of it fits, a silence is what rows of the frames pane say too.
-            forms = ("  ".join(shown), " ".join(shown), " ".join(one for one in shown if one[0] != ":"))
-            room = self.size.width - width_of(left) - 7
-            right = [(next((form for form in forms if len(form) <= room), forms[0]), "muted")]
-        return left, right
+            left.append((f"  zoom {lasts}", "key"))
+        if self.glyphs.is_plain:
+            return left, []
+        room = self.size.width - _RULES
+        legend = next(
+            (
+                (one, right)
+                for right in self._legends()
+                for one in (left, short)
+                if width_of(one) + width_of(right) <= room
+            ),
+            (left, []),
+        )
+        return legend
+
+    def _legends(self) -> Iterator[Line]:
+        """What the marks mean that are drawn, in forms that take less and less room.
+
+        The last ones leave out what matters least; a silence is what rows of the frames pane say too.
+        """
+        cells = side_by_side(self._cells(max(self.size.width - _LABEL - 1, 1)))
+        drawn = {mark for mark, _ in cells}
+        several: Line = [(_SEVERAL, f"muted{MORE}")] if any(more for _, more in cells) else []
+        shown = [(mark, words) for mark, words in _LEGEND if mark in drawn]
+        for blanks in (2, 1):
+            yield _spaced([[(words, "muted")] for _, words in shown] + [several] * bool(several), blanks)
+        for mark in reversed(RANKED):
+            shown = [one for one in shown if one[0] != mark]
+            yield _spaced([[(words, "muted")] for _, words in shown] + [several] * bool(several), 1)
 
     def row_count(self) -> int:
         """Two bars, and marks."""
@@ -247,10 +278,9 @@ class OverviewPane(LinePane):
         match = ("o" if self.palette.is_ascii else "●", "match")
         for number, (mark, has_more) in enumerate(side_by_side(self._cells(count))):
             sign, style = match if mark == MARK_MATCH else _MARKS.get(mark, (" ", ""))
-            sign = _SEVERAL if has_more else sign
             if number == at:
                 sign, style = (sign if sign != " " else "^" if self.palette.is_ascii else "▴"), "focus"
-            line.append((sign, style))
+            line.append((sign, f"{style}{MORE}" if has_more else style))
         return line
 
     def _bins(self, count: int) -> list[Bin]:
@@ -289,6 +319,14 @@ class OverviewPane(LinePane):
             one[columns.flags[position] & 1] += 1
             one[2] |= marks_of(columns.bits[position], columns.flags[position])
         return [Bin(*one) for one in found]
+
+
+def _spaced(parts: list[Line], blanks: int) -> Line:
+    """The parts in one line, so many blanks apart."""
+    line: Line = []
+    for part in parts:
+        line += [*([(" " * blanks, "")] if line else []), *part]
+    return line
 
 
 def _level(count: int, most: int, levels: int) -> int:

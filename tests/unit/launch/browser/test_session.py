@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from tests.support.engine import Engine
 from wsinspect.launch.browser import session
 from wsinspect.launch.browser.programs import Browser, Family
 from wsinspect.launch.browser.session import Visit, open_browser, proxy_address
-from wsinspect.launch.engines import EngineInfo
+from wsinspect.launch.engines import EngineInfo, clients_of
 
 #: Notes what it was started with, then does what its last-but-one word says.
 SCRIPT = """#!/bin/sh
@@ -170,6 +172,60 @@ def test_a_browser_that_fails_later_is_reported_and_one_that_is_ended_is_not(
     ended = [line for line in said if "ended" in line]
     assert [line[:38] for line in ended] == ["Fake ended with exit code 7: no screen"] * (ends == "itself")
     assert all("there is no display" in line for line in ended)
+
+
+@pytest.mark.parametrize("shown", [":7", ""])
+@pytest.mark.parametrize(
+    ("counts", "url", "is_said"),
+    [
+        ([3, 3], "http://localhost:1/", True),
+        ([3, 4], "http://localhost:1/", False),
+        ([None, 3], "http://localhost:1/", False),
+        ([3, None], "http://localhost:1/", False),
+        ([3, 3], None, False),
+    ],
+)
+def test_a_browser_that_lives_and_requests_nothing_is_said(
+    tmp_path, fake, monkeypatch, counts, url, is_said, shown
+):
+    """And what to do; but not where something came, where nobody counts, or where nothing is to come."""
+    left = list(counts)
+    monkeypatch.setattr(session, "_EARLY_SECONDS", 0.0)
+    monkeypatch.setattr(session, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(session, "clients_of", lambda _engine: left.pop(0))
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    monkeypatch.setenv("DISPLAY", shown)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    os.mkfifo(tmp_path / "notes.go")
+    said: list[str] = []
+    visit = Visit(Browser("Fake", fake, Family.CHROMIUM), url=url, arguments=["--later"], say=said.append)
+    listener = {"mode": "regular", "host": "127.0.0.1", "port": 1}
+    with open_browser(visit, EngineInfo(1, 1, "0", None, [listener], None, str(tmp_path / "ca"))):
+        notes(tmp_path)
+        if url is not None and counts[0] is not None:
+            wait_for(lambda: not left or None)
+        (tmp_path / "notes.go").write_text("screen\n")
+        wait_for(lambda: "exit code" in said[-1] or None)
+    found = [line for line in said if "has requested nothing" in line]
+    assert len(found) == is_said
+    assert all((":7" if shown else "no display is set") in line for line in found)
+    assert all("wsinspect browser URL -- --headless" in line for line in found)
+
+
+@pytest.mark.slow
+def test_an_engine_counts_its_clients_whatever_they_ask_for(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    with Engine.start("--listen", "0", folder=home) as engine:
+        (run_file,) = (home / "runtime").rglob("*.json")
+        info = EngineInfo(**json.loads(run_file.read_text()))
+        before = clients_of(info)
+        assert before is not None
+        with socket.create_connection(("127.0.0.1", engine.port("regular"))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: mitm.it\r\n\r\n")
+            assert client.recv(12) == b"HTTP/1.1 200"
+            assert clients_of(info) == before + 1
+    assert clients_of(info) is None
 
 
 @pytest.mark.parametrize(

@@ -143,3 +143,23 @@ async def test_the_proof_is_drawn(tmp_path, capture, monkeypatch):
         await screen.until(lambda: not isinstance(screen.app.screen, ConfigurationDialog))
         assert asked == [f"{place}:5"]
         assert "proven: nginx 1.22.1" in screen.app.page.document_text()
+
+
+@pytest.mark.parametrize(
+    ("silence", "is_offered"), [("15.4 ms", False), ("740 us", False), ("60 s", True), ("1 min 2 s", True)]
+)
+async def test_reading_a_configuration_is_offered_where_a_line_of_it_could_be_why(
+    tmp_path, silence, is_offered
+):
+    """An end after milliseconds is no timeout of a proxy, though others of its rule are."""
+    path = tmp_path / "x.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1, 0, state="closed", how="fin", js_code=1006)
+        evidence = [f"silence s>c before the end: {silence}"]
+        builder.finding("WS-DROP-006", "error", 1, None, title="ended", fault_of="server", evidence=evidence)
+    async with opened(path, size=(120, 40)) as screen:
+        await screen.press("i")
+        assert ("r read configuration" in screen.line("keys")) == is_offered
+        assert ("r reads the proxy's configuration" in details(screen)) == is_offered
+        await screen.press("r")
+        assert isinstance(screen.app.screen, ConfigurationDialog) == is_offered

@@ -514,3 +514,22 @@ async def test_an_attempt_that_has_no_room_says_how_much_is_left_out(failures):
         assert [line.rstrip() for line in whole[: len(whole) - left]] == lines[1:-1]
         await screen.press("backslash")
         assert "more line" not in "\n".join(screen.pane("frames"))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_pane_without_a_height_yet_does_not_scroll_away_from_its_cursor(asked: Path, size) -> None:
+    """The capture may be read before the screen is laid out, or after: the same rows are on it."""
+    async with opened(asked, size=size) as screen:
+        frames = screen.main.frames
+        await screen.press("3", "g")
+        top, cursor = frames.top, frames.cursor
+        frames.display = False
+        await screen.press()
+        assert frames.visible_rows == 0
+        frames.cursor = frames.row_count() - 1
+        frames.show_cursor()
+        assert frames.top == top
+        frames.cursor = cursor
+        frames.display = True
+        await screen.press()
+        assert (frames.top, frames.cursor) == (top, cursor)

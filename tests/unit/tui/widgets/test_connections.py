@@ -221,3 +221,20 @@ async def test_the_sign_of_a_connection_s_findings_is_that_of_the_worst_one(tmp_
         await screen.until(lambda: len(screen.model.findings) == len(severities))
         await screen.settle()
         assert any(line.endswith(f" {flag}") for line in screen.pane("connections"))
+
+
+@pytest.mark.asyncio
+async def test_on_the_row_of_all_no_url_is_offered_or_copied(tmp_path):
+    """Not that of whatever frame is chosen below, either."""
+    async with opened(timeline_capture(tmp_path / "chat.db"), size=(200, 40)) as screen:
+        await screen.press("3", "g", "1", "g")
+        assert screen.main.connection_in_view() is not None
+        assert "copy URL" not in screen.line("keys")
+        assert "as curl" not in screen.line("keys")
+        await screen.press("y")
+        assert screen.app.workspace.said() == "choose a connection first"
+        screen.app.workspace.unsay()
+        await screen.press("down")
+        assert "y copy URL  Y as curl" in screen.line("keys")
+        await screen.press("y")
+        assert "copied the URL" in screen.app.workspace.said()

@@ -412,3 +412,34 @@ async def test_no_cell_of_a_line_is_chosen_while_another_pane_has_the_focus(payl
         pane = await at_frame(screen, 1)
         await screen.press("3")
         assert len({one.style.bgcolor for one in pane.render_line(2) if one.style}) == 1
+
+
+@pytest.mark.parametrize(("width", "shown"), [(200, "[unpacked]"), (80, "[unpacked]"), (66, "[unpacked] +3")])
+async def test_the_views_names_fit_the_title_whatever_the_payload(payloads, width, shown):
+    """Where there is no room for all of them, the one that is shown and how many others there are."""
+    async with opened(payloads, size=(width, 24)) as screen:
+        await at_frame(screen, 5)
+        title = screen.line("inspector")
+        assert shown in title
+        assert all(name in title for name in ("Payload", "Header", "Handshake", "Findings", "Raw"))
+        assert ("hex" in title) == ("+" not in shown)
+        x = title.index("Header")
+        await screen.pilot.click("#inspector", offset=(x, 0))
+        await screen.press()
+        assert "[Header]" in screen.line("inspector")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 15), (120, 40), (200, 50)])
+async def test_every_value_of_a_byte_is_on_the_screen_or_one_key_away(payloads, size):
+    async with opened(payloads, size=size) as screen:
+        await at_frame(screen, 4)
+        await screen.press("backslash")
+        _, words = screen.main.inspector._value_words()
+        assert len(words) > 10
+        shown = lines(screen)
+        left = [word for word in words if word not in shown]
+        if left:
+            assert f"{len(left)} more values: o opens all" in shown
+        assert bool(left) == (size == (60, 15))
+        assert all(word in screen.main.document_text() for word in words)
+        assert " 00000000  89 50" in shown
