@@ -44,6 +44,7 @@ REPLACED = {
         "segment_numbers": "a folder that changes between two steps",
         "_read_segment": "the same; called",
     },
+    "unit/launch/browser/test_session.py": {"clients_of": "a browser that never asks, among others that do"},
     "unit/launch/test_engines.py": {"_lock": "a file that is removed between two steps; called"},
     "unit/proxy/test_listening.py": {"_bind_any": "a port that is taken between two steps; called"},
     "unit/proxy/seams/test_http2_portions.py": {"of": "a handler that no engine of ours began"},

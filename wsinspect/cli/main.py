@@ -22,6 +22,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from wsinspect.cli.options import examples
+from wsinspect.cli.output import hold, release
 from wsinspect.errors import WsinspectError
 from wsinspect.launch.interrupts import nothing_to_end
 from wsinspect.text import escape
@@ -183,8 +184,6 @@ def execute(command: Callable[[], Any], *, as_json: bool = False) -> int:
     Returns:
         The exit code. Whatever went wrong has been said on stderr by then.
     """
-    from wsinspect.cli.output import hold, release
-
     if as_json:
         hold()
     try:

@@ -198,3 +198,15 @@ def test_addons_prints_the_directory_of_the_scripts():
     place = Path(done.stdout.strip())
     assert place.is_dir()
     assert all(script.name in done.stderr for script in place.glob("*.py"))
+
+
+def test_nothing_is_imported_between_taking_interrupts_and_catching_them():
+    """A KeyboardInterrupt that comes in such an import is a traceback."""
+    code = (
+        "import sys, wsinspect.cli.main as main\n"
+        "known = set(sys.modules)\n"
+        "main.cli.main = lambda *_words, **_options: print(sorted(set(sys.modules) - known))\n"
+        "main.main(['ls'])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
