@@ -136,7 +136,7 @@ def test_who_is_not_connected_at_first_is_said_to_be_so_once(tmp_path, comes_bac
         script.tick(3000)
     story = show(str(store(tmp_path / "first.db", script)), "--sessions").splitlines()
     words = [line.strip() for line in story]
-    told = [line for line in words if "connected" in line and "outage" not in line]
+    told = [line for line in words if "connected" in line and "after 1 outage" not in line]
     if comes_back:
         assert ["not connected at first" in told[0], "connected (#5 101)" in told[1]] == [True, True]
         assert "connected again" not in " ".join(told)
