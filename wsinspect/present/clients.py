@@ -266,7 +266,7 @@ def _reason(one: Reason) -> Iterator[StoryLine]:
         yield StoryLine(_named("", f"to earn it: {one.change}"), *at)
 
 
-def _named(name: str, words: str, style: str = "") -> Line:
+def _named(name: str, words: str, style: str = "muted") -> Line:
     return [("  ", ""), (name, style), (" " * max(1, _NAME_CELLS - len(name)), ""), (words, "")]
 
 

@@ -65,7 +65,7 @@ def finding_lines(
             )
 
 
-def _named(name: str, words: str, style: str = "") -> Line:
+def _named(name: str, words: str, style: str = "muted") -> Line:
     return [("  ", ""), (name, style), (" " * (_NAME_CELLS - len(name)), ""), (words, "")]
 
 

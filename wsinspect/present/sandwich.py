@@ -14,7 +14,7 @@ from wsinspect.present.cells import Line
 from wsinspect.present.glyphs import Glyphs
 from wsinspect.present.handshakes import change_lines, pair_line
 from wsinspect.present.rows import duration
-from wsinspect.text import escape, pad, truncate
+from wsinspect.text import counted, escape, pad, truncate
 from wsinspect.wire.opcodes import opcode_name
 
 #: Most connections printed in full; of more, only the first ones.
@@ -87,7 +87,7 @@ def _controls(sent: int, arrived: int) -> str:
 
 
 def _through(through: Through) -> str:
-    words = [f"{through.sent} went in, {through.arrived} came out"]
+    words = [f"{counted(through.sent, 'message')} went in, {through.arrived} came out"]
     words += [f"{through.lost_count} lost"] * bool(through.lost_count)
     words += [f"{through.added_count} made up"] * bool(through.added_count)
     words += [f"{through.reframed} in other fragments"] * bool(through.reframed)
@@ -170,7 +170,7 @@ def side_by_side(
         yield from _header_lines(changes, half, glyphs, only_differences=only_differences)
     rows = in_rows(edge, origin)
     counts = sum(left is None or right is None for left, right in rows)
-    about = f"on one side alone: {counts}" if counts else "the same on both sides" if rows else "none"
+    about = f"on one side only: {counts}" if counts else "the same on both sides" if rows else "none"
     yield [("Frames", "title"), (f"  {about}", "changed" if counts else "muted")]
     zero_ns = pair.edge.open_ns or (edge[0].time_ns if edge else origin[0].time_ns if origin else 0)
     layout = _FrameCells.of([*edge, *origin], zero_ns, pair.clocks.difference_ns)

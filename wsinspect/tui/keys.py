@@ -131,7 +131,7 @@ MAIN_KEYS: Final = (
         "frames.requests",
     ),
     Key("L", "L", "columns", "choose the columns of the frames pane", "frames.columns"),
-    Key("y", "y", "copy", "copy what is meant: the payload, the finding, or the URL", "copy"),
+    Key("y", "y", "copy", "copy what is selected: the payload, the finding or the URL", "copy"),
 )
 #: Keys of the handshake page.
 HANDSHAKE_KEYS: Final = (

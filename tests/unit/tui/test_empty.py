@@ -82,3 +82,7 @@ async def test_each_key_in_the_footer_of_an_empty_live_page_does_something(tmp_p
 async def test_each_key_in_the_footer_of_an_empty_page_does_something(tmp_path, name):
     async with opened(empty_capture(tmp_path / "empty.db"), size=(200, 40)) as screen:
         assert await idle_ones(screen, PAGES.get(name) or PANES[name]) == []
+        if name in PAGES:
+            title = screen.pane(name)[0]
+            assert "zoom" not in title, "keys in a title are for what is below it"
+            assert "0.000 s" not in title, "nothing has no first and no last time"

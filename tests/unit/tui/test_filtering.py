@@ -243,15 +243,17 @@ async def test_what_is_typed_at_once_after_the_key_is_typed_into_the_bar(chat):
 
 
 @pytest.mark.parametrize(
-    ("key", "has_completion"), [("slash", True), ("ctrl+f", True), ("colon", False)], ids=str
+    ("key", "enter", "has_completion"),
+    [("slash", "apply", True), ("ctrl+f", "find", True), ("colon", "go", False)],
+    ids=str,
 )
 @pytest.mark.parametrize("size", [(80, 24), (60, 20)], ids=str)
-async def test_the_footer_has_the_keys_of_the_line_that_is_typed_into(chat, key, has_completion, size):
+async def test_the_footer_has_the_keys_of_the_line_that_is_typed_into(chat, key, enter, has_completion, size):
     async with opened(chat, size=size) as screen:
         before = screen.line("keys")
         await screen.press(key)
         shown = screen.line("keys")
-        assert "enter apply  esc cancel" in shown
+        assert f"enter {enter}  esc cancel" in shown
         assert "up earlier" in shown
         assert ("tab complete" in shown) == has_completion
         assert ("ctrl+s save" in shown) == (has_completion and size[0] >= 80)

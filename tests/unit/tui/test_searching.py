@@ -59,6 +59,42 @@ async def test_matches_are_gone_through_and_marked_also_in_the_overview(chat):
         assert "●" not in "\n".join(screen.pane("overview"))
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=str)
+async def test_the_footer_leads_through_the_matches_while_there_are_some(chat, size):
+    through = "n next match  N previous"
+    async with opened(chat, size=size) as screen:
+        await screen.press("3", "g")
+        before = screen.line("keys")
+        assert through not in before
+        await find(screen, "op:ping")
+        assert through in screen.line("keys")
+        assert "n finding" not in screen.line("keys"), "n does one thing at a time"
+        assert "? help" in screen.line("keys")
+        await screen.press("1")
+        assert through not in screen.line("keys"), "the connections have keys of their own"
+        await screen.press("4")
+        assert through in screen.line("keys")
+        await screen.press("3", "escape")
+        assert screen.line("keys") == before
+
+
+async def test_the_footer_leads_through_the_matches_in_a_payload(chat):
+    async with opened(chat) as screen:
+        await find(screen, "op:text")
+        await screen.press("escape")
+        await screen.until(lambda: '"op"' in "\n".join(screen.pane("inspector")))
+        await screen.press("4", "ctrl+f")
+        screen.main.bar.input.value = "op"
+        assert "enter find" in screen.line("keys")
+        await screen.press("enter")
+        assert screen.main.inspector.needle == "op"
+        assert "n next match  N previous" in screen.line("keys")
+        await screen.press("3")
+        assert "next match" not in screen.line("keys"), "n goes to a finding from there"
+        await screen.press("4", "escape")
+        assert "next match" not in screen.line("keys")
+
+
 async def test_nothing_found_is_said(chat):
     async with opened(chat) as screen:
         await find(screen, "len>1MiB")

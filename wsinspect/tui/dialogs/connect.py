@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 
 from wsinspect.errors import UsageError
 from wsinspect.text import escape
-from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, TextField
+from wsinspect.tui.dialogs.sheet import CANCEL, SELECT, Dialog, DialogInput, TextField
 from wsinspect.tui.workspace import Workspace
 
 
@@ -22,6 +22,7 @@ class ConnectDialog(Dialog):
     """
 
     heading = "Connect: a client to type into"
+    keys = (SELECT, ("enter", "connect"), CANCEL)
 
     def __init__(
         self,

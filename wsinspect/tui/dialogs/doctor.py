@@ -111,8 +111,8 @@ class DoctorPane(LinePane):
         self._show_asked()
 
     def title(self) -> tuple[Line, Line]:
-        right = "esc leaves" if self.found is not None else "esc stops"
-        return [("Doctor: ", "muted"), (escape(self._url), "title")], [(right, "muted")]
+        leaves = "back" if self.found is not None else "stop"
+        return [("Doctor: ", "muted"), (escape(self._url), "title")], [("esc", "key"), (f" {leaves}", "")]
 
     def asks(self, words: str) -> None:
         self._asked.append(words)

@@ -9,7 +9,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from wsinspect.text import escape
-from wsinspect.tui.dialogs.sheet import Dialog, DialogInput, Pick, TextField
+from wsinspect.tui.dialogs.sheet import CANCEL, SELECT, Dialog, DialogInput, Pick, TextField
 from wsinspect.tui.dialogs.typed_frame import FORMS, typed_payload
 from wsinspect.tui.workspace import Workspace
 
@@ -35,6 +35,7 @@ class HeldDialog(Dialog):
         what = (
             f"Edit {one.get('op') or one.get('what')}" if action == "edit" else f"Answer the {sender} instead"
         )
+        self.keys = (SELECT, ("enter", "send" if action == "edit" else "answer"), CANCEL)
         self.heading = f"{escape(what)}, conn {one.get('connection')}"
 
     @property

@@ -55,7 +55,7 @@ class HelpPane(LinePane):
         self.bindings_shown, self.others = bindings, others
 
     def title(self) -> tuple[Line, Line]:
-        return [("Help: ", "muted"), (self.heading, "title")], [("esc leaves", "muted")]
+        return [("Help: ", "muted"), (self.heading, "title")], [("esc", "key"), (" back", "")]
 
     def _lines(self) -> list[Line]:
         """What it is, then its keys and the others; on a wide screen these stand next to one another."""

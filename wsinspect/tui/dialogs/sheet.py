@@ -195,7 +195,7 @@ class Dialog(Overlay[None]):
         Binding("down", "step(1)", "the line below", show=False, id="dialog.down"),
     ]
     heading = ""
-    keys: ClassVar[tuple[tuple[str, str], ...]] = (SELECT, ("enter", "continue"), CANCEL)
+    keys: tuple[tuple[str, str], ...] = (SELECT, ("enter", "continue"), CANCEL)
     #: Whether up and down in a line to type into lead to the field above or below.
     steps_by_arrows: ClassVar[bool] = True
 

@@ -67,9 +67,10 @@ class FaultsPane(LinePane):
         self.held: Counter[str] = Counter()
 
     def idle_keys(self) -> frozenset[str]:
-        """What is done to a rule has nothing to be done to where the chosen one is gone."""
+        """What is done to a rule has nothing to be done to where the chosen one is gone, or all are."""
         chosen = self.chosen()
-        return _ABOUT_RULE if chosen is None or chosen.settings is None else frozenset()
+        idle = _ABOUT_RULE if chosen is None or chosen.settings is None else frozenset[str]()
+        return idle | {"faults.reset"} if self.engine.is_up and not self.engine.rules else idle
 
     def move_to(self, number: int) -> None:
         """Another rule may be a removed one."""
@@ -233,7 +234,7 @@ class FaultsPane(LinePane):
         event = self.model.rule_events.get(one.name, {})
         source = f"from {event['source']}" if event.get("source") else ""
         if one.settings is None:
-            gone = "; removed" if self.engine.is_up else ""
+            gone = " and was removed" if self.engine.is_up else ""
             by_hand = "; done by hand (x, X or the control API)"
             words = by_hand if one.name == BY_HAND else f"; {source}" if source else gone
             return [*lines, [(f" It has acted in this capture{escape(words)}.", "muted")]]

@@ -416,6 +416,7 @@ class MainScreen(Page):
         self.frames.forget_strips()
         self.frames.refresh()
         self.overview.refresh()
+        self.key_line.refresh()
 
     class FindingWanted(Message):
         """A finding about no connection is to be shown: it has no place on this page."""

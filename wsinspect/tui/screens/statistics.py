@@ -44,18 +44,21 @@ class StatisticsPane(LinePane):
 
     def idle_keys(self) -> frozenset[str]:
         """Without frames there are no numbers, of the whole or of a span."""
-        has_frames = self.found is not None and any(side.frames for side in self.found.sides)
         # A span without any has to be left again.
-        return (
-            frozenset() if has_frames or self.is_span else frozenset({"statistics.span", "statistics.copy"})
-        )
+        is_idle = not self._has_frames and not self.is_span
+        return frozenset({"statistics.span", "statistics.copy"}) if is_idle else frozenset()
+
+    @property
+    def _has_frames(self) -> bool:
+        return self.found is not None and any(side.frames for side in self.found.sides)
 
     def title(self) -> tuple[Line, Line]:
         """Of what, and of when."""
         selected = self.selection.connection
         left: Line = [("Statistics", "title")]
         left.append((f"  conn {selected}" if selected is not None else "  all connections", "muted"))
-        if self.found is not None:
+        # Nothing has a first and a last frame; an empty span of the overview is still one that was chosen.
+        if self.found is not None and (self._has_frames or self.is_span):
             zero_ns, clock = self.selection.zero_ns, self.workspace.clock
             words = f"{clock.at(self.found.from_ns, zero_ns)} to {clock.at(self.found.to_ns, zero_ns)}"
             left.append(

@@ -224,9 +224,8 @@ class TimelinePane(LinePane):
         left: Line = [("Timeline", "title"), (f"  {counted(count, 'connection')}", "muted")]
         if self._refused:
             left.append((f", {grouped(self._refused)} refused or failed", "error"))
-        return left, [
-            ("enter frames  left right connection  + - zoom", "muted")
-        ] if self.size.width > 90 else []
+        has_room = self.size.width > 90 and count
+        return left, [("enter frames  left right connection  + - zoom", "muted")] if has_room else []
 
     # -- the axis
 

@@ -18,6 +18,8 @@ from wsinspect.tui.keys import ABOUT_ONE, FOOTER, PANE_FOOTER, FooterKey
 from wsinspect.tui.model import DISCONNECTED, LIVE, UNREADABLE
 from wsinspect.tui.widgets.bar import BarInput
 from wsinspect.tui.widgets.base import LinePane
+from wsinspect.tui.widgets.frames import FrameTable
+from wsinspect.tui.widgets.inspector import InspectorPane
 from wsinspect.tui.widgets.words import key_hints
 from wsinspect.tui.workspace import Workspace
 
@@ -163,6 +165,11 @@ _ALWAYS: Final = frozenset({"help", "quit", "bar.leave"})
 _SAID_LINES: Final = 3
 #: What a key does while the frame table stands still, by its id.
 _PAUSED: Final = {"frames.pause": "resume"}
+#: What Enter does with what is typed into the bar, by its kind.
+_ENTER: Final = {"filter": "apply", "go": "go", "find": "find", "text": "find"}
+#: What n and N do while there are matches of a search to go to.
+_MATCH_KEYS: Final = (FooterKey("finding.next", "next match"), FooterKey("finding.before", "previous"))
+_MATCH_IDS: Final = frozenset(key.id for key in _MATCH_KEYS)
 
 
 class KeyLine(OneLine):
@@ -194,11 +201,23 @@ class KeyLine(OneLine):
         focused = self.screen.focused
         own = PANE_FOOTER.get(focused.id or "") if self._page == "main" and focused is not None else None
         keys = FOOTER[self._page] if own is None else own
-        if self.workspace.is_paused:
-            keys = tuple(FooterKey(key.id, _PAUSED.get(key.id, key.label)) for key in keys)
+        labels = dict(_PAUSED) if self.workspace.is_paused else {}
+        if isinstance(focused, BarInput):
+            labels["bar.apply"] = _ENTER[focused.kind]
+        elif self._is_among_matches(focused):
+            # What was looked for is what people walk through next: after help, where 80 columns show it.
+            keys = (keys[0], *_MATCH_KEYS, *(key for key in keys[1:] if key.id not in _MATCH_IDS))
+        keys = tuple(FooterKey(key.id, labels.get(key.id, key.label)) for key in keys)
         idle = focused.idle_keys() if isinstance(focused, LinePane | BarInput) else frozenset[str]()
         idle = idle if self._is_about_one() else idle | ABOUT_ONE
         return tuple(key for key in keys if key.id not in idle) if idle else keys
+
+    def _is_among_matches(self, focused: Widget | None) -> bool:
+        """Whether n and N go to the matches of a search: in the frames, or in the inspector's payload."""
+        search = self.workspace.search
+        if isinstance(focused, InspectorPane) and focused.needle:
+            return True
+        return isinstance(focused, FrameTable | InspectorPane) and search is not None and search.is_on
 
     def _said_lines(self, width: int) -> list[str]:
         """What was said last, in as many lines as it needs: a path that is cut is of no use."""

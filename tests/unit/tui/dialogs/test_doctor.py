@@ -132,6 +132,7 @@ async def test_escape_stops_it(tmp_path, loop):
         assert "handshake of a browser" in shown(screen)
         top = screen.app.screen
         assert isinstance(top, DoctorScreen)
+        assert "".join(text for text, _ in top.pane.title()[1]) == "esc stop"
         await screen.press("escape")
         assert screen.app.screen is screen.main
         await screen.until(lambda: not any(one.name == "doctor" for one in threading.enumerate()))

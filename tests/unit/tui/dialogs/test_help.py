@@ -33,6 +33,8 @@ async def test_the_main_page_has_all_of_its_keys(chat):
     async with opened(chat) as screen:
         await screen.press("3", "question_mark")
         own, others = parts(screen)
+        title = screen.app.screen.query_one(HelpPane).title()[1]
+        assert "".join(text for text, _ in title) == "esc back", "the key is the one that leaves a page"
         assert own["enter"] == "inspect"
         assert {"tab", "space", "/", "e", "x", "ctrl+z", "q"} <= set(others)
 
@@ -42,7 +44,7 @@ async def test_the_main_page_has_all_of_its_keys(chat):
     [
         ("B", "e", "edit it in place", "export"),
         ("f", "a", "add a rule", "frames from all connections"),
-        ("t", "y", "copy the URL", "copy what is meant"),
+        ("t", "y", "copy the URL", "copy what is selected"),
         ("i", "r", "read the proxy's configuration: the file, the line and the diff", "maximise"),
     ],
 )

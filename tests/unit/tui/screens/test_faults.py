@@ -152,6 +152,16 @@ async def test_f_takes_all_away_and_says_what_was_released(lab, live):
         assert words in screen.line("keys")
 
 
+async def test_remove_all_is_offered_where_there_is_a_rule(lab, live):
+    async with opened(live) as screen:
+        await screen.press("f")
+        await screen.until(lambda: "no rules" in screen.pane("faults")[0])
+        assert "a add" in screen.line("keys")
+        assert "remove all" not in screen.line("keys")
+        lab.arm(kind="drop", match="op:pong", armed=False)
+        await screen.until(lambda: "F remove all" in screen.line("keys"))
+
+
 @pytest.mark.parametrize(
     ("size", "colour"),
     [

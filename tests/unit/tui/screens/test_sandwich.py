@@ -89,7 +89,7 @@ async def test_both_sides_of_a_connection_and_what_the_hop_did(hop):
         assert "origin  #2" in text
         assert "changed by the hop: 3" in text or "changed by the hop: 2" in text
         assert "X-Forwarded-For: 10.0.0.1" in text
-        assert "on one side alone: 2" in text
+        assert "on one side only: 2" in text
         lost = next(line for line in text.splitlines() if "lost on the way" in line)
         assert lost.strip().startswith("-")
         made = next(line for line in text.splitlines() if "PING" in line and "hop" in line)
