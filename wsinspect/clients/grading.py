@@ -290,7 +290,7 @@ def _jitter(measures: SessionMeasures) -> Verdict:
         return Verdict(0.0, "no delay, so all clients come at the same moment")
     if measures.has_jitter is None:
         return _untested("too few delays to tell")
-    words = "delays vary" if measures.has_jitter else "delays are equal to a few milliseconds"
+    words = "delays vary" if measures.has_jitter else "delays are equal to within a few milliseconds"
     return Verdict(1.0 if measures.has_jitter else 0.0, words)
 
 

@@ -292,7 +292,7 @@ _ALL: Final = (
         "delta",
         _MS,
         lambda f: f.delta_ns,
-        "time since the frame before it",
+        "time since the previous frame",
         "delta>100ms",
         cost=6,
     ),

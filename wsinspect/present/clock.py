@@ -15,7 +15,7 @@ RELATIVE, DELTA, LOCAL, UTC = "relative", "delta", "local", "utc"
 KINDS: Final = (RELATIVE, DELTA, LOCAL, UTC)
 _WORDS: Final = {
     RELATIVE: "seconds since the start",
-    DELTA: "since the frame before",
+    DELTA: "since the previous frame",
     LOCAL: "local time",
     UTC: "UTC",
 }

@@ -485,7 +485,7 @@ class InspectApp(App[int]):
             return
         model, selection = self.workspace.model, self.workspace.selection
         flt, number = selection.filter, selection.connection
-        parts = [(ALL, "all of it")]
+        parts = [(ALL, "whole capture")]
         if number is not None:
             parts.append((ONE, f"connection {number}"))
         if flt is not None:

@@ -50,7 +50,7 @@ _AREAS = {
     "export": "export",
 }
 _ENDS = {
-    "close": "close in a closing handshake",
+    "close": "close with a closing handshake",
     "fin": "end with a FIN, without CLOSE",
     "rst": "end with an RST, without CLOSE",
 }

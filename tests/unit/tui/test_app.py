@@ -390,7 +390,7 @@ async def test_the_palette_lists_actions_and_views(chat):
         titles = [command.title for command in screen.app.get_system_commands(screen.app.screen)]
         assert "view: hex" in titles
         assert any(title.startswith("page: handshake") for title in titles)
-        assert {"export: HAR", "fault: add latency", "connection: close in a closing handshake"} <= set(
+        assert {"export: HAR", "fault: add latency", "connection: close with a closing handshake"} <= set(
             titles
         )
         commands = {

@@ -180,9 +180,9 @@ class EndDialog(ByHand):
             other = "" if to == "both" else "; the other side gets a FIN"
             words = f"{how.upper()} to {whom} without a CLOSE frame: JavaScript sees 1006{other}"
         elif code:
-            words = f"CLOSE {code} {escape(reason)}".rstrip() + f" to {whom}, in a closing handshake"
+            words = f"CLOSE {code} {escape(reason)}".rstrip() + f" to {whom}, as a closing handshake"
         else:
-            words = f"an empty CLOSE to {whom}, in a closing handshake"
+            words = f"an empty CLOSE to {whom}, as a closing handshake"
         self.verdict(glyphs.good, words, "good")
 
     def submit(self) -> None:

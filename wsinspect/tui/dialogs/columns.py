@@ -15,7 +15,7 @@ _WORDS: Final = {
     "id": "the frame's number",
     "conn": "the connection's number, where several are listed",
     "time": "when the frame arrived; c changes how it is written",
-    "delta": "time since the frame before, where there is room",
+    "delta": "time since the previous frame, where there is room",
     "mark": "! where a finding or a violation is about the frame",
     "lane": "the path between client and server",
     "op": "opcode",
@@ -33,7 +33,7 @@ _MOST_CELLS: Final = 40
 #: From here on the keys have room behind the whole title.
 _WIDE: Final = 100
 #: What a column is where nobody has changed it; of those that depend on the capture, about.
-_USUAL: Final = {
+_DEFAULT: Final = {
     "id": 5,
     "conn": 4,
     "time": 10,
@@ -59,7 +59,7 @@ class ColumnsDialog(LinesDialog[None]):
         Binding("J,shift+down", "move(1)", "further right", show=False, id="columns.right"),
         Binding("greater_than_sign,right,l", "widen(1)", "wider", show=False, id="columns.wider"),
         Binding("less_than_sign,left,h", "widen(-1)", "narrower", show=False, id="columns.narrower"),
-        Binding("d", "defaults", "as they are usually", show=False, id="columns.defaults"),
+        Binding("d", "defaults", "back to the defaults", show=False, id="columns.defaults"),
     ]
 
     def __init__(self, workspace: Workspace) -> None:
@@ -78,7 +78,7 @@ class ColumnsDialog(LinesDialog[None]):
         for number, name in enumerate(self.names):
             box = "[x]" if name in self.shown else "[ ]"
             cells = self.widths.get(name)
-            size = f"{cells:>3} cells" if cells else f"{_USUAL[name]:>3} usual"
+            size = f"{cells:>3} cells" if cells else f"{_DEFAULT[name]:>3} default"
             style = "focus" if number == self.at else ""
             sign = glyphs.cursor if number == self.at else " "
             line: Line = [
@@ -119,7 +119,7 @@ class ColumnsDialog(LinesDialog[None]):
 
     def action_widen(self, step: int) -> None:
         name = self.names[self.at]
-        self.widths[name] = max(1, min(self.widths.get(name, _USUAL[name]) + step, _MOST_CELLS))
+        self.widths[name] = max(1, min(self.widths.get(name, _DEFAULT[name]) + step, _MOST_CELLS))
         self._changed()
 
     def action_defaults(self) -> None:

@@ -37,6 +37,8 @@ _OUTAGES = 200
 #: Cells next to a line of a story: its sign, and the scroll bar.
 _STORY_MARGIN = 3
 _LEAST_STORY = 20
+#: `lasted 900 ms`: behind so many cells the ends of all lines stand below each other.
+_LASTED_CELLS = 13
 
 
 class Row(NamedTuple):
@@ -318,7 +320,11 @@ class TimelinePane(LinePane):
             end = end_in(line.ones[0], left)
             if end.endswith(ELLIPSIS):
                 end = escape(line.ones[0].state)  # of its cause too little would be left
-            return f"{words}  {end}" if cell_width(end) <= left else words
+            if cell_width(end) > left:
+                return words
+            if cell_width(end) <= cells - _LASTED_CELLS - 2:
+                words = pad(words, _LASTED_CELLS)  # how they ended is a column
+            return f"{words}  {end}"
         return words if cell_width(words) <= cells else truncate(words.split(", ")[0], cells)
 
     def _story_row(self, number: int, story: StoryLine, width: int) -> Line:

@@ -202,7 +202,7 @@ async def test_a_connection_is_closed_with_a_code_or_aborted(lab, live):
     async with opened(live) as screen:
         await choose_connection(screen, 2)
         await screen.press("X")
-        assert "✓ CLOSE 1001 to both sides, in a closing handshake" in said(screen)
+        assert "✓ CLOSE 1001 to both sides, as a closing handshake" in said(screen)
         top: Any = screen.app.screen
         top.input("end-code").value = "4001 go away"
         await screen.press("enter")
@@ -418,7 +418,7 @@ async def test_one_connection_is_exported_with_secrets_where_asked(tmp_path):
     async with opened(chat_capture(tmp_path / "chat.db")) as screen:
         await choose_connection(screen, 2)
         await screen.press("e")
-        assert "all of it [connection 2]" in said(screen)
+        assert "whole capture [connection 2]" in said(screen)
         await screen.press("up", "right")
         assert "▲ cookies, credentials and tokens are included" in said(screen)
         await exported(screen, "two.jsonl")

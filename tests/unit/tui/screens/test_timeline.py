@@ -277,6 +277,24 @@ async def test_a_failure_whose_cause_has_no_room_is_a_failure(tmp_path, width, n
         assert line.endswith(note), line
 
 
+@pytest.mark.parametrize("width", [80, 120, 200])
+@pytest.mark.asyncio
+async def test_how_they_ended_is_a_column(tmp_path: Path, width: int):
+    """However long each lasted."""
+    with CaptureBuilder(tmp_path / "a.db") as builder:
+        for number, (lasted_ms, code) in enumerate([(4, 4401), (900, 1001), (20_000, 4402)], 1):
+            end = {"ended_by": "server", "how": "close-frame", "js_code": code, "server_close_code": code}
+            client = f"10.0.0.{number}:1"
+            builder.connection(number, 0, client=client, state="closed", closed_ns=at(lasted_ms), **end)
+    async with opened(tmp_path / "a.db", size=(width, 24)) as screen:
+        await screen.press("t")
+        lines = rows(screen)
+        assert all("lasted" in line for line in lines)
+        assert (
+            len({line.index(code) for line, code in zip(lines, ("4401", "1001", "4402"), strict=True)}) == 1
+        )
+
+
 def open_ones(path: Path) -> Path:
     """An open connection whose last frame is old, one that was about to open, and one that was closed."""
     builder = CaptureBuilder(path)
