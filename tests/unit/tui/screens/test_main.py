@@ -278,6 +278,8 @@ async def test_the_keys_at_the_bottom_are_those_of_the_pane_with_the_focus(failu
         await screen.pilot.pause()
         assert screen.main.overview.span_ns is not None
         await screen.press("1")
+        assert "as client" not in screen.line("keys"), "all connections have no URL"
+        await screen.press("down")
         assert "ctrl+y as client" in screen.line("keys")
 
 
