@@ -45,6 +45,12 @@ def test_the_timeline_is_drawn_and_used_by_keys(tmp_path: Path) -> None:
             browser.open("timeline", url)
             until(browser, "document.body.classList.contains('-first-byte')")
             until(browser, "document.activeElement.className === 'xterm-helper-textarea'")
+            # Until it draws the page says so: the terminal, black and empty, is below that.
+            middle = "document.elementFromPoint(innerWidth / 2, innerHeight / 2).id"
+            assert browser.run("timeline", middle) != "wait"
+            before = f"document.body.classList.remove('-first-byte'), {middle}"
+            assert browser.run("timeline", before) == "wait"
+            browser.run("timeline", "document.body.classList.add('-first-byte')")
             asked = "performance.getEntriesByType('resource').map((one) => one.name)"
             loaded = browser.run("timeline", asked)
             assert loaded

@@ -138,7 +138,9 @@ def show_connection(detail: Detail, palette: Palette, clock: Clock = RELATIVE_CL
             _print(palette.folded(_handshake_lines(detail, connection), cells))
             _print(palette.folded(_asked_lines(detail, connection, is_before=True), cells))
             table = FrameTable(connection, columns(), palette, clock=clock)
-        table.is_live = not detail.is_last
+        # What a breakpoint holds may still be sent.
+        is_open = connection.state == "open"
+        table.is_live = not detail.is_last or (is_open and detail.capture.is_live)
         for page in detail.new_pages():
             if not is_begun:
                 _print(["", table.header()])

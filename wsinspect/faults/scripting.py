@@ -20,6 +20,14 @@ HOOKS: Final = ("on_message", "on_handshake", "on_end")
 Hook = Callable[[Any], Any]
 
 
+class OverdueError(BaseException):
+    """A hook did not return in time; no `except Exception` of the script's takes it for one of its own."""
+
+
+def _call(hook: Hook, argument: Any) -> Any:
+    return hook(argument)
+
+
 class Connection:
     """The connection that a message or an end belongs to.
 
@@ -179,16 +187,24 @@ class Script:
         path: for what is said.
         hooks: by name.
         say: takes a line.
+        call: calls a hook with its object; it may raise OverdueError, and the hook is not called again.
 
     Attributes:
         errors: how often a hook failed, by hook.
     """
 
-    def __init__(self, path: str, hooks: dict[str, Hook], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: str,
+        hooks: dict[str, Hook],
+        say: Callable[[str], None],
+        call: Callable[[Hook, Any], Any] = _call,
+    ) -> None:
         self.path = path
-        self.hooks = hooks
+        self.hooks = dict(hooks)
         self.errors: Counter[str] = Counter()
         self._say = say
+        self._call = call
         self._said: set[tuple[str, str, int]] = set()
         self._connections: dict[int, Connection] = {}
 
@@ -209,7 +225,7 @@ class Script:
             return None
         before = message.data
         try:
-            result = self.hooks["on_message"](message)
+            result = self._call(self.hooks["on_message"], message)
             if result is not None and result is not message:
                 _, message.data = sendable(result)
             if not isinstance(message.data, bytes):
@@ -227,7 +243,7 @@ class Script:
         if "on_handshake" not in self.hooks:
             return None
         try:
-            self.hooks["on_handshake"](handshake)
+            self._call(self.hooks["on_handshake"], handshake)
             checked(handshake)
         except BaseException as error:  # as in `message`
             self._failed("on_handshake", error, "the request passed as it came")
@@ -240,20 +256,27 @@ class Script:
         self._connections.pop(facts.id, None)
         if "on_end" in self.hooks:
             try:
-                self.hooks["on_end"](End(connection, was_open, seconds))
+                self._call(self.hooks["on_end"], End(connection, was_open, seconds))
             except BaseException as error:  # as in `message`
                 self._failed("on_end", error, "nothing else changed")
 
     def _failed(self, hook: str, error: BaseException, then: str) -> None:
         self.errors[hook] += 1
+        if isinstance(error, OverdueError):
+            self.hooks.pop(hook, None)
         places = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == self.path]
         line = places[-1].lineno or 0 if places else 0
         key = (hook, type(error).__name__, line)
         if key not in self._said:
             self._said.add(key)
             where = f"{self.path}:{line}" if line else self.path
-            words = " ".join(str(error).split())[:300]
-            self._say(f"{where}: {hook}: {type(error).__name__}: {words}; {then} (said once)")
+            if isinstance(error, OverdueError):
+                words = str(error)
+                then += f", and {hook} is not called again"
+            else:
+                words = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                then += " (said once)"
+            self._say(f"{where}: {hook}: {words}; {then}")
 
     def summary(self) -> str:
         """How often hooks failed; empty where none did."""

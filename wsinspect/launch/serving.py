@@ -51,9 +51,10 @@ _PAGE: Final = """<!DOCTYPE html>
 @font-face {{ font-family: "Roboto Mono"; src: url("static/fonts/RobotoMono-VariableFont_wght.ttf"); }}
 html, body {{ margin: 0; height: 100%; background: #121212; color: #e0e0e0; }}
 body {{ font: 16px "Roboto Mono", monospace; }}
-#wait, #ended {{ position: absolute; inset: 0; display: flex; align-items: center; justify-content: center; }}
+#wait, #ended {{ position: absolute; inset: 0; z-index: 10; background: #121212; }}
+#wait, #ended {{ display: flex; align-items: center; justify-content: center; }}
 #ended, body.-first-byte #wait {{ display: none; }}
-body.-closed #ended {{ display: flex; z-index: 10; background: #121212; }}
+body.-closed #ended {{ display: flex; }}
 #ended a {{ color: inherit; padding-left: 1ch; }}
 #start {{ display: none; }}
 </style>

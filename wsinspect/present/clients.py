@@ -199,6 +199,8 @@ def _loss_words(measured: OutageMeasures) -> str:
     lost = outage.lost
     by = f" by {escape(rule_words(outage.rule))}" if outage.rule is not None else ""
     if lost is None:
+        if outage.tries and outage.tries[0].is_open:
+            return f"the first connection did not last{by}"
         return f"{'never connected' if outage.resumed is None else 'not connected at first'}{by}"
     if outage.cause == Cause.STALL:
         return f"half-open{by}{_shown(lost)}"

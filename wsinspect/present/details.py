@@ -17,11 +17,11 @@ from wsinspect.wire.close_codes import close_name, is_legal_on_wire, parse_close
 from wsinspect.wire.opcodes import opcode_name
 
 
-def summary(record: Record, zero_ns: int, clock: Clock = RELATIVE_CLOCK) -> str:
-    """A frame in one line."""
+def summary(record: Record, zero_ns: int, clock: Clock = RELATIVE_CLOCK, *, is_live: bool = False) -> str:
+    """A frame in one line; of a connection that is live it may still be sent on."""
     frame = record.frame
     rsv = f"{int(frame.rsv1)}{int(frame.rsv2)}{int(frame.rsv3)}"
-    sent = "".join(f", {words}" for words in [sent_words(frame)] if words)
+    sent = "".join(f", {words}" for words in [sent_words(record, is_live)] if words)
     return (
         f"{frame.id} {frame.direction.arrow} {opcode_name(frame.opcode)} FIN={int(frame.fin)} RSV={rsv} "
         f"MASK={int(frame.masked)} len={frame.length}, received {clock.at(frame.time_ns, zero_ns)}{sent}"

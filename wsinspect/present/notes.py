@@ -125,15 +125,16 @@ def _notes(
         yield escape(said), "note"
     if frame.time_ns - frame.first_ns >= NOTABLE_NS:
         yield f"took {format_duration(frame.time_ns - frame.first_ns)} to arrive", "note"
-    is_coming = is_live and not any(_FATES.get(event.kind) == STOPPED for event in record.faults)
-    if (sent := sent_words(frame, is_coming)) and not is_delayed:
+    if (sent := sent_words(record, is_live)) and not is_delayed:
         yield sent, "note" if frame.sent_ns is not None else "warn"
 
 
-def sent_words(frame: FrameRow, is_live: bool = False) -> str:
+def sent_words(record: Record, is_live: bool = False) -> str:
     """When a frame was sent on, where that was not at once; empty where it was."""
+    frame = record.frame
     if frame.sent_ns is None:
-        return "not sent on yet" if is_live else "not sent on"
+        is_coming = is_live and not any(_FATES.get(event.kind) == STOPPED for event in record.faults)
+        return "not sent on yet" if is_coming else "not sent on"
     delay_ns = frame.sent_ns - frame.time_ns
     return f"sent on {format_duration(delay_ns)} later" if delay_ns >= NOTABLE_NS else ""
 

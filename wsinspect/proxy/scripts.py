@@ -5,14 +5,21 @@ from __future__ import annotations
 import difflib
 import inspect
 import runpy
+import signal
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any, Final
 
 from wsinspect.errors import UsageError
 from wsinspect.faults.rule import Rule
-from wsinspect.faults.scripting import HOOKS, Hook, Script
+from wsinspect.faults.scripting import HOOKS, Hook, OverdueError, Script
 from wsinspect.faults.stages.scripted import Scripted
+
+#: A hook that has not returned by then is interrupted, and not called again: all traffic waits for it.
+HOOK_SECONDS: Final = 5.0
 
 
 def load_script(path: Path, say: Callable[[str], None]) -> Script:
@@ -40,7 +47,35 @@ def load_script(path: Path, say: Callable[[str], None]) -> Script:
             raise UsageError(f"{name}: unknown hook {key}: expected one of {', '.join(HOOKS)}{guess}")
     if not hooks:
         raise UsageError(f"{name} has no hook: expected a function {', '.join(HOOKS)}")
-    return Script(name, hooks, say)
+    return Script(name, hooks, say, call_in_time)
+
+
+def call_in_time(hook: Hook, argument: Any) -> Any:
+    """What a hook returns.
+
+    The event loop, and SIGINT with it, waits for the hook: only a signal ends one that never returns. Signals
+    reach the main thread alone, which is the engine's; elsewhere a hook has no limit.
+
+    Raises:
+        OverdueError: it took more than `HOOK_SECONDS`.
+        BaseException: whatever the hook raises.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return hook(argument)
+    is_running = True
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if is_running:  # it may have returned just before
+            raise OverdueError(f"did not return within {HOOK_SECONDS:g} s, while all traffic waited")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, HOOK_SECONDS)
+    try:
+        return hook(argument)
+    finally:
+        is_running = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _why_no_hook(name: str, function: Callable[..., object]) -> str:

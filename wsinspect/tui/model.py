@@ -78,6 +78,7 @@ class Model:
         self.unstored_bytes = 0
         self.newest_id = 0
         self.lag_ns: int | None = None
+        self._since_ns = time.time_ns()
         self.is_live = False
         self.was_live = False
         self.has_begun = False
@@ -240,9 +241,11 @@ class Model:
         return (after - before) / (last - first) if last > first else 0.0
 
     def _measure_lag(self, batch: Batch) -> None:
-        """How old the newest frame was when it got here, once everything before it is read."""
+        """How old the newest frame was when it got here; one from before the start was nobody's to read."""
         if batch.columns is not None and batch.is_live and not self.is_loading:
-            self.lag_ns = max(time.time_ns() - self.index.columns.times_ns[-1], 0)
+            newest_ns = self.index.columns.times_ns[-1]
+            if newest_ns >= self._since_ns:
+                self.lag_ns = max(time.time_ns() - newest_ns, 0)
 
 
 def _list(value: Any) -> list[Any]:

@@ -153,10 +153,14 @@ class Selection:
         while len(self._records) > _KEPT_RECORDS:
             self._records.popitem(last=False)
 
+    def is_live(self, record: Record) -> bool:
+        """Whether more may happen on the connection of a frame."""
+        connection = self.model.connections.get(record.frame.connection_id)
+        return self.model.is_live and connection is not None and connection.closed_ns is None
+
     def make_row(self, record: Record, position: int, delta_ns: int, glyphs: Glyphs) -> Row:
         """The row of a frame, as this look shows it."""
         connection = self.model.connections.get(record.frame.connection_id)
-        is_open = self.model.is_live and connection is not None and connection.closed_ns is None
         findings = self.model.findings_of_frame.get(record.frame.id, ())
         return make_row(
             record,
@@ -164,7 +168,7 @@ class Selection:
             zero_ns=self.zero_ns,
             delta_ns=delta_ns,
             glyphs=glyphs,
-            is_live=is_open,
+            is_live=self.is_live(record),
             findings=tuple(findings),
             connection=connection,
         )

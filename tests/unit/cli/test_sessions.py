@@ -144,3 +144,18 @@ def test_who_is_not_connected_at_first_is_said_to_be_so_once(tmp_path, comes_bac
         assert [line.partition("  ")[2] for line in told] == ["never connected"]
     assert len(told) == 1 + comes_back
     assert any(line.startswith("tried: 4 times 503 (#1-4)") for line in words)
+
+
+def test_a_first_connection_that_ended_at_once_was_connected(tmp_path):
+    script = Chat()
+    script.accept(1, request("ann"), "/room")
+    script.server(1, b"\x0f\xa1bye", opcode=8)
+    script.client(1, b"\x0f\xa1bye", opcode=8)
+    script.event(1, "closed")
+    script.tick(20_000)
+    script.accept(2, request("bob"), "/room")
+    ann = show(str(store(tmp_path / "first.db", script)), "--sessions").partition("Client 2")[0]
+    assert "the first connection did not last" in ann
+    assert "tried: #1 101, then 4001" in ann
+    assert "not connected" not in ann
+    assert "connected (#1)" not in ann

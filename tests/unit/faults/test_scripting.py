@@ -10,7 +10,7 @@ import pytest
 from tests.support.faulted import C2S, KEY, S2C, Facts, Faulted, text
 from wsinspect.faults.deflater import Deflater
 from wsinspect.faults.rule import Rule
-from wsinspect.faults.scripting import Connection, Handshake, Script, sendable
+from wsinspect.faults.scripting import Connection, Handshake, OverdueError, Script, sendable
 from wsinspect.faults.stages.scripted import Scripted
 from wsinspect.wire.deflate import DeflateParams
 from wsinspect.wire.frame import serialize_frame
@@ -180,3 +180,28 @@ def test_a_reply_is_masked_as_its_receiver_needs_it():
     assert [frame.masked for frame in book.frames(S2C)] == [False, False]
     assert book.payloads(S2C) == [b"a", b"r"]
     assert KEY
+
+
+def test_a_hook_that_does_not_return_in_time_is_said_and_not_called_again():
+    def overdue(hook, argument):
+        calls.append(hook.__name__)
+        hook(argument)
+        raise OverdueError("did not return within 5 s")
+
+    calls: list[str] = []
+    namespace: dict = {}
+    exec("def on_message(m): m.drop()\ndef on_end(e): 1/0", namespace)
+    hooks = {name: value for name, value in namespace.items() if name.startswith("on_")}
+    said: list[str] = []
+    made = Script("script.py", hooks, said.append, overdue)
+    book = Faulted()
+    book.arm(Rule(name="script", fault=Scripted(runner=made)))
+    book.s2c(text("a"), text("b"))
+    assert book.payloads() == [b"a", b"b"]
+    assert not book.ledger
+    [line] = said
+    assert "on_message: did not return within 5 s; the message passed as it came, and on_message" in line
+    assert line.endswith("is not called again")
+    made.end(Facts(), was_open=True, seconds=1.5)  # the other hooks stay
+    assert calls == ["on_message", "on_end"]
+    assert "on_end: ZeroDivisionError" in said[1]

@@ -10,6 +10,7 @@ from tests.support.tui_captures import chat_capture
 from tests.support.tui_parts import read_all, row
 from wsinspect.capture.records import FindingRow
 from wsinspect.present.cells import between, fit, flow, text_of, width_of, wrap
+from wsinspect.present.details import summary
 from wsinspect.present.glyphs import ASCII, UNICODE
 from wsinspect.present.notes import make_row, preview, whole_characters, worst_of, worst_style
 from wsinspect.present.rows import (
@@ -268,3 +269,6 @@ def test_what_a_rule_dropped_is_not_still_to_be_sent(tmp_path):
     source.close()
     assert "not sent on" in said["dropped"]
     assert "not sent on yet" in said["waiting"]
+    assert summary(waiting, 0, is_live=True).endswith(", not sent on yet")
+    assert summary(waiting, 0).endswith(", not sent on")
+    assert summary(dropped, 0, is_live=True).endswith(", not sent on")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+
 import pytest
 
+from tests.support.faulted import Facts
 from wsinspect.errors import UsageError
-from wsinspect.proxy.scripts import load_script, rule_of
+from wsinspect.faults.scripting import Connection, Message
+from wsinspect.proxy import scripts
+from wsinspect.proxy.scripts import call_in_time, load_script, rule_of
 
 
 def test_hooks_are_found_and_the_file_sees_itself(tmp_path):
@@ -53,3 +60,48 @@ def test_a_file_that_cannot_be_used_says_why(tmp_path, source, words):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match="cannot read"):
         load_script(tmp_path / "a.py", print)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while True: pass",
+        "import time; time.sleep(30)",
+        "while True:\n        try: 1/0\n        except Exception: pass",
+    ],
+)
+def test_a_hook_that_does_not_return_is_interrupted(body, tmp_path, monkeypatch):
+    monkeypatch.setattr(scripts, "HOOK_SECONDS", 0.05)
+    before = signal.getsignal(signal.SIGALRM)
+    file = tmp_path / "loop.py"
+    file.write_text(f"def on_message(m):\n    {body}\n")
+    said: list[str] = []
+    made = load_script(file, said.append)
+    for _ in range(2):
+        assert made.message(Message(Connection(Facts()), "c2s", "text", b"a")) is None
+    [line] = said
+    assert line.startswith(f"{file}:")
+    assert ": on_message: did not return within 0.05 s" in line
+    assert made.summary().endswith("hooks failed 1 times (on_message 1)")
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def slow(content: str) -> str:
+    time.sleep(0.05)
+    return content * 2
+
+
+def test_a_hook_that_returns_in_time_is_not_disturbed(monkeypatch):
+    monkeypatch.setattr(scripts, "HOOK_SECONDS", 30.0)
+    assert call_in_time(slow, "a") == "aa"
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_signals_reach_no_other_thread_so_a_hook_there_has_no_limit(monkeypatch):
+    monkeypatch.setattr(scripts, "HOOK_SECONDS", 0.01)
+    got: list[str] = []
+    thread = threading.Thread(target=lambda: got.append(call_in_time(slow, "late")))
+    thread.start()
+    thread.join()
+    assert got == ["latelate"]

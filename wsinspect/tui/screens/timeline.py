@@ -97,6 +97,7 @@ class TimelinePane(LinePane):
         self.lines: list[lanes.TimeLine] = []
         self.rows: list[Row] = []
         self._first_ns = self._last_ns = self._refused = 0
+        self._has_taps = False
         self.stories = Stories(workspace, self._clients_read, self._prepare)
         #: First attempts of clients whose stories are unfolded; with a place in the story, of tries there.
         self._unfolded: set[tuple[int, ...]] = set()
@@ -124,6 +125,7 @@ class TimelinePane(LinePane):
         """Connections have come or changed, or their clients are known."""
         ones = [self._with_end(one) for one in self.model.connections.values()]
         self.lines = lanes.time_lines(ones, self._client_number)
+        self._has_taps = len({one.tap for one in ones if one.tap}) > 1
         # Asked for by every row of every paint.
         begins = [begin for one in ones if (begin := lanes.begin_of(one))]
         self._first_ns = min(begins, default=0)
@@ -296,7 +298,8 @@ class TimelinePane(LinePane):
         chosen = self.chosen_connection() if number == self.cursor else None
         client = self.client_of(line)
         letter = client.grade.letter if client is not None else None
-        name = f"{lanes.numbers(line.ones)} {escape(line.target)}"
+        tap = f"{escape(line.ones[0].tap)} " if self._has_taps and line.ones[0].tap else ""
+        name = f"{lanes.numbers(line.ones)} {tap}{escape(line.target)}"
         whole = f"{name} {escape(line.client)}"  # a part of an address is nobody's
         name = whole if cell_width(whole) <= label - 4 else truncate(name, label - 4)
         words = self._note(line, max(note - 1, 0))

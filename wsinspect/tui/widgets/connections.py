@@ -33,6 +33,7 @@ _STATE_STYLES = {
 _COLUMNS = (
     ("#", 5, True, 0),
     ("state", 10, False, 0),
+    ("tap", 0, False, 0),
     ("client", 21, False, 130),
     ("target", 0, False, 0),
     ("subproto", 10, False, 120),
@@ -46,6 +47,7 @@ _COLUMNS = (
 #: Below this width the column of numbers is as narrow as the longest one, and no narrower than this.
 _WIDE: Final = 100
 _LEAST_NUMBER: Final = 3
+_MOST_TAP: Final = 10
 #: Between a column that ends at the right and one that begins at the left, which would run together.
 _GAP: Final = 2
 
@@ -62,7 +64,7 @@ class ConnectionsPane(LinePane):
         "cursor decides what the other panes show. Counts are frames; rtt p50 is the median round trip of "
         "its pings; last is the time since its last frame; end says how it ended, with the close codes of "
         "both sides or the FIN or RST that came instead, after the numbers of faults and findings, and "
-        "counts payloads deleted to make room."
+        "counts payloads deleted to make room. With several taps each connection has the name of its own."
     )
     header_lines = 1
     is_table = True
@@ -71,11 +73,14 @@ class ConnectionsPane(LinePane):
         super().__init__(workspace, id=id)
         self.shown: set[int] | None = None
         self._order: list[int] = []
+        self._tap_cells = 0  # none where there is one tap, which a column would only repeat
 
     def refresh_order(self) -> None:
         """Connections were added, or the filter has changed; the cursor stays on its connection."""
         selected = self.connection_at(self.cursor)
         known = self.model.connections
+        taps = {one.tap for one in known.values() if one.tap}
+        self._tap_cells = min(max(map(cell_width, taps)), _MOST_TAP) if len(taps) > 1 else 0
         self._order = [number for number in known if self.shown is None or number in self.shown]
         if selected is not None and selected in known:
             self.cursor = self._row_of(selected)
@@ -129,12 +134,19 @@ class ConnectionsPane(LinePane):
     def _columns(self, width: int) -> list[tuple[str, int, bool]]:
         """The columns that fit; how it ended gets more of a wide screen, numbers less of a narrow one."""
         number = max(len(str(max(self.model.connections, default=0))), _LEAST_NUMBER)
-        end = 18 if width < 100 else 24 if width < 140 else 36 + (width - 140) // 3
+        own = {"end": 18 if width < 100 else 24 if width < 140 else 36 + (width - 140) // 3}
+        if width < _WIDE:
+            own["#"] = number
+        hidden = set() if self._tap_cells else {"tap"}
+        if self._tap_cells:
+            own["tap"] = self._tap_cells
+            if width < _WIDE:
+                hidden.add("last")  # the tap takes its place
         shown = [
-            (name, end if name == "end" else number if name == "#" and width < _WIDE else cells, right)
+            (name, own.get(name, cells), right)
             for name, cells, right, least in _COLUMNS
             # As wide as the pane is: a scroll bar must not take whole columns away.
-            if max(width, self.size.width) >= least
+            if max(width, self.size.width) >= least and name not in hidden
         ]
         left = max(width - _GAP - sum(cells + 1 for _, cells, _ in shown), 6)
         return [(name, cells or left, right) for name, cells, right in shown]
@@ -193,6 +205,7 @@ class ConnectionsPane(LinePane):
         return {
             "#": (str(one.id), "muted"),
             "state": (state_word(one), self._state_style(one)),
+            "tap": (escape(one.tap or "-"), ""),
             "client": (escape(one.client or "-"), ""),
             "target": (target_words(one), ""),
             "subproto": (escape(one.subprotocol or "-"), "muted"),

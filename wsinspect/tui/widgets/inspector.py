@@ -615,7 +615,9 @@ class InspectorPane(LinePane):
             return []
         about = f"  {self._about}" if self._about else ""
         side = "s2c" if self.record.frame.direction else "c2s"
-        frame: Line = [(" " + summary(self.record, self.selection.zero_ns, self.workspace.clock), side)]
+        zero_ns, is_live = self.selection.zero_ns, self.selection.is_live(self.record)
+        words = summary(self.record, zero_ns, self.workspace.clock, is_live=is_live)
+        frame: Line = [(" " + words, side)]
         if not self.needle and not self.is_working:
             about = _about_in(about, self.record.frame.id, width - width_of(frame))
         if self.needle:

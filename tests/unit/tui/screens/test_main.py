@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.tui_captures import CaptureBuilder, at, connect, many_frames
+from tests.support.tui_captures import START_NS, CaptureBuilder, at, connect, hold_engine_lock, many_frames
 from tests.support.tui_pilot import Screen, filtered, opened
 from wsinspect.tui.app import InspectApp
 from wsinspect.tui.reading import Reading
@@ -535,3 +536,20 @@ async def test_a_pane_without_a_height_yet_does_not_scroll_away_from_its_cursor(
         frames.display = True
         await screen.press()
         assert (frames.top, frames.cursor) == (top, cursor)
+
+
+async def test_frames_from_before_the_start_are_no_lag_and_those_from_after_it_are(tmp_path: Path) -> None:
+    builder = CaptureBuilder(tmp_path / "live.db")
+    builder.connection(1)
+    builder.frame(1, 100, 1, b"long ago")
+    builder.commit()
+    lock = hold_engine_lock(tmp_path / "live.db")
+    async with opened(tmp_path / "live.db") as screen:
+        await screen.until(lambda: screen.model.is_live and len(screen.model.index) == 1)
+        assert not [one for one in (screen.model.lag_ns,) if one is not None]
+        builder.frame(1, (time.time_ns() - START_NS) / 1e6, 1, b"now")
+        builder.commit()
+        await screen.until(lambda: screen.model.lag_ns is not None)
+        assert (screen.model.lag_ns or 0) < 60e9
+    lock.release()
+    builder.close(clean=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.chats import chat_capture
+from tests.support.chats import chat_capture, sandwich_capture
 from tests.support.tui_captures import CaptureBuilder, hold_engine_lock
 from tests.support.tui_captures import chat_capture as timeline_capture
 from tests.support.tui_pilot import opened
@@ -238,3 +238,24 @@ async def test_on_the_row_of_all_no_url_is_offered_or_copied(tmp_path):
         assert "y copy URL  Y as curl" in screen.line("keys")
         await screen.press("y")
         assert "copied the URL" in screen.app.workspace.said()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("width", [80, 120, 200])
+async def test_with_two_taps_each_connection_has_the_name_of_its_own(tmp_path, width):
+    async with opened(sandwich_capture(tmp_path / "hop.db"), size=(width, 36)) as screen:
+        _, header, _, *rows = screen.pane("connections")
+        at = header.index(" tap ") + 1
+        assert {row[at : at + 6].strip() for row in rows[:3]} == {"edge", "origin"}
+        assert ["/refused" in row for row in rows[:3]] == [False, True, True]  # targets stay whole
+        assert ("last" in header) == (width >= 100)
+        await screen.press("t")
+        bars = "\n".join(screen.pane("timeline"))
+        assert " edge /room" in bars
+        assert " origin /room" in bars
+
+
+@pytest.mark.asyncio
+async def test_with_one_tap_no_column_repeats_its_name(tmp_path):
+    async with opened(timeline_capture(tmp_path / "chat.db")) as screen:
+        assert " tap " not in screen.pane("connections")[1]
