@@ -71,6 +71,7 @@ SLEEPS = {
     "integration/test_scale_connections.py": "nothing may be said for a time",
     "property/test_replay_hostile.py": "a server that closes late",
     "unit/proxy/test_lag.py": "a late timer is what is measured",
+    "unit/proxy/test_scripts.py": "a hook that takes its time is what is tested",
     "unit/proxy/test_memory.py": "a timer of no time, which may not act",
 }
 

@@ -284,7 +284,7 @@ class Script:
         if not total:
             return ""
         parts = ", ".join(f"{hook} {count}" for hook, count in self.errors.items())
-        return f"{self.path}: hooks failed {total} times ({parts})"
+        return f"{self.path}: hooks failed {'once' if total == 1 else f'{total} times'} ({parts})"
 
 
 def checked(handshake: Handshake) -> None:
