@@ -165,10 +165,16 @@ _LEAST_LARGE: Final = 1000
 
 
 def largest_before_end(facts: ConnectionFacts) -> int | None:
-    """The size of the client's largest message, where the server ended at once after it; None otherwise."""
-    if facts.end_ns is None or not facts.last or facts.last[-1].direction != C2S:
+    """The size of the client's largest message, where the server ended at once after it; None otherwise.
+
+    What the server still sent may be its answer to an earlier message: where it sent fewer than it got.
+    """
+    mine = [one for one in facts.last if one.direction == C2S]
+    if facts.end_ns is None or not mine:
         return None
-    last = facts.last[-1]
+    last = mine[-1]
+    if facts.last[-1] != last and facts.frames[1] >= facts.frames[0]:
+        return None
     size, waited = last.length or 0, facts.end_ns - last.time_ns
     before = [one.length or 0 for one in (*facts.first, *facts.last) if one.direction == C2S and one != last]
     is_larger = size >= _LEAST_LARGE and size >= _TIMES_LARGER * max(before, default=size)

@@ -79,6 +79,8 @@ def test_an_end_right_after_the_clients_largest_message_may_be_a_limit_on_size()
         return [one.cause for found in diagnose_connection(facts) for one in found.causes]
 
     assert causes(10, 5000)[0].startswith("a limit on the size of messages")
+    # What came behind it is the echo of an earlier one: it got three messages, and sent two.
+    assert causes(10, 20, 5000, reply=0.705)[0].startswith("a limit on the size of messages")
     # It took such a one before, it is short, the end came later, or the server had answered it.
     for silent in (
         causes(5000, 5000),
