@@ -146,9 +146,11 @@ async def test_a_visitor_has_a_timeline_with_keys_and_it_ends_with_the_visit(tmp
         [str(warm_command.program()), "serve", str(capture), "--json"],
         env=environment,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout
+    assert process.stderr
     try:
         [ready] = fits("serve", await asyncio.to_thread(process.stdout.readline))
         assert (ready["event"], ready["host"]) == ("listening", LOOPBACK)
@@ -164,12 +166,18 @@ async def test_a_visitor_has_a_timeline_with_keys_and_it_ends_with_the_visit(tmp
                         await socket.receive()
             async with session.ws_connect(ready["url"] + "ws", origin=origin) as socket:
                 await until("/chat?room=1", socket)
+                await socket.send_str("not the page's")
+                await socket.send_json(["resize", {"width": 80, "height": 24}])
+                await socket.send_json(["ping", 7])
+                await until('["pong", 7]', socket)
                 process.send_signal(signal.SIGINT)
-                assert await asyncio.to_thread(process.wait, 30) == 0
+                said = await asyncio.to_thread(process.communicate, timeout=30)
+                assert (process.returncode, *said) == (0, "", ""), "no pipe is left to complain of"
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
+        process.stderr.close()
     assert not list(Path(environment["XDG_RUNTIME_DIR"]).rglob("serve-*.token"))
 
 

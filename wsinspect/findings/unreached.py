@@ -51,7 +51,7 @@ _KINDS: Final = (
     Unreached(
         r"refused",
         "Nothing accepts connections at the OWNER's address",
-        "The TCP connection was refused: no program listens on that port, or a firewall refuses for it.",
+        "The TCP connection was refused: no program listens on that port, or a firewall answers for it.",
         "connect",
         "server",
         "CONNECTION_REFUSED",

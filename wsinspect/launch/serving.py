@@ -8,17 +8,21 @@ elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import html
+import json
 import shlex
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from wsinspect.control.server import create_token
@@ -29,6 +33,10 @@ from wsinspect.net import Address
 MAX_VISITORS: Final = 8
 _LOOPBACK: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 _SHUTDOWN_SECONDS: Final = 1.0
+#: How long a program may take to end.
+_PROGRAM_SECONDS: Final = 3.0
+#: textual-serve's own.
+_HEARTBEAT_SECONDS: Final = 15.0
 _NOBODY: Final = "This is wsinspect serve. Open the address that it printed, with its token.\n"
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -86,20 +94,22 @@ class TimelineServer(Server):
     Args:
         capture: its path.
         token_file: where the token is kept while it is served, for its user alone.
-
-    Attributes:
-        visitors: how many look at it now.
     """
 
     def __init__(self, capture: Path, address: Address, token_file: Path) -> None:
         command = shlex.join((sys.executable, "-m", "wsinspect.tui.served", str(capture)))
         super().__init__(f"exec {command}", *address, title=f"wsinspect {capture.name}")
-        self.visitors = 0
+        self._visits: dict[web.WebSocketResponse, asyncio.Future[None]] = {}
         self._token_file = token_file
         self._token = ""
         self._runner: web.AppRunner | None = None
         folder = Path(self.statics_path)
         self._files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.*")}
+
+    @property
+    def visitors(self) -> int:
+        """How many look at it now."""
+        return len(self._visits)
 
     @property
     def is_private(self) -> bool:
@@ -142,6 +152,11 @@ class TimelineServer(Server):
 
     async def close(self) -> None:
         """Stop listening, end the timelines, and remove the token file."""
+        visits = dict(self._visits)
+        if visits:
+            await asyncio.gather(*(websocket.close() for websocket in visits))
+            # Each ends its program by itself; who is cancelled in between would leave pipes to it.
+            await asyncio.wait(visits.values(), timeout=_PROGRAM_SECONDS)
         if self._runner is not None:
             await self._runner.cleanup()
         self._token_file.unlink(missing_ok=True)
@@ -189,8 +204,68 @@ class TimelineServer(Server):
             raise web.HTTPForbidden(text=_NOBODY)
         if self.visitors >= MAX_VISITORS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_VISITORS} timelines are open already\n")
-        self.visitors += 1
+        websocket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS)
+        self._visits[websocket] = over = asyncio.get_running_loop().create_future()
         try:
-            return await super().handle_websocket(request)
+            await self._visit(request, websocket)
         finally:
-            self.visitors -= 1
+            del self._visits[websocket]
+            over.set_result(None)
+        return websocket
+
+    async def _visit(self, request: web.Request, websocket: web.WebSocketResponse) -> None:
+        """What textual-serve's own handler does, which leaves pipes to the program open when the visitor
+        leaves first: a loop that is closed meanwhile finds them, and says so in a traceback."""
+
+        async def show(data: bytes) -> None:
+            with suppress(ConnectionError):  # what a program still draws is read until it ends
+                await websocket.send_bytes(data)
+
+        async def tell(text: str) -> None:
+            with suppress(ConnectionError):
+                await websocket.send_str(text)
+
+        async def close() -> None:
+            await websocket.close()
+
+        await websocket.prepare(request)
+        service = AppService(
+            self.command,
+            write_bytes=show,
+            write_str=tell,
+            close=close,
+            download_manager=self.download_manager,
+        )
+        await service.start(_cells(request, "width", 80), _cells(request, "height", 24))
+        try:
+            async for message in websocket:
+                if message.type == WSMsgType.TEXT:
+                    await _take(message.data, websocket, service)
+        finally:
+            await service.stop()
+            service.stdin.close()
+            with suppress(ConnectionError):  # the program has left already
+                await service.stdin.wait_closed()
+
+
+def _cells(request: web.Request, name: str, usual: int) -> int:
+    given = request.query.get(name, "")
+    return int(given) if given.isascii() and given.isdecimal() else usual
+
+
+async def _take(text: str, websocket: web.WebSocketResponse, service: AppService) -> None:
+    """Do what the page's script asks for: a list of a word and what belongs to it."""
+    try:
+        match json.loads(text):
+            case ["stdin", str(keys)]:
+                await service.send_bytes(keys.encode())
+            case ["resize", {"width": int(width), "height": int(height)}]:
+                await service.set_terminal_size(width, height)
+            case ["ping", data]:
+                await websocket.send_json(["pong", data])
+            case ["blur", *_]:
+                await service.blur()
+            case ["focus", *_]:
+                await service.focus()
+    except ValueError:  # not the page's
+        pass

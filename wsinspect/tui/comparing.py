@@ -1,4 +1,4 @@
-"""Two payloads compared, line by line: with the message before of the same shape, the mate, a marked frame.
+"""Two payloads compared, line by line: with the previous message of the same shape, the mate, a marked frame.
 
 Contract: pure, and bounded: of long payloads the beginning is compared, and the words say so.
 """

@@ -246,10 +246,13 @@ def views_for(payload: Payload) -> list[str]:
 
 
 def best_view(payload: Payload, opcode: int) -> str:
-    """The view to begin with: a decoder that is sure, JSON for what is that, text for text, hex else."""
+    """The view to begin with: a decoder that is sure, JSON for what is that, text for text, hex else.
+
+    One that is sure of the protocol and can read nothing of this payload would show an error in its place.
+    """
     if opcode < 8:
         for decoder in decoders.decoders_for(payload):
-            if decoder.is_sure:
+            if decoder.is_sure and _can_read(decoder, payload):
                 return decoder.name
     if opcode == Opcode.CLOSE:
         return CLOSE
@@ -265,6 +268,11 @@ def best_view(payload: Payload, opcode: int) -> str:
     if opcode != 1 and (known := recognise(payload.data[:LOOKED_AT])) is not None and known.packing:
         return UNPACKED
     return TEXT if opcode == 1 or (opcode >= 8 and begin.isascii()) else HEX
+
+
+def _can_read(decoder: decoders.Decoder, payload: Payload) -> bool:
+    decoded = decoders.decode(decoder, payload)
+    return decoded.problem is None or any(decoded.lines)
 
 
 def fits_view(name: str, payload: Payload, opcode: int) -> bool:

@@ -120,7 +120,7 @@ MAIN_KEYS: Final = (
         "D",
         "D",
         "compare",
-        "compare with the message before of the same shape, the mate, or a marked frame",
+        "compare with the previous message of the same shape, the mate, or a marked frame",
         "payload.compare",
     ),
     Key(
@@ -318,7 +318,7 @@ PANE_FOOTER: Final[dict[str, tuple[FooterKey, ...]]] = {
         FooterKey("help", "help"),
         FooterKey("playback.play", "play"),
         FooterKey("playback.frame_back", "back"),
-        FooterKey("playback.frame_on", "on"),
+        FooterKey("playback.frame_on", "forward"),
         FooterKey("playback.faster", "faster"),
         FooterKey("playback.slower", "slower"),
         FooterKey("playback", "leave"),

@@ -11,21 +11,40 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from wsinspect.tui.histogram import MARK_CLOSE, MARK_FAULT, MARK_FINDING, Bin
+from wsinspect.capture.records import Connection
+from wsinspect.tui.histogram import MARK_CLOSE, MARK_FAULT, MARK_FINDING, MARK_GAP, Bin
 from wsinspect.tui.lanes import begin_of
 from wsinspect.tui.model import Model
 
 _MOST: Final = 2_000
 
 
-def moments(model: Model, connection: int | None) -> Iterator[tuple[int, int]]:
-    """Time and mark of each; of one connection, or of all."""
-    ones = model.connections
-    if connection is not None:
-        ones = {connection: ones[connection]} if connection in ones else {}
-    for one in islice(reversed(ones.values()), _MOST):
-        if one.closed_ns is not None:
-            yield one.closed_ns, MARK_CLOSE
+def last_end_ns(model: Model, connection: int | None) -> int:
+    """When a connection, or the last of all, ended; 0 where none did."""
+    return max((one.closed_ns or 0 for one in _newest(model, connection)), default=0)
+
+
+def _newest(model: Model, connection: int | None) -> Iterator[Connection]:
+    if connection is None:
+        yield from islice(reversed(model.connections.values()), _MOST)
+    elif connection in model.connections:
+        yield model.connections[connection]
+
+
+def moments(model: Model, connection: int | None, gap_ns: int) -> Iterator[tuple[int, int]]:
+    """Time and mark of each; of one connection, or of all.
+
+    Args:
+        gap_ns: how long one connection was silent before its end where that is a moment, too.
+    """
+    for one in _newest(model, connection):
+        if one.closed_ns is None:
+            continue
+        yield one.closed_ns, MARK_CLOSE
+        own = model.index.by_connection.get(one.id, ()) if connection is not None else ()
+        last_ns = model.index.columns.times_ns[own[-1]] if own else one.closed_ns
+        if one.closed_ns - last_ns >= gap_ns:
+            yield (last_ns + one.closed_ns) // 2, MARK_GAP  # at its end are the end itself, and why
     for finding in islice(reversed(model.findings), _MOST):
         if connection not in (None, finding.connection_id):
             continue

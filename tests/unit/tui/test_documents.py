@@ -190,6 +190,11 @@ def test_decoders_are_offered_where_they_fit():
     payload = payload_of(event, 1, path="/socket.io/?EIO=4&transport=websocket")
     assert views_for(payload) == [TEXT, JSON, HEX, "socket.io"]
     assert best_view(payload, 1) == "socket.io"
+    # What the decoder can read nothing of is shown as what it is; the decoder's own view says why.
+    for odd, view in ((b'{"type":"hello"}', JSON), (b"hello", TEXT)):
+        other = payload_of(Bytes(odd), 1, path="/socket.io/?EIO=4&transport=websocket")
+        assert "socket.io" in views_for(other)
+        assert best_view(other, 1) == view
     assert views_for(payload_of(Bytes(b"x"), 1)) == [TEXT, JSON, HEX]
     assert views_for(payload_of(Bytes(b"\x91\x01"), 2)) == [TEXT, JSON, HEX, "msgpack"]
     assert best_view(payload_of(Bytes(b"\x91\x01"), 2), 2) == HEX

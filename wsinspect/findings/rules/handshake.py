@@ -224,7 +224,7 @@ def captive_portal(facts: ConnectionFacts) -> Iterator[Found]:
     "error",
     "network",
     "Nothing accepts connections at the server's address",
-    meaning="The TCP connection was refused: no program listens on that port, or a firewall refuses for it."
+    meaning="The TCP connection was refused: no program listens on that port, or a firewall answers for it."
     " The proxy answered the client with 502.",
     js=JS_FAILED + " Without the proxy Chrome's console has net::ERR_CONNECTION_REFUSED.",
     topic="connect",

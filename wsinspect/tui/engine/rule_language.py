@@ -117,7 +117,9 @@ def _all_presets() -> dict[str, str]:
     return {name: found["name"] if found else "" for name, found in named.items()}
 
 
-_KIND_HELP: Final = "A rule is KIND[:DIRECTION],key=value,... as on the command line; like NAME is a preset."
+_KIND_HELP: Final = (
+    "A rule is KIND[:DIRECTION],key=value,... as on the command line, or 'like NAME' for a preset."
+)
 _PRESET_HELP: Final = "expected the name of a preset, as in like aws-alb"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, NamedTuple
 
 from textual.binding import BindingType
@@ -72,8 +73,13 @@ class FaultsPane(LinePane):
         idle = _ABOUT_RULE if chosen is None or chosen.settings is None else frozenset[str]()
         return idle | {"faults.reset"} if self.engine.is_up and not self.engine.rules else idle
 
+    def other_labels(self) -> Mapping[str, str]:
+        """A rule that is armed is disarmed by the key."""
+        chosen = self.chosen()
+        return {"faults.arm": "disarm"} if chosen is not None and chosen.is_armed else {}
+
     def move_to(self, number: int) -> None:
-        """Another rule may be a removed one."""
+        """Another rule may be a removed one, or armed."""
         super().move_to(number)
         self.post_message(self.OtherKeys())
 

@@ -6,7 +6,7 @@ A pane tells what it is for (`help_text`), so that help can be of the pane that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 from textual import events
@@ -254,6 +254,10 @@ class LinePane(Widget, can_focus=True):
     def idle_keys(self) -> frozenset[str]:
         """Ids of the footer's keys that do nothing with what is shown now."""
         return frozenset()
+
+    def other_labels(self) -> Mapping[str, str]:
+        """What keys of the footer do now where it is not what their label says, by their ids."""
+        return {}
 
     def jump_rows(self) -> list[tuple[int, Callable[[], None]]]:
         """The rows on the screen that can be chosen: the line of each, and what chooses it."""

@@ -202,6 +202,8 @@ class KeyLine(OneLine):
         own = PANE_FOOTER.get(focused.id or "") if self._page == "main" and focused is not None else None
         keys = FOOTER[self._page] if own is None else own
         labels = dict(_PAUSED) if self.workspace.is_paused else {}
+        if isinstance(focused, LinePane):
+            labels |= focused.other_labels()
         if isinstance(focused, BarInput):
             labels["bar.apply"] = _ENTER[focused.kind]
         elif self._is_among_matches(focused):

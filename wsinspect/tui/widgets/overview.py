@@ -26,7 +26,7 @@ from wsinspect.tui.histogram import (
     marks_of,
     side_by_side,
 )
-from wsinspect.tui.moments import moments, with_moments
+from wsinspect.tui.moments import last_end_ns, moments, with_moments
 from wsinspect.tui.style import MORE
 from wsinspect.tui.widgets.base import LinePane
 from wsinspect.tui.workspace import Workspace
@@ -106,18 +106,28 @@ class OverviewPane(LinePane):
         self.from_ns: int | None = None
         self._made: list[Bin] = []
         self._made_of: tuple[object, ...] = ()
+        self._last_end_ns = 0
+        self._last_end_of: tuple[object, ...] = ()
 
     # -- the window
 
     def window(self) -> tuple[int, int]:
-        """From when to when."""
+        """From when to when: an end belongs to it, however long after the last frame it came."""
         histogram = self.selection.view.histogram
-        start_ns, end_ns = histogram.start_ns or 0, histogram.end_ns + 1
+        start_ns, end_ns = histogram.start_ns or 0, max(histogram.end_ns, self._end_ns()) + 1
         if self.span_ns is None or self.span_ns >= end_ns - start_ns:
             return start_ns, max(end_ns, start_ns + _LEAST_SPAN_NS)
         from_ns = end_ns - self.span_ns if self.from_ns is None else self.from_ns
         from_ns = max(min(from_ns, end_ns - self.span_ns), start_ns)
         return from_ns, from_ns + self.span_ns
+
+    def _end_ns(self) -> int:
+        """When the connection, or the last of all, ended; 0 for none. Asked for several times in a paint."""
+        connection = self.selection.view.connection
+        if (self.model.version, connection) != self._last_end_of:
+            self._last_end_of = self.model.version, connection
+            self._last_end_ns = last_end_ns(self.model, connection)
+        return self._last_end_ns
 
     def action_zoom(self, step: int) -> None:
         """In, out, or all."""
@@ -290,7 +300,7 @@ class OverviewPane(LinePane):
         made_of = (model.version, view, view.activity.looked_at, len(view.rows), from_ns, to_ns, count)
         if made_of != self._made_of:
             self._made_of = made_of
-            known = list(moments(model, view.connection))
+            known = list(moments(model, view.connection, self.selection.gap_ns))
             self._made = with_moments(self._counted(count), known, from_ns, to_ns)
         return self._made
 

@@ -70,7 +70,9 @@ class PlaybackPane(LinePane):
             left.append((f"  [{first:.1f} to {last:.1f} s]", "warn"))
         if play.is_looping:
             left.append(("  loop", "warn"))
-        return left, [("< > 1 s  m m l loop between marks", "muted")] if self.size.width >= 110 else []
+        return left, [
+            ("< > 1 s  m marks both ends of a loop  l loop", "muted")
+        ] if self.size.width >= 110 else []
 
     def row_count(self) -> int:
         """The track, and the marks below it."""

@@ -70,7 +70,7 @@ async def test_nothing_armed_says_what_could_be(lab, live):
         lab.arm(name="slow", kind="latency", latency="250ms")
         await screen.until(lambda: "slow" in "\n".join(screen.pane("faults")))
         await screen.press("g")
-        assert "space arm" in screen.line("keys")
+        assert "space disarm" in screen.line("keys")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (80, 12)])
@@ -121,12 +121,15 @@ async def test_rules_are_disarmed_changed_copied_and_removed(lab, live):
         await screen.press("f")
         await screen.until(lambda: "[x]" in screen.pane("faults")[2])
         assert "slow" in screen.pane("faults")[2]
+        assert "space disarm" in screen.line("keys")
         await screen.press("y")
         assert "copied the rule" in screen.line("keys")
         assert screen.app.clipboard == "--fault 'latency,latency=1s,match=op:text,name=slow'"
         await screen.press("space")
         await screen.until(lambda: "[ ]" in screen.pane("faults")[2])
         assert "slow is disarmed; what it held was released" in screen.line("keys")
+        screen.app.workspace.unsay()
+        await screen.until(lambda: "space arm" in screen.line("keys"))
         await screen.press("enter")
         assert "Change slow" in dialog(screen)[0]
         await enter(screen, "latency:c2s,latency=2s")

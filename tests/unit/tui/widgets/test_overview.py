@@ -57,6 +57,30 @@ async def test_ends_findings_and_faults_without_frames_are_marked_at_their_time(
         assert {"~", "!"} <= set(marks(screen))
 
 
+@pytest.mark.asyncio
+async def test_an_end_after_a_minute_of_silence_is_in_the_overview(tmp_path):
+    """An idle timeout is the usual question: its silence is most of what is drawn."""
+    path = tmp_path / "idle.db"
+    with CaptureBuilder(path) as builder:
+        builder.connection(1, 0, state="closed", closed_ns=at(62_000), how="fin", ended_by="server")
+        for number in range(20):
+            builder.frame(1, number * 100, 1, b"tick")
+        builder.finding("WS-DROP-001", "error", 1, None, title="idle")
+    async with opened(path, size=(106, 36)) as screen:
+        await screen.press("1", "down")
+        await screen.until(lambda: screen.selection.connection == 1)
+        shown = marks(screen)[5:]
+        assert "x" in shown[-4:]
+        assert "!" in shown[-4:]
+        assert 45 <= shown.index(":") <= 55, "the silence before the end"
+        assert "0.000 to 62.000 s" in screen.line("overview")
+        bars = screen.pane("overview")[2][5:]
+        assert set(bars[10:].strip()) <= set(screen.app.workspace.glyphs.bars[0] + " ")
+        await screen.press("1", "up")
+        await screen.until(lambda: screen.selection.connection is None)
+        assert "x" in marks(screen)[-6:]
+
+
 SIGNS = {0: " ", CLOSE: "x", FINDING: "!", FAULT: "~", PING: "p", GAP: ":", MATCH: "o"}
 
 
@@ -118,16 +142,16 @@ async def test_zoom_shows_a_part_and_pan_moves_it(chat):
     async with opened(chat) as screen:
         await screen.press("3", "g", "2")
         whole = screen.line("overview")
-        assert "5.100 to 14.503 s" in whole
+        assert "5.100 to 15.000 s" in whole
         await screen.press("plus", "plus")
         zoomed = screen.line("overview")
-        assert "zoom 2.351 s" in zoomed
+        assert "zoom 2.475 s" in zoomed
         await screen.press("right", "right")
         assert screen.line("overview") != zoomed
         await screen.press(*["right"] * 40)
-        assert "to 14.503 s" in screen.line("overview")
+        assert "to 15.000 s" in screen.line("overview")
         await screen.press("minus", "minus", "minus")
-        assert "5.100 to 14.503 s" in screen.line("overview")
+        assert "5.100 to 15.000 s" in screen.line("overview")
         await screen.press("plus", "0")
         assert screen.line("overview") == whole
 
