@@ -572,7 +572,7 @@ async def test_panes_are_maximised_resized_and_gone_through(chat):
 async def test_zoom_and_pan(chat):
     async with opened(chat) as screen:
         await screen.press("2", "plus", "plus")
-        assert "zoom 2.351 s" in screen.line("overview")
+        assert "zoom 2.475 s" in screen.line("overview")
         before = screen.line("overview")
         await screen.press("right")
         assert screen.line("overview") != before
