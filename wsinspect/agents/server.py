@@ -16,10 +16,11 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.server.mcpserver.tools import Tool as Offered
+from mcp.server.mcpserver.tools import Tool as SdkTool
 from mcp.types import ToolAnnotations
+from pydantic import ValidationError
 
 from wsinspect.agents import tools
 from wsinspect.errors import WsinspectError
@@ -139,10 +140,25 @@ def make_server(*, allows_faults: bool) -> MCPServer[Any]:
     )
 
 
-def _offered(tool: Tool) -> Offered:
+class _Offered(SdkTool):
+    """Says in one line what is wrong with arguments; the SDK takes four for each, with pydantic's address."""
+
+    async def run(
+        self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
+    ) -> Any:
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.__cause__.errors()]
+            raise ToolError(f"{self.name}: {'; '.join(wrong)}") from None
+
+
+def _offered(tool: Tool) -> SdkTool:
     """The tool for the SDK. An argument that it does not have is refused: without it, the answer would be one
     to another question, and nothing would say so."""
-    offered = Offered.from_function(
+    offered = _Offered.from_function(
         _answering(tool.function),
         name=tool.name,
         description=tool.description,

@@ -340,7 +340,9 @@ def _passing(opened: Capture, text: str) -> list[Connection]:
 
 
 def _most(limit: int) -> int:
-    return min(max(limit, 1), MAX_ITEMS)
+    if limit < 1:
+        raise UsageError(f"limit {limit}: expected 1 or more")
+    return min(limit, MAX_ITEMS)
 
 
 def _options(name: str, values: Sequence[str]) -> Iterator[str]:

@@ -74,6 +74,8 @@ def test_a_call_is_answered_in_either_protocol(tmp_path, mode):
         ("frames", {"connection": "many"}, "integer"),
         ("frames", {"connection_id": 1}, "Extra inputs are not permitted"),
         ("frames", {"fields": ["opcode"]}, "'op', 'seconds'"),
+        ("frames", {"limit": 0}, "limit 0: expected 1 or more"),
+        ("connections", {"limit": -1}, "limit -1: expected 1 or more"),
         ("wait_for", {"kind": "frame", "within": "soon"}, "within: expected a duration"),
         ("wait_for", {"kind": "frame", "within": "99999d"}, "within: expected a duration"),
         ("connections", {"capture": "a" * 300}, "File name too long"),
@@ -85,4 +87,7 @@ def test_a_wrong_call_is_one_line_that_says_what(tmp_path, monkeypatch, tool, ar
     chat_capture(tmp_path / "chat.db")
     result = asked(lambda client: client.call_tool(tool, {"capture": str(tmp_path / "chat.db"), **arguments}))
     assert result.is_error
-    assert words in result.content[0].text
+    [text] = [one.text for one in result.content]
+    assert words in text
+    assert "\n" not in text
+    assert "pydantic" not in text

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.chats import Chat, chat_capture, store
 from wsinspect.agents import tools
-from wsinspect.errors import WsinspectError
+from wsinspect.errors import UsageError, WsinspectError
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,8 @@ def test_frames_when_the_connection_is_unknown_it_is_said(chat):
 
 def test_a_limit_is_bounded_whatever_is_asked_for(talk):
     assert len(tools.frames(1, talk, limit=10**9)["frames"]) == 120
-    assert len(tools.frames(1, talk, limit=-5)["frames"]) == 1
+    with pytest.raises(UsageError, match="expected 1 or more"):
+        tools.frames(1, talk, limit=-5)
 
 
 def test_explained_when_a_close_code_is_given_its_causes_are(chat):
