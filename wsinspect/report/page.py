@@ -29,6 +29,8 @@ _MOST_IDS: Final = 12
 #: Of a table, and of the handshakes, on paper; whatever is open on screen is printed, too.
 _PRINTED_ROWS: Final = 60
 _PRINTED_HANDSHAKES: Final = 10
+#: Connections that the timeline draws at a time (MOST in page.js).
+_DRAWN_ROWS: Final = 10
 _LONG_WORD: Final = 16
 _MOST_URLS: Final = 3
 _MOST_TAPS: Final = 6
@@ -275,6 +277,7 @@ def _timeline(content: Content) -> Iterator[str]:
         "frames. Left and right arrows move, plus and minus zoom, up and down choose a connection, Enter "
         'lists its frames, 0 shows all."></canvas>\n<p id="where" role="status"></p>\n'
     )
+    yield _printed(_DRAWN_ROWS, len(content.connections), "connection", " in the timeline")
     yield '<h3 id="h-frames">Frames</h3>\n<div class="bar">'
     yield '<label>Connection <select id="which"></select></label>'
     yield '<button type="button" id="before">Earlier frames</button>'

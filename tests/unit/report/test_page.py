@@ -117,6 +117,8 @@ def test_on_paper_what_is_alike_is_printed_in_part_and_counted(
     assert "Printed:" not in whole
     monkeypatch.setattr(page_module, "_PRINTED_ROWS", 1)
     monkeypatch.setattr(page_module, "_PRINTED_HANDSHAKES", 1)
+    assert f"MOST = {page_module._DRAWN_ROWS};" in whole
+    monkeypatch.setattr(page_module, "_DRAWN_ROWS", 1)
     found = report(chat_capture(tmp_path / "b.db"))
     assert [
         found.count(one) for one in ('<tr id="c', '" class="more"><th', '" class="more" open><summary')
@@ -126,6 +128,7 @@ def test_on_paper_what_is_alike_is_printed_in_part_and_counted(
         1,
     ]
     assert "Printed: 1 of 2 connections. The page has all." in found
+    assert "Printed: 1 of 2 connections in the timeline. The page has all." in found
     assert "Printed: 1 of 2 handshakes, and those opened on the page. The page has all." in found
     style = found.partition("@media print")[2].partition("</style>")[0]
     assert "tr.more,details.more:not([open]){display:none}" in style
