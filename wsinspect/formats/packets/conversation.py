@@ -64,6 +64,8 @@ class Log(Protocol):
 
     def proxied(self, what: str, target: str) -> None: ...
 
+    def tunnelled(self, target: str) -> None: ...
+
     def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int: ...
 
     def informational(self, number: int, head: bytes, time_ns: int) -> None: ...
@@ -352,6 +354,7 @@ class Conversation:
     def _enter(self, target: str, early: tuple[bytes, bytes], time_ns: int) -> None:
         """A proxy has opened a tunnel; `early` is what client and server have sent in it by now."""
         self._target = target
+        self._log.tunnelled(target)
         self._layers += 1
         if self._layers > _MAX_LAYERS or (self._tls is not None and self._outer is not None):
             self.is_ignored = True

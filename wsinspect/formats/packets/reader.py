@@ -60,6 +60,7 @@ _ENDED: Final = 4096
 _MAX_TOKENS: Final = 20_000
 _MOST_HOSTS: Final = 3
 _MAX_REASONS: Final = 1000
+_ASKS_LOGIN: Final = " HTTP proxy: 407"
 
 
 class _Later:
@@ -125,6 +126,8 @@ class PacketReader:
         self._unread: Counter[str] = Counter()
         #: What became of requests to proxies, and for what they were.
         self._proxied: dict[str, Counter[str]] = {}
+        #: What a proxy opened a tunnel to.
+        self._tunnels: set[str] = set()
         self._links: Counter[int] = Counter()
         self._midway = self._without_time = self._forgotten = self._given_up = self._cut = 0
         self._is_truncated = self._is_doubted = False
@@ -325,6 +328,10 @@ class PacketReader:
             targets = self._proxied.setdefault(what, Counter())
             targets[target if target in targets or len(targets) < _MAX_REASONS else ""] += 1
 
+    def tunnelled(self, target: str) -> None:
+        if len(self._tunnels) < _MAX_REASONS:
+            self._tunnels.add(target)
+
     def attempt(self, peers: Peers, head: bytes, time_ns: int, stream: int | None) -> int:
         if self.connections >= MAX_CONNECTIONS:
             raise CaptureError(f"there are more than {MAX_CONNECTIONS:,} WebSockets in the trace")
@@ -434,7 +441,7 @@ class PacketReader:
             yield f"{counted(self.counts.repeated, 'retransmitted TCP segment')}, each taken once"
         for reason, count in self._reasons.most_common(3):
             yield f"{counted(count, 'TLS connection')} not decrypted: {reason}{self._advice(reason)}"
-        for what, targets in sorted(self._proxied.items(), key=lambda one: -one[1].total())[:3]:
+        for what, targets in self._refused()[:3]:
             asked = _named_most(targets)
             yield f"{counted(targets.total(), 'request')} {what}{asked and f' ({asked})'}"
         if self._midway:
@@ -463,6 +470,19 @@ class PacketReader:
     def _hidden(self) -> str:
         """What may be in packets of the trace that were not read; empty where there are none."""
         return ", or in packets left out" if any(self._unread[one] for one in HIDING) else ""
+
+    def _refused(self) -> list[tuple[str, Counter[str]]]:
+        """What became of requests to proxies, the most frequent first.
+
+        A 407 before a tunnel is how a client learns that it has to log in (RFC 9110 section 15.5.8).
+        """
+        found = []
+        for what, targets in self._proxied.items():
+            if _ASKS_LOGIN in what:
+                targets = Counter({one: count for one, count in targets.items() if one not in self._tunnels})
+            if targets:
+                found.append((what, targets))
+        return sorted(found, key=lambda one: -one[1].total())
 
     def _advice(self, reason: str) -> str:
         if reason != "no secrets":

@@ -111,6 +111,23 @@ def test_a_refused_request_is_said_with_what_was_asked_for(
     assert (found.connections, found.notes) == ([], [f"{note} (chat.example:443)"])
 
 
+ASKS = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("logs_in", ["on the same connection", "on another one", "never"])
+def test_a_proxy_that_asks_for_a_login_has_not_refused_who_logs_in(tmp_path: Path, logs_in: str) -> None:
+    wire = Wire()
+    tcp = talk(Tcp(wire).open(), (CONNECT, ASKS))
+    if logs_in == "on another one":
+        tcp = Tcp(wire, client=("10.0.0.1", 50001)).open()
+    if logs_in != "never":
+        talk(tcp, (CONNECT, PASSES, REQUEST, RESPONSE + HELLO))
+    found = Imported(tmp_path, wire)
+    refused = "1 request refused by an HTTP proxy: 407 Proxy Authentication Required (chat.example:80)"
+    assert found.notes == ([refused] if logs_in == "never" else [])
+    assert found.texts() == ([] if logs_in == "never" else TALK[1:])
+
+
 @pytest.mark.parametrize(
     ("words", "note"),
     [
