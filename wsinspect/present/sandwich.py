@@ -162,11 +162,13 @@ def side_by_side(
         yield [("The hop answered itself: there is nothing to compare with.", "muted")]
         return
     for name, changes in (("Request", pair.request_lines), ("Response", pair.response_lines)):
-        count = sum(change.kind is not ChangeKind.SAME for change in changes)
+        respelt = sum(map(_is_respelt, changes))
+        count = sum(change.kind is not ChangeKind.SAME for change in changes) - respelt
         about = (
             f"changed by the hop: {count}" if count else "unchanged" if changes else "not seen on both sides"
         )
-        yield [(name, "title"), (f"  {about}", "changed" if count else "muted")]
+        letters = f", {counted(respelt, 'name')} in another letter case" if respelt else ""
+        yield [(name, "title"), (f"  {about}{letters}", "changed" if count else "muted")]
         yield from _header_lines(changes, half, glyphs, only_differences=only_differences)
     rows = in_rows(edge, origin)
     counts = sum(left is None or right is None for left, right in rows)
@@ -178,6 +180,15 @@ def side_by_side(
         if only_differences and left is not None and right is not None:
             continue
         yield layout.line(left, right, half, glyphs)
+
+
+def _is_respelt(change: Change) -> bool:
+    """Whether a name's letters alone are others, which mean the same (RFC 9110 section 5.1): HAProxy, Envoy
+    and Go write names their way."""
+    if change.kind is not ChangeKind.CHANGED or change.before is None or change.after is None:
+        return False
+    before, after = change.before.partition(b":"), change.after.partition(b":")
+    return bool(after[1]) and before[0].lower() == after[0].lower() and before[2] == after[2]
 
 
 def _header_lines(

@@ -62,6 +62,25 @@ async def test_at_80_columns_frames_show_how_their_payload_begins(hop):
         assert all(begin in line for begin, line in zip(begins, rows, strict=True)), rows
 
 
+async def test_names_in_another_letter_case_are_not_counted_as_changes(tmp_path):
+    """HAProxy and Envoy write all of them in lower case, and nothing else may have happened."""
+    path = tmp_path / "hop.db"
+    with CaptureBuilder(path) as builder:
+        build(builder)
+        builder.database.execute(
+            "UPDATE handshake SET request_in = cast(replace(replace(cast(request_in as text), "
+            "'Upgrade: ', 'upgrade: '), 'Sec-WebSocket-Key: ', 'sec-websocket-key: ') as blob) "
+            "WHERE connection_id = 2"
+        )
+    async with opened(path, size=(160, 50)) as screen:
+        screen.main.show_connection(1)
+        await screen.until(lambda: screen.selection.connection == 1)
+        await screen.press("W")
+        await sandwich(screen)
+        [request] = [line for line in screen.pane("sandwich") if "Request" in line]
+        assert "changed by the hop: 3, 2 names in another letter case" in request
+
+
 async def test_frames_that_come_while_it_is_shown_are_compared_too(tmp_path):
     with CaptureBuilder(tmp_path / "hop.db") as builder:
         build(builder)
