@@ -17,6 +17,7 @@ from wsinspect.errors import UsageError
 from wsinspect.faults.rule import Rule
 from wsinspect.faults.scripting import HOOKS, Hook, OverdueError, Script
 from wsinspect.faults.stages.scripted import Scripted
+from wsinspect.units import SECOND, format_duration
 
 #: A hook that has not returned by then is interrupted, and not called again: all traffic waits for it.
 HOOK_SECONDS: Final = 5.0
@@ -66,7 +67,8 @@ def call_in_time(hook: Hook, argument: Any) -> Any:
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         if is_running:  # it may have returned just before
-            raise OverdueError(f"did not return within {HOOK_SECONDS:g} s, while all traffic waited")
+            limit = format_duration(round(HOOK_SECONDS * SECOND))
+            raise OverdueError(f"did not return within {limit}, while all traffic waited")
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, HOOK_SECONDS)

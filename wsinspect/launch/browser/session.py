@@ -30,6 +30,7 @@ from wsinspect.launch.interrupts import held_signals, one_interrupt
 from wsinspect.launch.paths import ca_dir, ensure_private_dir, new_capture_path
 from wsinspect.net import Address
 from wsinspect.proxy.authority import ensure_authority
+from wsinspect.units import SECOND, format_duration
 
 #: Time for a browser to close its windows, and for an engine to finish its capture.
 BROWSER_SECONDS, ENGINE_SECONDS = 5.0, 30.0
@@ -158,7 +159,9 @@ def _report(
 
 def _no_request(browser: Browser) -> str:
     """What to do about a browser that runs and asks for nothing."""
-    words = f"{browser.name} runs, but has requested nothing in {_FIRST_SECONDS:.0f} s"
+    words = (
+        f"{browser.name} runs, but has requested nothing in {format_duration(round(_FIRST_SECONDS * SECOND))}"
+    )
     shown = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
     where = f" on display {shown}" if shown else ""
     if sys.platform.startswith("linux") and not shown:
