@@ -140,8 +140,8 @@ class ConnectionsPane(LinePane):
         hidden = set() if self._tap_cells else {"tap"}
         if self._tap_cells:
             own["tap"] = self._tap_cells
-            if width < _WIDE:
-                hidden.add("last")  # the tap takes its place
+            if width < 140:  # it takes another's place: targets are what people look for
+                hidden.add("ext" if width >= _WIDE else "last")
         shown = [
             (name, own.get(name, cells), right)
             for name, cells, right, least in _COLUMNS

@@ -248,7 +248,11 @@ async def test_with_two_taps_each_connection_has_the_name_of_its_own(tmp_path, w
         at = header.index(" tap ") + 1
         assert {row[at : at + 6].strip() for row in rows[:3]} == {"edge", "origin"}
         assert ["/refused" in row for row in rows[:3]] == [False, True, True]  # targets stay whole
-        assert ("last" in header) == (width >= 100)
+        assert (" last" in header, " ext " in header) == (width >= 100, width >= 140)
+        target = header.index(" target ")
+        assert header[target:].split()[1] != "ext"
+        after = next(name for name in (" subproto ", " c>s ") if name in header)
+        assert header.index(after) - target >= 20, "a target has room"
         await screen.press("t")
         bars = "\n".join(screen.pane("timeline"))
         assert " edge /room" in bars
