@@ -99,7 +99,7 @@ class TimelineServer(Server):
     def __init__(self, capture: Path, address: Address, token_file: Path) -> None:
         command = shlex.join((sys.executable, "-m", "wsinspect.tui.served", str(capture)))
         super().__init__(f"exec {command}", *address, title=f"wsinspect {capture.name}")
-        self._visits: dict[web.WebSocketResponse, asyncio.Future[None]] = {}
+        self._sockets: dict[web.WebSocketResponse, asyncio.Future[None]] = {}
         self._token_file = token_file
         self._token = ""
         self._runner: web.AppRunner | None = None
@@ -109,7 +109,7 @@ class TimelineServer(Server):
     @property
     def visitors(self) -> int:
         """How many look at it now."""
-        return len(self._visits)
+        return len(self._sockets)
 
     @property
     def is_private(self) -> bool:
@@ -152,11 +152,11 @@ class TimelineServer(Server):
 
     async def close(self) -> None:
         """Stop listening, end the timelines, and remove the token file."""
-        visits = dict(self._visits)
-        if visits:
-            await asyncio.gather(*(websocket.close() for websocket in visits))
+        sockets = dict(self._sockets)
+        if sockets:
+            await asyncio.gather(*(websocket.close() for websocket in sockets))
             # Each ends its program by itself; who is cancelled in between would leave pipes to it.
-            await asyncio.wait(visits.values(), timeout=_PROGRAM_SECONDS)
+            await asyncio.wait(sockets.values(), timeout=_PROGRAM_SECONDS)
         if self._runner is not None:
             await self._runner.cleanup()
         self._token_file.unlink(missing_ok=True)
@@ -205,11 +205,11 @@ class TimelineServer(Server):
         if self.visitors >= MAX_VISITORS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_VISITORS} timelines are open already\n")
         websocket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS)
-        self._visits[websocket] = over = asyncio.get_running_loop().create_future()
+        self._sockets[websocket] = over = asyncio.get_running_loop().create_future()
         try:
             await self._visit(request, websocket)
         finally:
-            del self._visits[websocket]
+            del self._sockets[websocket]
             over.set_result(None)
         return websocket
 

@@ -336,7 +336,7 @@ async def test_playing_ends_the_table_at_the_play_head(chat):
         await screen.press("3", "g", "s")
         assert screen.line("header").startswith(" PLAYBACK ")
         assert screen.main.frames.row_count() == 1
-        assert "space play  , back  . on" in screen.line("keys")
+        assert "space play  , back  . forward" in screen.line("keys")
         await screen.press(".")
         assert screen.main.frames.row_count() == 3
         await screen.press(",")
