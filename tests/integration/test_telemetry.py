@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from tests.support.browser_run import wait_for
 from tests.support.echo_engine import echo_engine
 from tests.support.engine import Engine
 from tests.support.otlp import Receiver, receiving, receiving_grpc
@@ -32,9 +33,12 @@ def variables(monkeypatch) -> None:
 
 
 def telemetry_of(engine: Engine) -> int:
-    """Its process that sends."""
-    (found,) = [one for one in children(engine.pid) if "wsinspect.telemetry.process" in command_line(one)]
-    return found
+    """Its process that sends; between fork and exec it still has the engine's command line."""
+    return wait_for(
+        lambda: next(
+            (one for one in children(engine.pid) if "wsinspect.telemetry.process" in command_line(one)), None
+        )
+    )
 
 
 @pytest.mark.slow
